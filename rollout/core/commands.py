@@ -1,0 +1,67 @@
+"""What `decide` may ask for. Each command is one thing to do in the world, through one port.
+
+A command's identity is its value: the runner never has two equal commands under way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rollout.core.events import Event
+
+__all__ = ["AuditWave", "CancelTasks", "Command", "CountTasks", "CreateJob", "FindJob", "Record", "StopJob"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Make this decision a fact."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class CreateJob:
+    """Send the batch's create call; `attempt` counts from 1."""
+
+    batch: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class FindJob:
+    """Look for the batch's job by its unique name, and for tasks of its devices."""
+
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountTasks:
+    """Count devices by status over the jobs of one poll group."""
+
+    group: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditWave:
+    """List all jobs of the wave by their common name prefix and compare with what we believe."""
+
+    wave: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopJob:
+    """Stop one job on the platform; an already stopped job is a success."""
+
+    batch: int
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTasks:
+    """Cancel the tasks of one job that wait (init or published)."""
+
+    batch: int
+    job_id: str
+
+
+Command = Record | CreateJob | FindJob | CountTasks | AuditWave | StopJob | CancelTasks

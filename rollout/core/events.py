@@ -1,0 +1,478 @@
+"""The facts: one frozen record per thing that happens to a campaign.
+
+Events are the only history. They are stored by the journal in the order they happened, folded into state
+by `core.state`, told to people by `telemetry`. `at` is seconds since the epoch on the engine's clock, which
+never goes backwards. `batch` is the batch's index in the plan, counted from 0; `wave` likewise.
+
+An event in `EPHEMERAL` changes only when we look next; it is folded but not stored, since a restart looks
+again anyway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, get_args
+
+__all__ = [
+    "EPHEMERAL",
+    "EVENTS",
+    "ApprovalGiven",
+    "BatchCreateRejected",
+    "BatchCreateSent",
+    "BatchCreateThrottled",
+    "BatchCreateUnsent",
+    "BatchJobCreated",
+    "BatchJobDuplicated",
+    "BatchLookupInconclusive",
+    "BatchOutcomeUnknown",
+    "BatchParked",
+    "BatchResendAllowed",
+    "CampaignAbortRequested",
+    "CampaignAborted",
+    "CampaignFinished",
+    "CampaignHalted",
+    "CampaignPaused",
+    "CampaignResumed",
+    "CampaignStarted",
+    "EngineStarted",
+    "EngineStopped",
+    "Event",
+    "GateHeld",
+    "GatePassed",
+    "GateSatisfied",
+    "GateUnsatisfied",
+    "JobStopFailed",
+    "JobStopped",
+    "JobTasksCancelled",
+    "TasksCountFailed",
+    "TasksCounted",
+    "WaveAuditFailed",
+    "WaveAudited",
+    "WaveFinished",
+    "WaveOpened",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignStarted:
+    """The campaign exists: its plan is fixed by `plan_digest`."""
+
+    kind: ClassVar[str] = "campaign.started"
+    at: float
+    campaign_id: str
+    plan_digest: str
+    devices: int
+    batches: int
+    waves: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStarted:
+    """A runner took the campaign up. Every batch whose create was sent and not settled is now unknown.
+
+    `latest_effect_s` (L): how long after its end a call may still take effect.
+    `search_lag_s` (S): how late a job may become findable. Both on the engine's clock.
+    `paranoid`: the last life left no clean mark, or the journal may be older than what was sent;
+    every planned batch of an opened wave is treated as unknown once.
+    """
+
+    kind: ClassVar[str] = "engine.started"
+    at: float
+    runner: str
+    version: str
+    latest_effect_s: float
+    search_lag_s: float
+    paranoid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStopped:
+    """The runner left in good order."""
+
+    kind: ClassVar[str] = "engine.stopped"
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaveOpened:
+    """The wave's batches may be created."""
+
+    kind: ClassVar[str] = "wave.opened"
+    at: float
+    wave: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCreateSent:
+    """The intent: durable before the first byte of attempt `attempt` (counted from 1) leaves."""
+
+    kind: ClassVar[str] = "batch.create_sent"
+    at: float
+    batch: int
+    attempt: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchJobCreated:
+    """The batch has its job. `adopted`: found by search after an unknown outcome, not answered."""
+
+    kind: ClassVar[str] = "batch.job_created"
+    at: float
+    batch: int
+    attempt: int
+    job_id: str
+    request_id: str = ""
+    adopted: bool = False
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCreateUnsent:
+    """Nothing left this machine; due again at `retry_at`."""
+
+    kind: ClassVar[str] = "batch.create_unsent"
+    at: float
+    batch: int
+    attempt: int
+    reason: str
+    retry_at: float
+    withheld: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCreateThrottled:
+    """Refused by flow control; due again at `retry_at`."""
+
+    kind: ClassVar[str] = "batch.create_throttled"
+    at: float
+    batch: int
+    attempt: int
+    retry_at: float
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCreateRejected:
+    """Refused for good, or (with `retry_at`) until an outside condition holds."""
+
+    kind: ClassVar[str] = "batch.create_rejected"
+    at: float
+    batch: int
+    attempt: int
+    code: int
+    message: str
+    request_id: str = ""
+    retry_at: float | None = None
+    credentials: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutcomeUnknown:
+    """The create may or may not have taken effect; `at` is the end of the attempt."""
+
+    kind: ClassVar[str] = "batch.outcome_unknown"
+    at: float
+    batch: int
+    attempt: int
+    reason: str
+    code: int | None = None
+    http_status: int | None = None
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLookupInconclusive:
+    """A search settled nothing: too early, incomplete or failed. Looked up again at `retry_at`."""
+
+    kind: ClassVar[str] = "batch.lookup_inconclusive"
+    at: float
+    batch: int
+    reason: str
+    retry_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResendAllowed:
+    """A complete search begun at `searched_at`, late enough, found nothing, and no device has a task."""
+
+    kind: ClassVar[str] = "batch.resend_allowed"
+    at: float
+    batch: int
+    searched_at: float
+    retry_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BatchParked:
+    """Unknown and not found; waits for a person. Never silent: it decides the exit code."""
+
+    kind: ClassVar[str] = "batch.parked"
+    at: float
+    batch: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchJobDuplicated:
+    """More than one job bears the batch's name: the earliest is kept, the others are to be stopped."""
+
+    kind: ClassVar[str] = "batch.job_duplicated"
+    at: float
+    batch: int
+    kept: str
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TasksCounted:
+    """Devices by status in the jobs of poll group `group`, as asked for from `asked_at` on.
+
+    `enrolled` is the number of tasks that exist; devices that match no task are not enrolled.
+    """
+
+    kind: ClassVar[str] = "tasks.counted"
+    at: float
+    group: int
+    asked_at: float
+    enrolled: int
+    in_progress: int
+    succeeded: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class TasksCountFailed:
+    """A count could not be read; asked again at `retry_at`."""
+
+    kind: ClassVar[str] = "tasks.count_failed"
+    at: float
+    group: int
+    reason: str
+    retry_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WaveAudited:
+    """All jobs bearing the wave's name prefix were listed: each created batch exactly once, or not."""
+
+    kind: ClassVar[str] = "wave.audited"
+    at: float
+    wave: int
+    seen: int
+    missing: tuple[int, ...] = ()
+    duplicated: tuple[int, ...] = ()
+    foreign: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WaveAuditFailed:
+    """The listing was incomplete or failed; repeated at `retry_at`."""
+
+    kind: ClassVar[str] = "wave.audit_failed"
+    at: float
+    wave: int
+    reason: str
+    retry_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class GateHeld:
+    """What the wave's gate waits for, told when it changes."""
+
+    kind: ClassVar[str] = "gate.held"
+    at: float
+    wave: int
+    reason: str
+    evidence: str = ""
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateSatisfied:
+    """The thresholds hold from now on; the soak runs from here."""
+
+    kind: ClassVar[str] = "gate.satisfied"
+    at: float
+    wave: int
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateUnsatisfied:
+    """The thresholds no longer hold; the soak will start anew."""
+
+    kind: ClassVar[str] = "gate.unsatisfied"
+    at: float
+    wave: int
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class GatePassed:
+    """The next wave may open."""
+
+    kind: ClassVar[str] = "gate.passed"
+    at: float
+    wave: int
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaveFinished:
+    """Nothing more is awaited of the wave; `stragglers` devices were still open."""
+
+    kind: ClassVar[str] = "wave.finished"
+    at: float
+    wave: int
+    stragglers: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalGiven:
+    """A person let the wave's gate open. `request` identifies the order, so that it counts once."""
+
+    kind: ClassVar[str] = "approval.given"
+    at: float
+    wave: int
+    by: str
+    comment: str = ""
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignPaused:
+    """A person asked for no new jobs."""
+
+    kind: ClassVar[str] = "campaign.paused"
+    at: float
+    by: str
+    reason: str = ""
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignResumed:
+    """A person said go on: a pause or halt ends, rejected and parked batches are taken up again."""
+
+    kind: ClassVar[str] = "campaign.resumed"
+    at: float
+    by: str
+    reason: str = ""
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignHalted:
+    """A rule stopped the campaign: nothing is created until a person resumes it."""
+
+    kind: ClassVar[str] = "campaign.halted"
+    at: float
+    reason: str
+    evidence: str = ""
+    wave: int | None = None
+    credentials: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignAbortRequested:
+    """The campaign ends: nothing more is created; jobs stop and waiting tasks are cancelled if asked."""
+
+    kind: ClassVar[str] = "campaign.abort_requested"
+    at: float
+    by: str
+    reason: str = ""
+    stop_jobs: bool = False
+    cancel_pending: bool = False
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobStopped:
+    """The job pushes to no further device."""
+
+    kind: ClassVar[str] = "job.stopped"
+    at: float
+    batch: int
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobTasksCancelled:
+    """Waiting tasks of the job were cancelled; `moving` devices could not be called back."""
+
+    kind: ClassVar[str] = "job.tasks_cancelled"
+    at: float
+    batch: int
+    job_id: str
+    cancelled: int
+    moving: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobStopFailed:
+    """Stopping or cancelling failed; again at `retry_at`, or given up when None."""
+
+    kind: ClassVar[str] = "job.stop_failed"
+    at: float
+    batch: int
+    job_id: str
+    reason: str
+    retry_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignAborted:
+    """The abort is carried out."""
+
+    kind: ClassVar[str] = "campaign.aborted"
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignFinished:
+    """Every wave is finished."""
+
+    kind: ClassVar[str] = "campaign.finished"
+    at: float
+
+
+Event = (
+    CampaignStarted
+    | EngineStarted
+    | EngineStopped
+    | WaveOpened
+    | BatchCreateSent
+    | BatchJobCreated
+    | BatchCreateUnsent
+    | BatchCreateThrottled
+    | BatchCreateRejected
+    | BatchOutcomeUnknown
+    | BatchLookupInconclusive
+    | BatchResendAllowed
+    | BatchParked
+    | BatchJobDuplicated
+    | TasksCounted
+    | TasksCountFailed
+    | WaveAudited
+    | WaveAuditFailed
+    | GateHeld
+    | GateSatisfied
+    | GateUnsatisfied
+    | GatePassed
+    | WaveFinished
+    | ApprovalGiven
+    | CampaignPaused
+    | CampaignResumed
+    | CampaignHalted
+    | CampaignAbortRequested
+    | JobStopped
+    | JobTasksCancelled
+    | JobStopFailed
+    | CampaignAborted
+    | CampaignFinished
+)
+
+EVENTS: dict[str, type[Event]] = {event.kind: event for event in get_args(Event)}
+EPHEMERAL = frozenset({TasksCountFailed.kind, WaveAuditFailed.kind})

@@ -1,0 +1,98 @@
+"""What one create call came to. Five answers, no more: only a positive proof is definite.
+
+`Unsent` may be repeated, `Throttled` and `Rejected` were refused before any effect, `Accepted` made a job.
+Whatever is none of these is `Unknown`: it may or may not have taken effect and is looked up before
+anything else happens (see `core.retry`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Accepted", "Found", "Listing", "Lookup", "Outcome", "Rejected", "Throttled", "Unknown", "Unsent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A complete, well-formed success."""
+
+    job_id: str
+    request_id: str = ""
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A listed refusal: the platform said no and did nothing.
+
+    `retryable` marks refusals that wait for an outside condition (24610: firmware not verified yet);
+    `credentials` those that no batch can pass (99403, a second 401, an IP block).
+    """
+
+    code: int
+    message: str
+    request_id: str = ""
+    retryable: bool = False
+    credentials: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """Refused by flow control before the backend (HTTP 429); `retry_after_s` as asked for, clipped to 0-300."""
+
+    retry_after_s: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """No byte of the request left this machine; `withheld` if our own last check stopped it."""
+
+    reason: str
+    withheld: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The request may have taken effect; `reason` says what was seen instead of an answer."""
+
+    reason: str
+    code: int | None = None
+    http_status: int | None = None
+    request_id: str = ""
+
+
+Outcome = Accepted | Rejected | Throttled | Unsent | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A job seen on the platform, with what is needed to recognise it as ours."""
+
+    job_id: str
+    name: str
+    firmware_id: str
+    type: str
+    status: str = ""
+    create_time_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Jobs whose exact name starts as asked. `complete` only if every page was read and the pages agree."""
+
+    jobs: tuple[Found, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What a search for one batch's job found: exact-name matches, and the device witness.
+
+    `witness` holds ids of jobs, other than the known ones, of our firmware that have tasks for the
+    batch's devices; not empty means somebody's job reached these devices.
+    """
+
+    found: tuple[Found, ...]
+    complete: bool
+    witness: tuple[str, ...] = ()

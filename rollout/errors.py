@@ -1,0 +1,154 @@
+"""Every exception a caller of `rollout` may catch.
+
+Expected outcomes (a throttled call, an unknown create) are values, not exceptions: see `core.outcome`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+__all__ = [
+    "CampaignBusy",
+    "Complaint",
+    "JournalCorrupt",
+    "JournalError",
+    "JournalHeld",
+    "Phase",
+    "PlanError",
+    "RolloutError",
+    "ServiceError",
+    "SettingsError",
+    "Severity",
+]
+
+
+class RolloutError(Exception):
+    """Base of all errors raised on purpose.
+
+    `code` is ours (`R201`), `hint` one sentence on what to do; both may be empty.
+    """
+
+    exit_code: int = 1
+
+    def __init__(self, message: str, *, code: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.hint = hint
+
+
+class Severity(StrEnum):
+    """How bad a complaint is: an error refuses the document, a warning does not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One fault of a document: where it stands, what was expected, what to do.
+
+    `line` and `column` count from 1; 0 means the fault has no place in the file.
+    """
+
+    file: str
+    line: int
+    column: int
+    code: str
+    message: str
+    hint: str = ""
+    severity: Severity = Severity.ERROR
+    field: str = ""
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.line:
+            place += f":{self.line}:{self.column}"
+        return f"{place}: {self.code} {self.message}"
+
+
+class PlanError(RolloutError):
+    """A plan, fleet or saved plan was refused; `complaints` holds every fault found in one pass."""
+
+    exit_code = 2
+
+    def __init__(self, *complaints: Complaint) -> None:
+        errors = [c for c in complaints if c.severity is Severity.ERROR]
+        assert errors, "a PlanError needs at least one error"
+        super().__init__(str(errors[0]), code=errors[0].code, hint=errors[0].hint)
+        self.complaints = complaints
+
+
+class SettingsError(RolloutError):
+    """A profile, environment variable or flag cannot be used as given."""
+
+    exit_code = 2
+
+
+class Phase(StrEnum):
+    """How far a call had come when it failed; decides whether it may be repeated.
+
+    Only `CONNECT` (nothing was written) and `REFUSED` (the gateway said so) are definite.
+    """
+
+    CONNECT = "connect"
+    REFUSED = "refused"
+    SENT = "sent"
+    ANSWERED = "answered"
+
+
+class ServiceError(RolloutError):
+    """A call to the platform failed; never carries a header, a token or a request body."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        phase: Phase,
+        enos_code: int | None = None,
+        http_status: int | None = None,
+        request_id: str = "",
+        retry_after_s: float | None = None,
+        hint: str = "",
+        permanent: bool = False,
+        credentials: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.phase = phase
+        self.enos_code = enos_code
+        self.http_status = http_status
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+        self.permanent = permanent
+        self.credentials = credentials
+        self.exit_code = 4 if credentials else 1
+
+
+class JournalError(RolloutError):
+    """The journal could not be read or written; nothing may be sent after it."""
+
+
+class JournalCorrupt(JournalError):
+    """The file is not a journal of ours, is newer than this program, or is damaged."""
+
+
+class JournalHeld(JournalError):
+    """Another runner holds the campaign."""
+
+    exit_code = 7
+
+    def __init__(self, path: Path, holder: str) -> None:
+        super().__init__(
+            f"{path}: in use by {holder}",
+            code="R701",
+            hint="one runner per campaign; `rollout status` shows it, `rollout pause` steers it",
+        )
+        self.holder = holder
+
+
+class CampaignBusy(RolloutError):
+    """The campaign exists with other content than the plan that was given."""
+
+    exit_code = 2

@@ -1,0 +1,135 @@
+"""All the engine asks of the world: a platform, a journal, an audience, a fleet.
+
+Each Protocol says what it guarantees and raises; `tests/conformance` says the same in code, and every
+implementation runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rollout.core.campaign import JobSpec, Localized, Scope
+from rollout.core.events import Event
+from rollout.core.outcome import Listing, Outcome
+from rollout.core.state import State
+
+__all__ = ["CreateOrder", "Guard", "JobService", "Journal", "Manifest", "NotNow", "Observer"]
+
+
+class NotNow(Exception):  # noqa: N818 - it is a refusal by our own guard, not an error
+    """Raised by a guard: the request must not be sent. Reaches the caller as `Unsent(withheld=True)`."""
+
+
+Guard = Callable[[], Awaitable[None]]
+"""Awaited after the connection stands and before the first byte; takes the rate permit; may raise `NotNow`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateOrder:
+    """One create call. `name` is the unique job name (ASCII); `label` the campaign's display names.
+
+    Exactly one of `device_keys` (a slice of the manifest: `"k1","k2"`, ASCII bytes) and `scope` is given.
+    """
+
+    firmware_id: str
+    name: str
+    label: Localized
+    spec: JobSpec
+    device_keys: bytes = b""
+    scope: Scope | None = None
+
+
+class JobService(Protocol):
+    """The platform's OTA service, as far as a campaign needs it.
+
+    No method repeats a call by itself, except once after renewing a refused token. Every method but
+    `create` raises `ServiceError`, with the phase the call had reached; `create` never raises for what the
+    network or the platform does: that is its `Outcome`.
+    """
+
+    async def create(self, order: CreateOrder, guard: Guard) -> Outcome:
+        """Send one create call on a connection of its own.
+
+        `guard` is awaited exactly once, before any byte of the request; nothing is sent if it raises.
+        A call that is cancelled from outside raises the cancellation; its outcome is unknown.
+        """
+        ...
+
+    async def find_jobs(self, *, firmware_id: str, job_type: str, name: str, prefix: bool = False) -> Listing:
+        """Return all jobs of the firmware and type whose default name is `name`, or starts with it.
+
+        Matches exactly on this side whatever the platform's fuzzy search returns. `complete` is true only
+        if all pages were read and agreed.
+        """
+        ...
+
+    async def find_witnesses(self, *, firmware_id: str, device_keys: Sequence[str], known: frozenset[str]) -> tuple[str, ...]:
+        """Return ids of jobs of this firmware, outside `known`, that have tasks for any of the devices."""
+        ...
+
+    async def count_tasks(self, job_ids: Sequence[str], statuses: Sequence[str] = ()) -> int:
+        """Return how many tasks the jobs have, in any of `statuses` (all when empty), by one read call."""
+        ...
+
+    async def stop_job(self, job_id: str) -> None:
+        """Stop the job; a job already stopped (24616) or gone is a success."""
+        ...
+
+    async def list_task_keys(self, job_id: str, statuses: Sequence[str]) -> list[str]:
+        """Return the keys of the job's devices in any of `statuses`, each once, in no promised order."""
+        ...
+
+    async def cancel_tasks(self, job_id: str, device_keys: Sequence[str]) -> None:
+        """Cancel tasks in init or published; some may have moved on meanwhile (24620): re-read afterwards."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections; idempotent."""
+        ...
+
+
+class Journal(Protocol):
+    """The campaign's history, in order, for good.
+
+    One writer at a time. An event whose `append` returned survives a power cut.
+    """
+
+    async def append(self, events: Sequence[Event]) -> None:
+        """Store the events, in this order and after all appended before; return when they are durable.
+
+        Raises `JournalError` if they may not be; then every later call raises too, until reopened.
+        """
+        ...
+
+    def read(self) -> Iterator[Event]:
+        """Yield all stored events in order. Raises `JournalCorrupt`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish pending appends, leave a clean mark and release the file; idempotent."""
+        ...
+
+
+class Manifest(Protocol):
+    """Which devices a batch holds: slices of one JSON-ready blob."""
+
+    def json_slice(self, start: int, stop: int) -> bytes:
+        """Return the batch's keys as they stand in a request body: `"k1","k2",…` without brackets."""
+        ...
+
+    def keys(self, start: int, stop: int) -> list[str]:
+        """Return the batch's device keys, in plan order."""
+        ...
+
+
+class Observer(Protocol):
+    """Somebody who is told what happened. Must return at once and never raise."""
+
+    def notice(self, event: Event, state: State) -> None:
+        """Take note of `event`, already folded into `state`."""
+        ...
+
+
+Observers = Iterable[Observer]
