@@ -1,0 +1,1 @@
+"""The platform we talk to, imitated."""

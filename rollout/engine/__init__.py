@@ -1,0 +1,1 @@
+"""The thin async shell around the pure core."""

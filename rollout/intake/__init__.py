@@ -1,0 +1,1 @@
+"""Documents become values; a complaint names file, line and column."""

@@ -1,0 +1,1 @@
+"""Facts kept: several stores, one meaning."""
