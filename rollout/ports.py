@@ -18,7 +18,7 @@ from rollout.core.state import State
 __all__ = ["CreateOrder", "Guard", "JobService", "Journal", "Manifest", "NotNow", "Observer"]
 
 
-class NotNow(Exception):  # noqa: N818 - it is a refusal by our own guard, not an error
+class NotNow(Exception):
     """Raised by a guard: the request must not be sent. Reaches the caller as `Unsent(withheld=True)`."""
 
 
@@ -65,7 +65,9 @@ class JobService(Protocol):
         """
         ...
 
-    async def find_witnesses(self, *, firmware_id: str, device_keys: Sequence[str], known: frozenset[str]) -> tuple[str, ...]:
+    async def find_witnesses(
+        self, *, firmware_id: str, device_keys: Sequence[str], known: frozenset[str]
+    ) -> tuple[str, ...]:
         """Return ids of jobs of this firmware, outside `known`, that have tasks for any of the devices."""
         ...
 

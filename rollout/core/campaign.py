@@ -15,8 +15,9 @@ from typing import Any
 
 __all__ = [
     "ApiRetry",
-    "Campaign",
     "CallLimit",
+    "Campaign",
+    "Count",
     "Denominator",
     "Gate",
     "JobSpec",
@@ -30,7 +31,6 @@ __all__ = [
     "SchedulePolicy",
     "Scope",
     "Share",
-    "Count",
     "Size",
     "StopRule",
     "Threshold",

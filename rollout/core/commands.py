@@ -5,11 +5,21 @@ A command's identity is its value: the runner never has two equal commands under
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rollout.core.events import Event
 
-__all__ = ["AuditWave", "CancelTasks", "Command", "CountTasks", "CreateJob", "FindJob", "Record", "StopJob"]
+__all__ = [
+    "AuditWave",
+    "CancelTasks",
+    "Command",
+    "CountTasks",
+    "CreateJob",
+    "FindJob",
+    "Record",
+    "StopJob",
+    "UnderWay",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +75,28 @@ class CancelTasks:
 
 
 Command = Record | CreateJob | FindJob | CountTasks | AuditWave | StopJob | CancelTasks
+
+
+@dataclass(slots=True)
+class UnderWay:
+    """Commands handed out and not finished. Not history: it dies with the process, as the calls do."""
+
+    creating: set[int] = field(default_factory=set)
+    others: set[Command] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.creating) + len(self.others)
+
+    def begin(self, command: Command) -> None:
+        """Note that `command` was handed out."""
+        if isinstance(command, CreateJob):
+            self.creating.add(command.batch)
+        else:
+            self.others.add(command)
+
+    def end(self, command: Command) -> None:
+        """Note that `command` is finished, whatever came of it."""
+        if isinstance(command, CreateJob):
+            self.creating.discard(command.batch)
+        else:
+            self.others.discard(command)

@@ -227,7 +227,7 @@ class BatchJobDuplicated:
 
 @dataclass(frozen=True, slots=True)
 class TasksCounted:
-    """Devices by status in the jobs of poll group `group`, as asked for from `asked_at` on.
+    """Devices by status in the first `jobs` jobs of poll group `group`, as asked for from `asked_at` on.
 
     `enrolled` is the number of tasks that exist; devices that match no task are not enrolled.
     """
@@ -236,6 +236,7 @@ class TasksCounted:
     at: float
     group: int
     asked_at: float
+    jobs: int
     enrolled: int
     in_progress: int
     succeeded: int
@@ -255,14 +256,18 @@ class TasksCountFailed:
 
 @dataclass(frozen=True, slots=True)
 class WaveAudited:
-    """All jobs bearing the wave's name prefix were listed: each created batch exactly once, or not."""
+    """All jobs bearing the wave's name prefix were listed, completely, from `began_at` on.
+
+    `missing`: created batches whose job should have been seen and was not. `foreign`: names with our prefix
+    that this journal cannot account for.
+    """
 
     kind: ClassVar[str] = "wave.audited"
     at: float
     wave: int
+    began_at: float
     seen: int
     missing: tuple[int, ...] = ()
-    duplicated: tuple[int, ...] = ()
     foreign: tuple[str, ...] = ()
 
 

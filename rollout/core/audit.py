@@ -1,0 +1,70 @@
+"""What we believe of a wave's jobs against what the platform lists.
+
+All names of a wave's jobs share a prefix no other job has, so one listing answers three questions: is the
+prefix free before the first create; did a lost or restored journal forget jobs; has every batch exactly one
+job, before the next wave builds on it.
+"""
+
+from __future__ import annotations
+
+from rollout.core import events as ev
+from rollout.core.lifecycle import BatchStatus, WaveStatus
+from rollout.core.outcome import Found, Listing
+from rollout.core.plan import batch_name
+from rollout.core.state import State
+
+__all__ = ["compare"]
+
+_SETTLING = frozenset({BatchStatus.SENT, BatchStatus.UNKNOWN})
+"""Batches that are looked up on their own; an audit does not interfere."""
+
+
+def compare(state: State, wave: int, listing: Listing, *, began_at: float, now: float) -> list[ev.Event]:
+    """Return the facts a complete listing of the wave's jobs, begun at `began_at`, amounts to.
+
+    The last of them is the `WaveAudited`; before it stand jobs adopted and duplicates found.
+    """
+    assert listing.complete, "an incomplete listing proves nothing"
+    planned = state.plan.waves[wave]
+    names = {
+        batch_name(state.campaign.id, state.plan.batches[i]): i for i in range(planned.first, planned.last)
+    }
+    jobs: dict[int, list[Found]] = {}
+    foreign: list[str] = []
+    for job in listing.jobs:
+        index = names.get(job.name)
+        if index is None:
+            foreign.append(job.name)
+        else:
+            jobs.setdefault(index, []).append(job)
+    facts: list[ev.Event] = []
+    missing: list[int] = []
+    if state.waves[wave].status is WaveStatus.WAITING:
+        foreign = [job.name for job in listing.jobs]
+    else:
+        for index, found in sorted(jobs.items()):
+            facts += _settle(state, index, found, now)
+        visible_from = began_at - state.search_lag_s
+        for index in range(planned.first, planned.last):
+            batch = state.batches.get(index)
+            made = batch is not None and batch.status in {BatchStatus.CREATED, BatchStatus.DUPLICATED}
+            if made and batch is not None and index not in jobs and batch.created_at <= visible_from:
+                missing.append(index)
+    facts.append(ev.WaveAudited(now, wave, began_at, len(listing.jobs), tuple(missing), tuple(foreign[:20])))
+    return facts
+
+
+def _settle(state: State, index: int, found: list[Found], now: float) -> list[ev.Event]:
+    status = state.status_of(index)
+    if status in _SETTLING:
+        return []
+    first, *others = sorted(found, key=lambda job: (job.create_time_ms or 0, job.job_id))
+    known = state.batches[index].job_id if index in state.batches else ""
+    if others or (status is BatchStatus.CREATED and first.job_id != known):
+        if status is BatchStatus.DUPLICATED:
+            return []
+        return [ev.BatchJobDuplicated(now, index, first.job_id, tuple(job.job_id for job in others))]
+    if status in {BatchStatus.PLANNED, BatchStatus.PARKED}:
+        attempt = state.batches[index].attempt if index in state.batches else 0
+        return [ev.BatchJobCreated(now, index, attempt, first.job_id, adopted=True)]
+    return []

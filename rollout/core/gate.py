@@ -1,0 +1,184 @@
+"""Criteria + tally + now → verdict: open, hold until, or halt; always with its evidence.
+
+A gate is a conjunction: the stop rule is not met, the wave's jobs are all made, coverage and success
+thresholds hold on a large enough sample, they have held for the soak, and a person agreed if asked to.
+A failed part that can never hold again halts; one that may still come holds. *Cannot tell* (too few devices
+resolved, thresholds of which nothing is known) is a hold, never an open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+from rollout.core.campaign import Denominator, Gate, StopRule, Threshold
+from rollout.core.tally import Tally
+
+__all__ = [
+    "Halt",
+    "Hold",
+    "HoldReason",
+    "Open",
+    "Verdict",
+    "judge",
+    "percent",
+    "stop_evidence",
+    "thresholds_evidence",
+    "thresholds_hold",
+]
+
+
+class HoldReason(StrEnum):
+    """What a closed gate waits for."""
+
+    CREATING = "jobs are being created"
+    SAMPLE = "cannot tell: too few devices resolved"
+    COVERAGE = "devices"
+    SUCCESS = "success"
+    SOAK = "soak"
+    APPROVAL = "approval"
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The next wave may open."""
+
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Not yet; may open by itself. `until` is the earliest time at which that can change by time alone."""
+
+    reason: HoldReason
+    evidence: str
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """The gate failed; only a person goes on from here."""
+
+    reason: str
+    evidence: str
+
+
+Verdict = Open | Hold | Halt
+
+
+def percent(value: Fraction) -> str:
+    """Return a share as people write it: `99%`, `99.6%`; rounded down, so that 99.999% is never shown as 100%."""
+    whole, hundredths = divmod(int(value * 10_000), 100)
+    return f"{whole}%" if not hundredths else f"{whole}.{hundredths:02d}".rstrip("0") + "%"
+
+
+def _told(name: str, part: int, whole: int, of: Denominator) -> str:
+    return f"{name} {part:,} of {whole:,} {of.value} ({percent(Tally.share(part, whole))})"
+
+
+def stop_evidence(rule: StopRule, tally: Tally) -> str | None:
+    """Return why the stop rule is met, or None if it is not (or the sample is too small to say)."""
+    if isinstance(rule.failed, int):
+        if tally.failed > rule.failed:
+            return f"failed {tally.failed:,} devices, stop above {rule.failed:,}"
+        return None
+    if tally.seen < rule.min_sample:
+        return None
+    whole = tally.planned if rule.of is Denominator.PLANNED else tally.seen
+    if Tally.share(tally.failed, whole) <= rule.failed:
+        return None
+    return f"{_told('failed', tally.failed, whole, rule.of)}, stop above {percent(rule.failed)}"
+
+
+def _met(threshold: Threshold | None, part: int, tally: Tally) -> bool:
+    return threshold is None or Tally.share(part, tally.of(threshold.of)) >= threshold.min
+
+
+def thresholds_hold(gate: Gate, tally: Tally) -> bool:
+    """Return whether coverage, success and sample all hold now."""
+    judged = gate.success is not None or gate.resolved is not None
+    return (
+        (not judged or tally.resolved >= min(gate.min_sample, tally.planned))
+        and _met(gate.resolved, tally.resolved, tally)
+        and _met(gate.success, tally.succeeded, tally)
+    )
+
+
+def thresholds_evidence(gate: Gate, tally: Tally) -> str:
+    """Return the measured values beside their thresholds and denominators."""
+    told = []
+    if gate.resolved is not None:
+        of = gate.resolved.of
+        told.append(
+            f"{_told('resolved', tally.resolved, tally.of(of), of)}, at least {percent(gate.resolved.min)}"
+        )
+    if gate.success is not None:
+        of = gate.success.of
+        told.append(
+            f"{_told('succeeded', tally.succeeded, tally.of(of), of)}, at least {percent(gate.success.min)}"
+        )
+    if not told:
+        told.append(f"{tally.resolved:,} of {tally.planned:,} planned resolved, no threshold")
+    return "; ".join(told)
+
+
+def _out_of_reach(gate: Gate, tally: Tally, *, settled: bool) -> str | None:
+    """Return why the thresholds can never hold any more, or None."""
+    if settled:
+        return None if thresholds_hold(gate, tally) else "no device is left that could change it"
+    best = Tally(
+        planned=tally.planned,
+        succeeded=tally.planned - tally.failed_final,
+        failed=tally.failed_final,
+        failed_final=tally.failed_final,
+    )
+    if not _met(gate.success, best.succeeded, best):
+        return "even if every open device succeeds"
+    return None
+
+
+def judge(
+    gate: Gate | None,
+    tally: Tally,
+    *,
+    created: bool,
+    settled: bool,
+    opened_at: float,
+    satisfied_at: float | None,
+    approved: bool,
+    now: float,
+) -> Verdict:
+    """Return what the gate says now.
+
+    Args:
+        created: every batch of the wave has its job, or is parked.
+        settled: no device of the wave can change any more.
+        opened_at: when the wave opened, or its clock was last restarted by a person.
+        satisfied_at: since when the thresholds have held without a break; None if they do not.
+        now: on the clock of the two times before, seconds.
+    """
+    if gate is None:
+        evidence = f"{tally.planned:,} devices, no gate"
+        return Open(evidence) if created else Hold(HoldReason.CREATING, evidence)
+    evidence = thresholds_evidence(gate, tally)
+    if gate.stop is not None and (why := stop_evidence(gate.stop, tally)):
+        return Halt("stop rule", why)
+    if created and (why := _out_of_reach(gate, tally, settled=settled)):
+        return Halt("thresholds out of reach", f"{evidence}; {why}")
+    if satisfied_at is None:
+        ends = None if gate.deadline_s is None else opened_at + gate.deadline_s
+        if ends is not None and now >= ends:
+            return Halt("deadline", f"{evidence} when the deadline passed")
+        if not created:
+            return Hold(HoldReason.CREATING, evidence, ends)
+        if tally.resolved < min(gate.min_sample, tally.planned):
+            return Hold(HoldReason.SAMPLE, evidence, ends)
+        waits = HoldReason.COVERAGE if not _met(gate.resolved, tally.resolved, tally) else HoldReason.SUCCESS
+        return Hold(waits, evidence, ends)
+    soaked_at = satisfied_at + gate.soak_s
+    if now < soaked_at:
+        return Hold(HoldReason.SOAK, evidence, soaked_at)
+    if gate.approval and not approved:
+        return Hold(HoldReason.APPROVAL, evidence)
+    return Open(evidence)

@@ -1,0 +1,653 @@
+"""`fold(state, event)`: the only place a campaign's state changes.
+
+State is what the events so far amount to, plus the indexes `decide` needs so that it looks at what is due and
+never at everything: agendas of what to retry, look up and count, a cursor over each wave's untouched batches,
+and sums kept up to date (devices by status per wave, exposure over all jobs). Folding the same events again
+gives the same state; that is resume, replay and "why did wave 4 open?".
+
+Counts are kept per *poll group*: up to `core.polling.group_size` jobs of one wave that are asked about
+together. A group is *settled* when none of its devices can change any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from rollout.core import events as ev
+from rollout.core.agenda import Agenda
+from rollout.core.budget import group_exposure, job_exposure
+from rollout.core.campaign import Campaign, Gate, JobSpec
+from rollout.core.commands import CancelTasks, StopJob
+from rollout.core.lifecycle import BATCH, CAMPAIGN, WAVE, BatchStatus, CampaignStatus, WaveStatus, step
+from rollout.core.plan import Batch, Plan
+from rollout.core.polling import PERIOD_MIN_S, group_size, next_period
+from rollout.core.retry import first_look_at
+from rollout.core.tally import Tally
+
+__all__ = ["AUDITS_MAX", "ENROL_S", "BatchState", "GroupState", "State", "WaveState", "fold", "is_news"]
+
+ENROL_S = 10.0
+"""How long after its last job was made a group's number of tasks is taken as final. EnOS advises 2 s for
+reads after writes and does not say whether tasks exist when create returns. Seconds."""
+AUDITS_MAX = 3
+"""Listings that may miss a created job before a person is asked."""
+
+
+@dataclass(slots=True)
+class BatchState:
+    """One batch that was touched; untouched ones have no object. `attempt` is the last one made."""
+
+    status: BatchStatus = BatchStatus.PLANNED
+    attempt: int = 0
+    failures: int = 0
+    throttles: int = 0
+    looks: int = 0
+    sent_at: float = 0.0
+    ended_at: float = 0.0
+    created_at: float = 0.0
+    job_id: str = ""
+    request_id: str = ""
+    adopted: bool = False
+    group: int | None = None
+    reason: str = ""
+    code: int | None = None
+    credentials: bool = False
+    stopped: bool = False
+
+
+@dataclass(slots=True)
+class GroupState:
+    """Jobs of one wave that are counted together. Device numbers cover all of `batches`."""
+
+    index: int
+    wave: int
+    batches: list[int] = field(default_factory=list)
+    devices: int = 0
+    scoped: bool = False
+    jobs_exposure: int = 0
+    exposure: int = 0
+    enrolled: int = 0
+    enrolled_final: bool = False
+    in_progress: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    retries_over: bool = False
+    grown_at: float = 0.0
+    changed_at: float = 0.0
+    asked_at: float = 0.0
+    period_s: float = PERIOD_MIN_S
+    settled: bool = False
+
+    @property
+    def planned(self) -> int:
+        """Devices of the plan; where EnOS picks them, the tasks it made."""
+        return self.enrolled if self.scoped else self.devices
+
+    @property
+    def open(self) -> int | None:
+        """The most devices that may still be or come in progress; None where nobody can know yet."""
+        if self.scoped and not self.enrolled_final:
+            return None
+        total = self.enrolled if self.enrolled_final else self.devices
+        return max(0, total - self.succeeded - (self.failed if self.retries_over else 0))
+
+    @property
+    def tally(self) -> Tally:
+        """The group's counts as a tally."""
+        final = self.failed if self.retries_over else 0
+        return Tally(self.planned, self.enrolled, self.in_progress, self.succeeded, self.failed, final)
+
+
+@dataclass(slots=True)
+class WaveState:
+    """One wave. `cursor` is the first batch that was perhaps never tried; N devices in `tally`."""
+
+    index: int
+    first: int
+    last: int
+    devices: int
+    group_size: int
+    status: WaveStatus = WaveStatus.WAITING
+    cursor: int = 0
+    opened_at: float = 0.0
+    clock_from: float = 0.0
+    settled_batches: int = 0
+    last_created_at: float = 0.0
+    groups: list[int] = field(default_factory=list)
+    unsettled_groups: int = 0
+    counted: Tally = field(default_factory=Tally)
+    grouped_devices: int = 0
+    changed_at: float = 0.0
+    satisfied_at: float | None = None
+    approved: bool = False
+    approved_by: str = ""
+    overridden: bool = False
+    held: str = ""
+    evidence: str = ""
+    stragglers: int = 0
+    # the audits: before the first create, before the gate opens, at the end
+    cleared: bool = False
+    suspect_until: float | None = None
+    verified: bool = False
+    closed: bool = False
+    misses: int = 0
+    foreign: tuple[str, ...] = ()
+    missing: tuple[int, ...] = ()
+    audit_retry_at: float = 0.0
+
+    @property
+    def created(self) -> bool:
+        """Every batch has its job, or is parked."""
+        return self.settled_batches == self.last - self.first
+
+    @property
+    def settled(self) -> bool:
+        """No device of the wave can change any more."""
+        return self.created and self.unsettled_groups == 0
+
+    @property
+    def tally(self) -> Tally:
+        """Devices by status; those without a job yet count as planned."""
+        waiting = self.devices - self.grouped_devices
+        return self.counted if not waiting else self.counted + Tally(planned=waiting)
+
+    @property
+    def moved_at(self) -> float:
+        """When something last changed in the wave."""
+        return max(self.changed_at, self.last_created_at, self.clock_from)
+
+
+@dataclass(slots=True)
+class State:
+    """A campaign as its events tell it. Changed by `fold` alone."""
+
+    plan: Plan
+    status: CampaignStatus = CampaignStatus.NEW
+    waves: list[WaveState] = field(default_factory=list)
+    batches: dict[int, BatchState] = field(default_factory=dict)
+    groups: list[GroupState] = field(default_factory=list)
+    retries: Agenda[int] = field(default_factory=Agenda)
+    lookups: Agenda[int] = field(default_factory=Agenda)
+    counts: Agenda[int] = field(default_factory=Agenda)
+    brakes: dict[StopJob | CancelTasks, float] = field(default_factory=dict)
+    exposure: int = 0
+    unknown: int = 0
+    jobs: int = 0
+    adopted: int = 0
+    parked: set[int] = field(default_factory=set)
+    rejected: set[int] = field(default_factory=set)
+    duplicated: set[int] = field(default_factory=set)
+    duplicates_known: set[int] = field(default_factory=set)
+    brakes_failed: int = 0
+    reason: str = ""
+    evidence: str = ""
+    halted_wave: int | None = None
+    paused_by: str = ""
+    abort: ev.CampaignAbortRequested | None = None
+    requests: set[str] = field(default_factory=set)
+    blind_since: float | None = None
+    last_count_at: float | None = None
+    started_at: float = 0.0
+    ended_at: float | None = None
+    lives: int = 0
+    clean: bool = False
+    latest_effect_s: float = 60.0
+    search_lag_s: float = 5.0
+    last_at: float = 0.0
+
+    @classmethod
+    def initial(cls, plan: Plan) -> State:
+        """Return the state before the first event."""
+        limits = plan.campaign.limits
+        waves = [
+            WaveState(w.index, w.first, w.last, w.devices, group_size(plan, w.index, limits), cursor=w.first)
+            for w in plan.waves
+        ]
+        return cls(plan, waves=waves)
+
+    @property
+    def campaign(self) -> Campaign:
+        """What the operator asked for."""
+        return self.plan.campaign
+
+    @property
+    def closed(self) -> bool:
+        """Nothing will ever happen to this campaign again."""
+        return not CAMPAIGN[self.status]
+
+    def gate_of(self, wave: int) -> Gate | None:
+        """Return the gate the plan gave the wave."""
+        return self.campaign.waves[wave].gate
+
+    def spec_of(self, batch: Batch) -> JobSpec:
+        """Return the job settings of the batch's wave."""
+        return self.campaign.waves[batch.wave].job
+
+    def exposure_of(self, batch: int) -> int:
+        """Return the most devices the batch's job can have in progress."""
+        planned = self.plan.batches[batch]
+        return job_exposure(self.spec_of(planned), planned.devices)
+
+    def status_of(self, batch: int) -> BatchStatus:
+        """Return where the batch stands."""
+        touched = self.batches.get(batch)
+        return BatchStatus.PLANNED if touched is None else touched.status
+
+    def begun_waves(self) -> Iterator[WaveState]:
+        """Yield the waves that were opened, in plan order."""
+        for wave in self.waves:
+            if wave.status is WaveStatus.WAITING:
+                return
+            yield wave
+
+    def tally(self) -> Tally:
+        """Return the devices of the whole campaign by status."""
+        return sum((wave.tally for wave in self.waves), Tally())
+
+
+def is_news(state: State, event: ev.TasksCounted) -> bool:
+    """Return whether a count tells anything that the state does not hold already; else it need not be kept."""
+    group = state.groups[event.group]
+    numbers = (event.enrolled, event.in_progress, event.succeeded, event.failed)
+    if numbers != (group.enrolled, group.in_progress, group.succeeded, group.failed):
+        return True
+    probe = _settles(state, group, event)
+    return probe != (group.enrolled_final, group.retries_over, group.settled)
+
+
+def _settles(state: State, group: GroupState, event: ev.TasksCounted) -> tuple[bool, bool, bool]:
+    """Return whether the tasks are all there, EnOS's retries are over, and so all is settled, after `event`."""
+    spec = state.spec_of(state.plan.batches[group.batches[0]])
+    whole = event.jobs == len(group.batches)
+    full = not group.scoped and event.enrolled >= group.devices
+    waited = event.asked_at >= group.grown_at + ENROL_S and event.enrolled == group.enrolled
+    enrolled_final = whole and (full or waited or (group.enrolled_final and event.enrolled == group.enrolled))
+    ended = event.succeeded + event.failed >= event.enrolled
+    if not spec.retry.enabled:
+        retries_over = True
+    else:
+        numbers = (event.enrolled, event.in_progress, event.succeeded, event.failed)
+        still = numbers == (group.enrolled, group.in_progress, group.succeeded, group.failed)
+        # a failed task may come back for as long as the platform's interval; only quiet proves it will not
+        quiet = still and event.asked_at >= group.changed_at + spec.retry.interval_s + ENROL_S
+        retries_over = ended and (event.failed == 0 or quiet)
+    return enrolled_final, retries_over, whole and enrolled_final and ended and retries_over
+
+
+def fold(state: State, event: ev.Event) -> None:
+    """Let one fact change the state. Raises AssertionError for a fact that cannot follow the ones before."""
+    state.last_at = max(state.last_at, event.at)
+    match event:
+        case ev.CampaignStarted():
+            state.status = step(CAMPAIGN, state.status, event.kind)
+            state.started_at = event.at
+        case ev.EngineStarted():
+            _start_life(state, event)
+        case ev.EngineStopped():
+            state.clean = True
+        case ev.WaveOpened():
+            wave = state.waves[event.wave]
+            wave.status = step(WAVE, wave.status, event.kind)
+            wave.opened_at = wave.clock_from = wave.changed_at = event.at
+        case ev.BatchCreateSent():
+            _send(state, event)
+        case ev.BatchJobCreated():
+            _create(state, event)
+        case ev.BatchCreateUnsent():
+            batch = _answer(state, event.batch, event.kind)
+            batch.reason = event.reason
+            if not event.withheld:
+                batch.failures += 1
+            state.retries.set(event.batch, event.retry_at)
+        case ev.BatchCreateThrottled():
+            batch = _answer(state, event.batch, event.kind)
+            batch.throttles += 1
+            batch.reason = "throttled"
+            state.retries.set(event.batch, event.retry_at)
+        case ev.BatchCreateRejected():
+            batch = _answer(state, event.batch, event.kind)
+            batch.reason, batch.code, batch.request_id = event.message, event.code, event.request_id
+            batch.credentials = event.credentials
+            if event.retry_at is not None:
+                batch.status = BatchStatus.PLANNED
+                state.retries.set(event.batch, event.retry_at)
+            else:
+                state.rejected.add(event.batch)
+        case ev.BatchOutcomeUnknown():
+            batch = _move(state, event.batch, event.kind)
+            batch.reason, batch.code, batch.request_id = event.reason, event.code, event.request_id
+            _doubt(state, event.batch, event.at, first_look_at(event.at, state.search_lag_s))
+        case ev.BatchLookupInconclusive():
+            batch = _move(state, event.batch, event.kind)
+            batch.looks += 1
+            state.lookups.set(event.batch, event.retry_at)
+        case ev.BatchResendAllowed():
+            _settle_doubt(state, event.batch, event.kind)
+            state.retries.set(event.batch, event.retry_at)
+        case ev.BatchParked():
+            batch = _settle_doubt(state, event.batch, event.kind)
+            batch.reason = event.reason
+            state.parked.add(event.batch)
+            _wave_of(state, event.batch).settled_batches += 1
+        case ev.BatchJobDuplicated():
+            _duplicate(state, event)
+        case ev.TasksCounted():
+            _count(state, event)
+        case ev.TasksCountFailed():
+            state.counts.set(event.group, event.retry_at)
+            if state.blind_since is None:
+                state.blind_since = event.at
+        case ev.WaveAudited():
+            _audit(state, event)
+        case ev.WaveAuditFailed():
+            state.waves[event.wave].audit_retry_at = event.retry_at
+        case ev.GateHeld():
+            wave = state.waves[event.wave]
+            wave.held, wave.evidence = event.reason, event.evidence
+        case ev.GateSatisfied():
+            wave = state.waves[event.wave]
+            wave.satisfied_at, wave.evidence = event.at, event.evidence
+        case ev.GateUnsatisfied():
+            wave = state.waves[event.wave]
+            wave.satisfied_at, wave.evidence = None, event.evidence
+        case ev.GatePassed():
+            wave = state.waves[event.wave]
+            wave.status = step(WAVE, wave.status, event.kind)
+            wave.held, wave.evidence = "", event.evidence
+        case ev.WaveFinished():
+            wave = state.waves[event.wave]
+            wave.status = step(WAVE, wave.status, event.kind)
+            wave.stragglers = event.stragglers
+        case ev.ApprovalGiven():
+            _approve(state, event)
+        case ev.CampaignPaused():
+            state.status = step(CAMPAIGN, state.status, event.kind)
+            state.requests.add(event.request)
+            state.paused_by = event.by
+            if state.status is CampaignStatus.PAUSED:
+                state.reason, state.evidence = "paused", event.reason
+        case ev.CampaignResumed():
+            _resume(state, event)
+        case ev.CampaignHalted():
+            state.status = step(CAMPAIGN, state.status, event.kind)
+            state.reason, state.evidence, state.halted_wave = event.reason, event.evidence, event.wave
+        case ev.CampaignAbortRequested():
+            state.status = step(CAMPAIGN, state.status, event.kind)
+            state.requests.add(event.request)
+            state.abort = event
+            state.reason, state.evidence = "aborted", event.reason
+            for index, batch in state.batches.items():
+                _brake(state, index, batch)
+        case ev.JobStopped():
+            state.brakes.pop(StopJob(event.batch, event.job_id), None)
+            if state.batches[event.batch].job_id == event.job_id:
+                state.batches[event.batch].stopped = True
+        case ev.JobTasksCancelled():
+            state.brakes.pop(CancelTasks(event.batch, event.job_id), None)
+            if state.abort is not None and state.abort.stop_jobs:
+                state.brakes[StopJob(event.batch, event.job_id)] = event.at
+        case ev.JobStopFailed():
+            _brake_failed(state, event)
+        case ev.CampaignAborted() | ev.CampaignFinished():
+            state.status = step(CAMPAIGN, state.status, event.kind)
+            state.ended_at = event.at
+        case _:
+            assert_never(event)
+
+
+def _wave_of(state: State, batch: int) -> WaveState:
+    return state.waves[state.plan.batches[batch].wave]
+
+
+def _move(state: State, index: int, kind: str) -> BatchState:
+    batch = state.batches.setdefault(index, BatchState())
+    batch.status = step(BATCH, batch.status, kind)
+    return batch
+
+
+def _start_life(state: State, event: ev.EngineStarted) -> None:
+    """Put every batch whose create may have left into doubt, counted from now: this life knows nothing."""
+    state.lives += 1
+    state.clean = False
+    state.latest_effect_s, state.search_lag_s = event.latest_effect_s, event.search_lag_s
+    state.blind_since = None
+    for index, batch in state.batches.items():
+        batch.failures = batch.throttles = 0
+        if batch.status in {BatchStatus.SENT, BatchStatus.UNKNOWN, BatchStatus.PARKED}:
+            _reconsider(state, index, event.kind, event.at)
+        elif batch.status is BatchStatus.REJECTED and batch.credentials:
+            batch.status = step(BATCH, batch.status, event.kind)
+            state.rejected.discard(index)
+            state.retries.set(index, event.at)
+    for group in state.groups:
+        if not group.settled:
+            state.counts.set(group.index, event.at)
+    for wave in state.waves:
+        wave.audit_retry_at = 0.0
+        if event.paranoid and wave.status is WaveStatus.OPEN:
+            wave.suspect_until = event.at + event.latest_effect_s + event.search_lag_s
+            wave.verified = False
+
+
+def _reconsider(state: State, index: int, kind: str, at: float) -> None:
+    batch = state.batches[index]
+    before = batch.status
+    batch.status = step(BATCH, batch.status, kind)
+    if before is BatchStatus.PARKED:
+        state.parked.discard(index)
+        _wave_of(state, index).settled_batches -= 1
+        state.exposure += state.exposure_of(index)
+    if before is BatchStatus.UNKNOWN:
+        state.unknown -= 1
+    _doubt(state, index, at, at)
+
+
+def _doubt(state: State, index: int, ended_at: float, look_at: float) -> None:
+    state.unknown += 1
+    batch = state.batches[index]
+    batch.ended_at, batch.looks = ended_at, 0
+    state.lookups.set(index, look_at)
+
+
+def _send(state: State, event: ev.BatchCreateSent) -> None:
+    batch = _move(state, event.batch, event.kind)
+    batch.attempt, batch.sent_at = event.attempt, event.at
+    state.retries.drop(event.batch)
+    state.exposure += state.exposure_of(event.batch)
+    wave = _wave_of(state, event.batch)
+    while wave.cursor < wave.last and wave.cursor in state.batches:
+        wave.cursor += 1
+
+
+def _answer(state: State, index: int, kind: str) -> BatchState:
+    """Settle a create that surely had no effect: nothing is exposed by it."""
+    state.exposure -= state.exposure_of(index)
+    return _move(state, index, kind)
+
+
+def _settle_doubt(state: State, index: int, kind: str) -> BatchState:
+    state.unknown -= 1
+    state.lookups.drop(index)
+    return _answer(state, index, kind)
+
+
+def _release(state: State, index: int, kind: str) -> BatchState:
+    """Leave whatever state the batch is in for one with a job, giving back what it held there."""
+    before = state.status_of(index)
+    if before in {BatchStatus.SENT, BatchStatus.UNKNOWN}:
+        state.exposure -= state.exposure_of(index)
+    if before is BatchStatus.UNKNOWN:
+        state.unknown -= 1
+        state.lookups.drop(index)
+    if before is BatchStatus.PARKED:
+        state.parked.discard(index)
+        _wave_of(state, index).settled_batches -= 1
+    state.retries.drop(index)
+    return _move(state, index, kind)
+
+
+def _create(state: State, event: ev.BatchJobCreated) -> None:
+    batch = _release(state, event.batch, event.kind)
+    batch.job_id, batch.request_id, batch.created_at = event.job_id, event.request_id, event.at
+    batch.adopted, batch.failures, batch.throttles, batch.reason = event.adopted, 0, 0, ""
+    state.adopted += event.adopted
+    _enter_group(state, event.batch, batch, event.at)
+
+
+def _enter_group(state: State, index: int, batch: BatchState, at: float) -> None:
+    state.jobs += 1
+    planned = state.plan.batches[index]
+    wave = state.waves[planned.wave]
+    wave.settled_batches += 1
+    wave.last_created_at = max(wave.last_created_at, at)
+    last = state.groups[wave.groups[-1]] if wave.groups else None
+    if last is None or len(last.batches) >= wave.group_size or last.settled:
+        last = GroupState(len(state.groups), wave.index, scoped=planned.devices == 0)
+        state.groups.append(last)
+        wave.groups.append(last.index)
+        wave.unsettled_groups += 1
+        # the first count is due when the platform's reads can show the tasks
+        state.counts.set(last.index, at + PERIOD_MIN_S)
+    before = last.tally
+    batch.group = last.index
+    last.batches.append(index)
+    last.devices += planned.devices
+    last.jobs_exposure += state.exposure_of(index)
+    last.enrolled_final = False
+    last.retries_over = not state.spec_of(planned).retry.enabled
+    last.grown_at = at
+    last.changed_at = max(last.changed_at, at)
+    wave.grouped_devices += planned.devices
+    wave.counted += last.tally - before
+    _expose(state, last)
+    _brake(state, index, batch)
+
+
+def _expose(state: State, group: GroupState) -> None:
+    still_open = group.open
+    exposure = group.jobs_exposure if still_open is None else group_exposure(group.jobs_exposure, still_open)
+    state.exposure += exposure - group.exposure
+    group.exposure = exposure
+
+
+def _duplicate(state: State, event: ev.BatchJobDuplicated) -> None:
+    known = state.status_of(event.batch) is BatchStatus.CREATED
+    batch = _release(state, event.batch, event.kind)
+    state.duplicated.add(event.batch)
+    batch.job_id, batch.reason = event.kept, "more than one job bears its name"
+    if not known:
+        batch.created_at = event.at
+        _enter_group(state, event.batch, batch, event.at)
+    for other in event.others:
+        state.brakes[StopJob(event.batch, other)] = event.at
+
+
+def _count(state: State, event: ev.TasksCounted) -> None:
+    group = state.groups[event.group]
+    if event.asked_at < group.asked_at or group.settled:
+        return  # an older read never overwrites a newer one
+    numbers = (event.enrolled, event.in_progress, event.succeeded, event.failed)
+    changed = numbers != (group.enrolled, group.in_progress, group.succeeded, group.failed)
+    before = group.tally
+    was_settled = group.settled
+    group.enrolled_final, group.retries_over, group.settled = _settles(state, group, event)
+    group.enrolled, group.in_progress, group.succeeded, group.failed = numbers
+    group.asked_at = event.asked_at
+    state.blind_since = None
+    state.last_count_at = event.at
+    wave = state.waves[group.wave]
+    wave.counted += group.tally - before
+    if changed:
+        group.changed_at = wave.changed_at = event.at
+    _expose(state, group)
+    if group.settled:
+        wave.unsettled_groups -= not was_settled
+        state.counts.drop(group.index)
+    else:
+        group.period_s = next_period(group.period_s, changed=changed)
+        state.counts.set(group.index, event.at + group.period_s)
+
+
+def _audit(state: State, event: ev.WaveAudited) -> None:
+    wave = state.waves[event.wave]
+    wave.audit_retry_at = 0.0
+    wave.foreign = event.foreign
+    if wave.status is WaveStatus.WAITING:
+        wave.cleared = event.seen == 0
+        return
+    if wave.suspect_until is not None and event.began_at >= wave.suspect_until:
+        wave.suspect_until = None
+    wave.missing = event.missing
+    if event.missing:
+        wave.misses += 1
+        wave.audit_retry_at = event.at + 2 * state.search_lag_s
+        return
+    wave.misses = 0
+    if wave.created and event.began_at >= wave.last_created_at + state.search_lag_s:
+        wave.verified = True
+        wave.closed = wave.status is WaveStatus.PASSED
+
+
+def _approve(state: State, event: ev.ApprovalGiven) -> None:
+    wave = state.waves[event.wave]
+    state.requests.add(event.request)
+    wave.approved, wave.approved_by = True, event.by
+    if state.status is CampaignStatus.HALTED and state.halted_wave == event.wave:
+        # the gate failed and a person lets the wave pass all the same: it is no longer judged
+        wave.overridden = True
+        state.status = step(CAMPAIGN, state.status, event.kind)
+        state.reason = state.evidence = ""
+        state.halted_wave = None
+
+
+def _resume(state: State, event: ev.CampaignResumed) -> None:
+    state.status = step(CAMPAIGN, state.status, event.kind)
+    state.requests.add(event.request)
+    state.reason = state.evidence = state.paused_by = ""
+    state.halted_wave = None
+    state.duplicates_known |= state.duplicated
+    for index in sorted(state.rejected):
+        batch = _move(state, index, event.kind)
+        batch.failures = batch.throttles = 0
+        state.retries.set(index, event.at)
+    state.rejected.clear()
+    for index in sorted(state.parked):
+        _reconsider(state, index, event.kind, event.at)
+    for wave in state.waves:
+        if wave.status is WaveStatus.OPEN:
+            wave.clock_from = event.at
+        if wave.foreign and wave.status is WaveStatus.WAITING:
+            # the person knows these jobs: open, but adopt what bears our exact names before creating anything
+            wave.cleared, wave.suspect_until = True, event.at
+        if wave.misses >= AUDITS_MAX:
+            # the person knows that these jobs are gone; they are not created again
+            wave.verified, wave.closed = True, wave.status is WaveStatus.PASSED
+        wave.foreign, wave.misses, wave.missing = (), 0, ()
+
+
+def _brake(state: State, index: int, batch: BatchState) -> None:
+    """Plan what the abort asks for one job; nothing if its devices are all through."""
+    abort = state.abort
+    if abort is None or not batch.job_id or batch.stopped:
+        return
+    if batch.group is not None and state.groups[batch.group].settled:
+        return
+    if abort.cancel_pending:
+        state.brakes[CancelTasks(index, batch.job_id)] = abort.at
+    elif abort.stop_jobs:
+        state.brakes[StopJob(index, batch.job_id)] = abort.at
+
+
+def _brake_failed(state: State, event: ev.JobStopFailed) -> None:
+    for brake in (CancelTasks(event.batch, event.job_id), StopJob(event.batch, event.job_id)):
+        if brake in state.brakes:
+            if event.retry_at is not None:
+                state.brakes[brake] = event.retry_at
+            else:
+                del state.brakes[brake]
+                state.brakes_failed += 1
+                if isinstance(brake, CancelTasks) and state.abort is not None and state.abort.stop_jobs:
+                    state.brakes[StopJob(event.batch, event.job_id)] = event.at
+            return
