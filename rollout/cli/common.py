@@ -1,0 +1,89 @@
+"""The flags every command has."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rollout.cli.console import Console, Output
+
+__all__ = ["STATE_DIR", "Common", "command"]
+
+STATE_DIR = ".rollout"
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What the common flags said."""
+
+    console: Console
+    state_dir: Path
+    profile: str | None
+    config: Path | None
+
+
+def command(
+    name: str, *, outputs: Sequence[Output] = (Output.TEXT, Output.JSON)
+) -> Callable[[Callable[..., int | None]], click.Command]:
+    """Make a command of a function that takes `Common` first and returns the exit code (None is 0)."""
+
+    def decorate(function: Callable[..., int | None]) -> click.Command:
+        @functools.wraps(function)
+        def call(
+            *,
+            profile: str | None,
+            config: Path | None,
+            state_dir: Path,
+            output: str,
+            color: str,
+            quiet: bool,
+            verbose: int,
+            no_input: bool,
+            **own: Any,
+        ) -> int | None:
+            console = Console(Output(output), color, quiet, verbose, no_input)
+            return function(Common(console, state_dir, profile, config), **own)
+
+        options = (
+            click.option(
+                "--profile", envvar="ROLLOUT_PROFILE", metavar="NAME", help="Which tenant of rollout.toml."
+            ),
+            click.option(
+                "--config",
+                envvar="ROLLOUT_CONFIG",
+                type=click.Path(path_type=Path),
+                help="Read this rollout.toml only.",
+            ),
+            click.option(
+                "--state-dir",
+                envvar="ROLLOUT_STATE_DIR",
+                type=click.Path(path_type=Path, file_okay=False),
+                default=STATE_DIR,
+                show_default=True,
+                help="Where campaigns keep their state.",
+            ),
+            click.option(
+                "-o",
+                "--output",
+                type=click.Choice([str(form) for form in outputs]),
+                default="text",
+                help="Form of the result.",
+            ),
+            click.option(
+                "--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Use colour."
+            ),
+            click.option("-q", "--quiet", is_flag=True, help="Only the result and errors."),
+            click.option("-v", "--verbose", count=True, help="More detail; twice for tracebacks."),
+            click.option("--no-input", is_flag=True, help="Never ask."),
+        )
+        wrapped: Callable[..., Any] = call
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return click.command(name)(wrapped)
+
+    return decorate

@@ -1,0 +1,114 @@
+"""How a command speaks: the result to standard output, everything else to standard error.
+
+A reader that goes away (`rollout jobs | head`) ends the printing, not the command: a campaign does not stop
+because nobody looks, and the exit code stays what it would have been.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TextIO
+
+import click
+
+from rollout.telemetry.redact import REDACTOR
+from rollout.telemetry.text import safe
+
+__all__ = ["Console", "Output", "document", "envelope"]
+
+
+class Output(StrEnum):
+    """The form of a result."""
+
+    TEXT = "text"
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+
+
+def document(value: Any, *, indent: int | None = 2) -> str:
+    """Return JSON in ASCII, which every terminal, locale and tool can take."""
+    return json.dumps(value, indent=indent)
+
+
+def envelope(schema: str, **content: Any) -> dict[str, Any]:
+    """Return a result with its versioned schema name first: `rollout.status/1`."""
+    return {"schema": f"rollout.{schema}/1", **content}
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The streams of one command, with how it was asked to speak."""
+
+    output: Output = Output.TEXT
+    color: str = "auto"
+    quiet: bool = False
+    verbosity: int = 0
+    no_input: bool = False
+
+    @property
+    def is_json(self) -> bool:
+        """Whether a program reads the result."""
+        return self.output is not Output.TEXT
+
+    def result(self, text: str) -> None:
+        """Print the result: lines, each escaped."""
+        _write(sys.stdout, text)
+
+    def json(self, schema: str, **content: Any) -> None:
+        """Print one JSON document with its envelope."""
+        _write(sys.stdout, document(envelope(schema, **content)))
+
+    def note(self, text: str) -> None:
+        """Say something beside the result; not when quiet."""
+        if not self.quiet:
+            _write(sys.stderr, text)
+
+    def warn(self, text: str) -> None:
+        """Say something that must not be missed."""
+        _write(sys.stderr, text)
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody is there to answer."""
+        return not self.no_input and sys.stdin is not None and sys.stdin.isatty()
+
+    def ask(self, question: str) -> str:
+        """Return the line typed as an answer. Raises `click.Abort` at the end of the input."""
+        _write(sys.stderr, question, end=" ")
+        line = sys.stdin.readline()
+        if not line:
+            raise click.Abort
+        return line.strip()
+
+    def colored(self, stream: TextIO) -> bool:
+        """Return whether colour may be used on `stream`: asked for, or a terminal that does not decline it."""
+        if self.color == "always":
+            return True
+        return self.color == "auto" and is_terminal(stream) and not os.environ.get("NO_COLOR")
+
+    @property
+    def live(self) -> bool:
+        """Whether standard error is a terminal on which a view may be redrawn."""
+        return not self.is_json and not self.quiet and is_terminal(sys.stderr)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether the stream is a terminal that can move its cursor; environment variables never make it one."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _write(stream: TextIO | None, text: str, end: str = "\n") -> None:
+    if stream is None:
+        return
+    shown = "\n".join(safe(line) for line in REDACTOR.text(text).split("\n"))
+    try:
+        stream.write(shown + end)
+        stream.flush()
+    except BrokenPipeError:
+        # Nobody reads any more. Python would complain once more when it flushes the stream at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,207 @@
+"""A failure becomes a message and an exit code; a traceback never reaches a user who did not ask for it.
+
+The codes are part of the program's promise (`rollout --help` lists them). An error we raise on purpose
+carries its own; anything else is ours to repair: it exits 1, with one line to say so, and its traceback,
+free of secrets, goes to a file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import click
+
+from rollout.cli.common import STATE_DIR
+from rollout.cli.console import Console, Output, document, envelope
+from rollout.errors import Complaint, PlanError, RolloutError, ServiceError, Severity
+from rollout.telemetry.redact import REDACTOR
+
+__all__ = ["COMPLAINTS_SHOWN", "complaint_lines", "report"]
+
+COMPLAINTS_SHOWN = 20
+"""Faults of one document shown at once; beyond that a reader corrects and tries again. Our choice."""
+
+INTERRUPTED = 130
+USAGE = 2
+UNEXPECTED = 1
+
+ERROR_LOG = "errors.log"
+
+
+def report(error: BaseException, arguments: list[str]) -> int:
+    """Print what went wrong, as the command line asked for, and return the exit code."""
+    for variable in ("ENOS_ACCESS_KEY", "ENOS_SECRET_KEY"):
+        # The failure may have come before anybody read, and so taught, the keys.
+        if value := os.environ.get(variable):
+            REDACTOR.learn(value)
+    console = Console(Output.JSON if _wants_json(arguments) else Output.TEXT)
+    match error:
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else UNEXPECTED
+        case KeyboardInterrupt() | click.Abort():
+            return INTERRUPTED
+        case BrokenPipeError():
+            # Python's own flush at exit would complain again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 0
+        case click.exceptions.Exit():
+            return error.exit_code
+        case click.UsageError():
+            hint = (
+                f"rollout {error.ctx.info_name} --help"
+                if error.ctx and error.ctx.parent
+                else "rollout --help"
+            )
+            return _tell(console, USAGE, error.format_message(), hint=hint)
+        case click.ClickException():
+            return _tell(console, USAGE, error.format_message())
+        case PlanError():
+            return _tell_complaints(console, error)
+        case RolloutError():
+            _show_traceback(error, arguments)
+            return _tell(
+                console, error.exit_code, error.message, code=error.code, hint=error.hint, cause=error
+            )
+        case _:
+            return _tell_unexpected(console, error, arguments)
+
+
+def complaint_lines(complaints: tuple[Complaint, ...]) -> list[str]:
+    """Return the complaints as lines, at most 20 of them, with the counts of all at the end."""
+    lines: list[str] = []
+    for complaint in complaints[:COMPLAINTS_SHOWN]:
+        lines.append(str(complaint))
+        if complaint.hint:
+            lines.append(f"  hint: {complaint.hint}")
+    if len(complaints) > COMPLAINTS_SHOWN:
+        lines.append(f"... and {len(complaints) - COMPLAINTS_SHOWN:,} more")
+    errors = sum(complaint.severity is Severity.ERROR for complaint in complaints)
+    warnings = len(complaints) - errors
+    lines.append(f"{_plural(errors, 'error')}, {_plural(warnings, 'warning')}")
+    return lines
+
+
+def complaint_json(complaint: Complaint) -> dict[str, object]:
+    """Return one complaint as a JSON object."""
+    return {
+        "file": complaint.file,
+        "line": complaint.line,
+        "column": complaint.column,
+        "code": complaint.code,
+        "severity": str(complaint.severity),
+        "field": complaint.field,
+        "message": complaint.message,
+        "hint": complaint.hint,
+    }
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Return whether the command line asks for JSON, also where it is too broken to be parsed."""
+    joined = [argument.removeprefix("--output=").removeprefix("-o") for argument in arguments]
+    forms = {"json", "ndjson"}
+    return any(
+        (text in forms and argument != text) or (argument in ("-o", "--output") and following in forms)
+        for argument, text, following in zip(arguments, joined, [*arguments[1:], ""], strict=True)
+    )
+
+
+def _tell(
+    console: Console,
+    exit_code: int,
+    message: str,
+    *,
+    code: str = "",
+    hint: str = "",
+    cause: RolloutError | None = None,
+) -> int:
+    if console.is_json:
+        content: dict[str, object] = {"code": code, "message": message, "hint": hint, "exitCode": exit_code}
+        if isinstance(cause, ServiceError):
+            content["phase"] = str(cause.phase)
+            content["enos"] = {"code": cause.enos_code, "msg": cause.message, "requestId": cause.request_id}
+        _tell_json(console, content)
+        return exit_code
+    details = f" [{code}]" if code else ""
+    if isinstance(cause, ServiceError) and cause.request_id:
+        details += f" requestId={cause.request_id}"
+    console.warn(f"error: {message}{details}")
+    if hint:
+        console.warn(f"hint: {hint}")
+    return exit_code
+
+
+def _tell_complaints(console: Console, error: PlanError) -> int:
+    if console.is_json:
+        shown = [complaint_json(complaint) for complaint in error.complaints[:COMPLAINTS_SHOWN]]
+        content = {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "exitCode": error.exit_code,
+            "complaints": shown,
+            "complaintsTotal": len(error.complaints),
+        }
+        _tell_json(console, content)
+    else:
+        console.warn("\n".join(complaint_lines(error.complaints)))
+    return error.exit_code
+
+
+def _tell_json(console: Console, content: dict[str, object]) -> None:
+    console.warn(document(envelope("error", **content), indent=None))
+
+
+def _tell_unexpected(console: Console, error: BaseException, arguments: list[str]) -> int:
+    text = REDACTOR.text("".join(traceback.format_exception(error)))
+    if _verbosity(arguments) >= 2:
+        console.warn(text)
+    kind = type(error).__name__
+    place = _keep(text, arguments)
+    hint = f"details in {place}" if place else "run it again with -vv for details"
+    return _tell(
+        console, UNEXPECTED, f"unexpected {kind}; this is a fault of rollout", code="R900", hint=hint
+    )
+
+
+def _show_traceback(error: BaseException, arguments: list[str]) -> None:
+    if _verbosity(arguments) >= 2:
+        Console().warn("".join(traceback.format_exception(error)))
+
+
+def _verbosity(arguments: list[str]) -> int:
+    """Count the `-v` of the command line."""
+    short = [
+        text
+        for text in arguments
+        if text.startswith("-") and not text.startswith("--") and set(text[1:]) == {"v"}
+    ]
+    return sum(len(text) - 1 for text in short) + arguments.count("--verbose")
+
+
+def _keep(text: str, arguments: list[str]) -> Path | None:
+    """Append the traceback to the state directory's error log; return its path, or None if there is no place."""
+    state_dir = Path(os.environ.get("ROLLOUT_STATE_DIR", STATE_DIR))
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument == "--state-dir":
+            state_dir = Path(following)
+        elif argument.startswith("--state-dir="):
+            state_dir = Path(argument.partition("=")[2])
+    path = state_dir / ERROR_LOG
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(
+                f"--- {time.strftime('%Y-%m-%dT%H:%M:%S%z')} python {sys.version.split()[0]}\n{text}\n"
+            )
+    except OSError:
+        # No state directory yet, or a full disk: the hint then says how to see the details.
+        return None
+    return path

@@ -1,0 +1,29 @@
+"""The engine's audience that writes: every event becomes one log record.
+
+An observer must return at once and never raise: the sinks take care of the first, a complete rendering of
+the closed union of events of the second.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from rollout.core.events import Event
+from rollout.core.state import State
+from rollout.telemetry.render import render
+
+__all__ = ["EventLog"]
+
+
+class EventLog:
+    """Tells every event to the log. An `Observer`."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger()
+        self._seq = 0
+
+    def notice(self, event: Event, state: State) -> None:
+        """Log `event` under its own name and time."""
+        self._seq += 1
+        record = render(event, state.plan, seq=self._seq)
+        getattr(self._log, record.level)(record.name, at=record.at, **record.fields)

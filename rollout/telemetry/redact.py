@@ -1,0 +1,89 @@
+"""No secret passes: the last thing that happens to a text before it is shown or stored.
+
+Code does not log secrets on purpose. This guards against the accident: a foreign error text that carries a
+header, a value echoed by the platform. It knows the secret values of this run in the forms they leak in
+(as they are, base64, hexadecimal, percent-encoded) and the names of fields that only ever hold one.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+__all__ = ["HIDDEN", "REDACTOR", "Redactor", "forms"]
+
+HIDDEN = "***"
+
+_SECRET_NAME = re.compile(
+    r"(?i)^(apim-\w+|authorization|(app|secret|access)[-_]?(secret|key|token)|password)$"
+)
+_SECRET_HEADER = re.compile(
+    r"(?i)(apim-(?:accesstoken|signature|timestamp)['\"]?\s*[:=]\s*['\"]?)[^\s'\",;)}]+"
+)
+
+
+def forms(value: str) -> list[str]:
+    """Return the texts by which `value` could be found, longest first: itself and its usual encodings."""
+    raw = value.encode()
+    # Base64 inside a longer text can start at any of three offsets; only the middle is the same each time.
+    shifted = [
+        base64.b64encode(b"\0" * pad + raw).decode()[4 if pad else 0 :].rstrip("=") for pad in range(3)
+    ]
+    inner = [text[:-1] for text in shifted if len(text) > 8]
+    encodings = {
+        value,
+        raw.hex(),
+        raw.hex().upper(),
+        quote(value, safe=""),
+        base64.b64encode(raw).decode(),
+        *inner,
+    }
+    return sorted((text for text in encodings if text), key=len, reverse=True)
+
+
+class Redactor:
+    """Replaces every known secret value in texts and nested values by `***`."""
+
+    def __init__(self) -> None:
+        self._texts: set[str] = set()
+        self._values: re.Pattern[str] | None = None
+
+    def learn(self, *secrets: str) -> None:
+        """Know these values from now on."""
+        self._texts.update(text for secret in secrets for text in forms(secret))
+        # Longest first, so that a secret inside another never leaves the other's rest standing.
+        ordered = sorted(self._texts, key=len, reverse=True)
+        self._values = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+    def text(self, text: str) -> str:
+        """Return `text` without any known secret and without the value of any `apim-` header."""
+        if self._values is not None:
+            text = self._values.sub(HIDDEN, text)
+        return _SECRET_HEADER.sub(rf"\1{HIDDEN}", text) if "apim-" in text.lower() else text
+
+    def value(self, value: Any) -> Any:
+        """Return `value`, JSON-like, with every text in it redacted and secret-named fields hidden."""
+        match value:
+            case str():
+                return self.text(value)
+            case bytes():
+                return self.text(value.decode("utf-8", "backslashreplace"))
+            case Mapping():
+                return {
+                    self.text(str(key)): HIDDEN if _SECRET_NAME.match(str(key)) else self.value(item)
+                    for key, item in value.items()
+                }
+            case list() | tuple() | set() | frozenset():
+                return [self.value(item) for item in value]
+            case None | bool() | int() | float():
+                return value
+            case _:
+                # A foreign object's text may hold anything, headers included: only its type is told.
+                return f"<{type(value).__name__}>"
+
+
+REDACTOR = Redactor()
+"""The one of this process: whoever reads a secret teaches it, whoever writes a text asks it."""

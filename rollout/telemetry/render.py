@@ -1,0 +1,113 @@
+"""Event → log record: its name, how much it matters, and its data as flat fields.
+
+The record's name is the event's kind, the level follows the rule of the house: *info* happened, *warning*
+will be tried again or looked at again, *error* needs a person. Every record says which campaign, and where
+it applies which wave, batch, attempt, job, request and code. Device keys are in no event, hence in no log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, assert_never
+
+from rollout.core import events as e
+from rollout.core.plan import Plan
+
+__all__ = ["Record", "batch_label", "render"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One log record: `at` in epoch seconds, `fields` flat and JSON-like."""
+
+    name: str
+    level: str
+    at: float
+    fields: dict[str, Any]
+
+
+def batch_label(plan: Plan, batch: int) -> str:
+    """Return how people name a batch: `canary/0001`; four digits or more."""
+    planned = plan.batches[batch]
+    return f"{plan.waves[planned.wave].name}/{planned.number:04d}"
+
+
+def level(event: e.Event) -> str:
+    """Return `info`, `warning` or `error`."""
+    match event:
+        case e.BatchCreateRejected():
+            return "error" if event.retry_at is None else "warning"
+        case e.JobStopFailed():
+            return "error" if event.retry_at is None else "warning"
+        case e.WaveAudited():
+            return "error" if event.missing or event.foreign else "info"
+        case e.EngineStarted():
+            return "warning" if event.paranoid else "info"
+        case e.BatchParked() | e.BatchJobDuplicated() | e.CampaignHalted():
+            return "error"
+        case (
+            e.BatchCreateUnsent()
+            | e.BatchCreateThrottled()
+            | e.BatchOutcomeUnknown()
+            | e.BatchLookupInconclusive()
+            | e.BatchResendAllowed()
+            | e.TasksCountFailed()
+            | e.WaveAuditFailed()
+            | e.GateUnsatisfied()
+            | e.CampaignPaused()
+            | e.CampaignAbortRequested()
+        ):
+            return "warning"
+        case (
+            e.CampaignStarted()
+            | e.EngineStopped()
+            | e.WaveOpened()
+            | e.BatchCreateSent()
+            | e.BatchJobCreated()
+            | e.TasksCounted()
+            | e.GateHeld()
+            | e.GateSatisfied()
+            | e.GatePassed()
+            | e.WaveFinished()
+            | e.ApprovalGiven()
+            | e.CampaignResumed()
+            | e.JobStopped()
+            | e.JobTasksCancelled()
+            | e.CampaignAborted()
+            | e.CampaignFinished()
+        ):
+            return "info"
+        case _:
+            assert_never(event)
+
+
+def _says_something(value: Any) -> bool:
+    """Is the value worth a field? Nothing, no text, no list and no flag are not; a zero is."""
+    return value is not None and value is not False and value not in ("", ())
+
+
+def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> Record:
+    """Return the log record of `event`; `seq` is its place among the events told in this life of the runner."""
+    data: dict[str, Any] = {"campaign_id": plan.campaign.id}
+    if seq is not None:
+        data["seq"] = seq
+    values = {
+        field.name: value
+        for field in fields(event)
+        if field.name not in ("at", "campaign_id") and _says_something(value := getattr(event, field.name))
+    }
+    batch = values.pop("batch", None)
+    wave = values.pop("wave", None)
+    if batch is not None:
+        planned = plan.batches[batch]
+        data["wave"] = plan.waves[planned.wave].name
+        data["batch"] = batch_label(plan, batch)
+        if isinstance(event, e.BatchJobCreated):
+            data["devices"] = planned.devices
+    elif wave is not None:
+        data["wave"] = plan.waves[wave].name
+    if isinstance(event, e.BatchJobCreated):
+        values["ms"] = round(values.pop("elapsed_s", 0.0) * 1000)
+    if "missing" in values:
+        values["missing"] = [batch_label(plan, index) for index in values["missing"]]
+    return Record(event.kind, level(event), event.at, data | values)

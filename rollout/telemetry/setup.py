@@ -1,0 +1,158 @@
+"""structlog, set up once: every log event goes through one chain to every outlet.
+
+    event + fields ─► time ─► redact ─► escape ─► outlets: JSON or text line ─► sink (own thread)
+
+Standard-library logging is not involved (it doubles the cost of a line); libraries that log through it stay
+silent, which also keeps their debug texts, full of headers, off our streams. The chain is the same for all
+outlets, so no outlet can leak what another hides.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from rollout.telemetry.redact import REDACTOR, Redactor
+from rollout.telemetry.sink import LineSink
+from rollout.telemetry.text import iso_utc, safe
+
+try:
+    import orjson
+except ImportError:  # the `speed` extra is not installed
+    orjson = None  # type: ignore[assignment]  # the module's name stands for its absence
+
+__all__ = ["LogFormat", "Outlet", "configure", "console_line", "json_line"]
+
+Fields = Mapping[str, Any]
+
+
+class LogFormat(StrEnum):
+    """How a log record is written."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+def json_line(fields: Fields) -> bytes:
+    """Return the record as one JSON object on one line."""
+    if orjson is not None:
+        try:
+            return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+        except orjson.JSONEncodeError:
+            pass  # an integer beyond 64 bits, which only the slower encoder below can write
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+
+
+def console_line(fields: Fields) -> bytes:
+    """Return the record for people: time, level if it is one to note, name, then `key=value` pairs."""
+    rest = dict(fields)
+    name = str(rest.pop("event", ""))
+    level = str(rest.pop("level", "info"))
+    moment = str(rest.pop("timestamp", ""))
+    for known in ("campaign_id", "seq", "ts"):
+        rest.pop(known, None)
+    mark = "" if level in ("info", "debug") else f" {level.upper()}"
+    pairs = " ".join(f"{key}={_plain(value)}" for key, value in rest.items() if value is not None)
+    return f"{moment}{mark} {name:<22} {pairs}".rstrip().encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(text, ensure_ascii=False) if text == "" or any(c in ' "=' for c in text) else text
+
+
+RENDERERS: Mapping[LogFormat, Callable[[Fields], bytes]] = {
+    LogFormat.CONSOLE: console_line,
+    LogFormat.JSON: json_line,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """One place log lines go to, and how they are written there."""
+
+    sink: LineSink
+    format: LogFormat
+
+    def put(self, fields: Fields) -> None:
+        """Hand the record over; never waits, never raises for what the outlet's end does."""
+        self.sink.write(RENDERERS[self.format](fields))
+
+
+class _Fan:
+    """What structlog calls its logger: gives the finished record to every outlet."""
+
+    def __init__(self, outlets: tuple[Outlet, ...]) -> None:
+        self._outlets = outlets
+
+    def put(self, fields: Fields) -> None:
+        for outlet in self._outlets:
+            outlet.put(fields)
+
+    debug = info = warning = error = critical = msg = put
+
+
+class _Processors:
+    """The chain's links, with what they know."""
+
+    def __init__(self, redactor: Redactor, clock: Callable[[], float]) -> None:
+        self._redactor = redactor
+        self._clock = clock
+
+    def moment(self, _logger: Any, level: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        at = fields.pop("at", None)
+        at = self._clock() if at is None else at
+        return {"timestamp": iso_utc(at), "ts": round(at * 1000), "level": level, **fields}
+
+    def redact(self, _logger: Any, _level: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        hidden: MutableMapping[str, Any] = self._redactor.value(fields)
+        return hidden
+
+    @staticmethod
+    def escape(
+        _logger: Any, _level: str, fields: MutableMapping[str, Any]
+    ) -> tuple[tuple[Any], dict[str, Any]]:
+        return ({safe(key): _escaped(value) for key, value in fields.items()},), {}
+
+
+def _escaped(value: Any) -> Any:
+    match value:
+        case str():
+            return safe(value)
+        case list():
+            return [_escaped(item) for item in value]
+        case dict():
+            return {safe(key): _escaped(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+def configure(
+    outlets: Iterable[Outlet],
+    *,
+    redactor: Redactor = REDACTOR,
+    clock: Callable[[], float] = time.time,
+    debug: bool = False,
+) -> None:
+    """Send every structlog record of this process to `outlets`, redacted and escaped.
+
+    Args:
+        clock: epoch seconds for records that bring no `at` of their own.
+        debug: let debug records through too.
+    """
+    chain = _Processors(redactor, clock)
+    fan = _Fan(tuple(outlets))
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, chain.moment, chain.redact, chain.escape],
+        wrapper_class=structlog.make_filtering_bound_logger("debug" if debug else "info"),
+        logger_factory=lambda *_: fan,
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,113 @@
+"""Where log lines go, without ever holding the engine up.
+
+A pipe whose reader sleeps blocks its writer; a full disk raises; a closed terminal raises too. None of that
+may stop a campaign, whose history is in the journal. So a line is put into a bounded queue and a thread of
+the sink's own writes it, many lines in one call. A line that finds the queue full, or that cannot be
+written, is dropped and counted.
+
+The thread is a daemon: if its last write never returns, the process may still leave.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections import deque
+from pathlib import Path
+
+from rollout.errors import SettingsError
+
+__all__ = ["CLOSE_WAIT_S", "QUEUE_LINES_MAX", "LineSink", "open_log", "stream_sink"]
+
+QUEUE_LINES_MAX = 20_000
+"""Lines that may wait to be written; at about 300 bytes a line some 6 MB. Our choice."""
+
+CLOSE_WAIT_S = 2.0
+"""How long `close` waits for the last lines to be written. Our choice, inside the 10 s of a graceful stop."""
+
+
+class LineSink:
+    """A file descriptor that takes lines at once and writes them when it can.
+
+    `dropped` counts lines that were lost: the queue was full or the write failed.
+    """
+
+    def __init__(self, fd: int, *, owned: bool, lines_max: int = QUEUE_LINES_MAX) -> None:
+        self._fd = fd
+        self._owned = owned
+        self._lines_max = lines_max
+        self._lines: deque[bytes] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._work, name=f"log-{fd}", daemon=True)
+        self._thread.start()
+
+    def write(self, line: bytes) -> None:
+        """Take one line, which ends with its line feed. Never waits, never raises."""
+        with self._wake:
+            if self._closing or len(self._lines) >= self._lines_max:
+                self.dropped += 1
+                return
+            self._lines.append(line)
+            self._wake.notify()
+
+    def close(self, wait_s: float = CLOSE_WAIT_S) -> None:
+        """Let the waiting lines be written, for `wait_s` seconds at most; idempotent."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join(wait_s)
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                while not self._lines and not self._closing:
+                    self._wake.wait()
+                batch, self._lines = self._lines, deque()
+            if not batch:
+                break
+            if not self._put(b"".join(batch)):
+                with self._wake:
+                    self.dropped += len(batch)
+        if self._owned:
+            os.close(self._fd)
+
+    def _put(self, data: bytes) -> bool:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(self._fd, rest) :]
+            except OSError:
+                # Full disk, closed pipe, reader gone: the lines are counted as dropped. The next lines are
+                # tried again, since a disk may have room later.
+                return False
+        return True
+
+
+def open_log(path: Path) -> LineSink:
+    """Open the event log for appending, readable by its owner alone, and return its sink.
+
+    A torn last line of a killed process is ended first, so that every later record stands on its own line.
+
+    Raises: SettingsError if the path is a link, not a regular file, or cannot be opened.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        fd = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written: {error.strerror}") from error
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode):
+        os.close(fd)
+        raise SettingsError(f"{path}: not a regular file")
+    sink = LineSink(fd, owned=True)
+    if info.st_size and os.pread(fd, 1, info.st_size - 1) != b"\n":
+        sink.write(b"\n")
+    return sink
+
+
+def stream_sink(fd: int) -> LineSink:
+    """Return the sink over one of the process's own streams (1 or 2), which stays open."""
+    return LineSink(fd, owned=False)
