@@ -1,0 +1,465 @@
+"""Error codes of the OTA service: what each means, and how to go on after it.
+
+An answer is first named as a `Signal` (an EnOS code, a gateway status, a token status, or the lack of any
+answer), then looked up in `TREATMENT`: one row a signal, one cell an operation, each cell a `Course`. The meanings are
+EnOS's; the courses are our judgement.
+
+The column of *create* follows one rule that the others do not: only a refusal on a positive list is definite.
+Creating is neither idempotent nor keyed, so everything else, unknown codes and server errors above all, means
+that the job may exist (`RECON`).
+Sources: the operation pages of the EnOS Connection Service API 2.4.4, index_ota and index_firmware (2.4.0), the
+API overview (common codes), gettingstarted (gateway), invoke_api_with_access_token (token service).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from rollout.enos import limits
+
+__all__ = [
+    "CODES",
+    "CREATE_REFUSALS",
+    "GATEWAY",
+    "TOKEN_STATUS",
+    "TREATMENT",
+    "Advice",
+    "Code",
+    "Course",
+    "Meaning",
+    "Operation",
+    "Signal",
+    "TokenStatus",
+    "advise",
+    "signal_of_code",
+    "signal_of_http",
+    "signal_of_token",
+]
+
+
+class Code(IntEnum):
+    """Codes of the envelope: a service's prefix and an HTTP-like tail, or a business rule."""
+
+    OK = 0
+    DEVICE_NOT_FOUND = 11404
+    PRODUCT_NOT_FOUND = 11611
+    DEVICE_KEY_TAKEN = 11702
+    DEVICE_ALREADY_DISABLED = 11794
+    CERTIFICATE_BOUND = 11833
+    NOT_FOUND = 24404
+    OTA_INTERNAL_ERROR = 24500
+    FIRMWARE_IN_USE = 24604
+    FIRMWARE_NOT_VERIFIED = 24610
+    VERIFY_WITH_TOTAL_SCOPE = 24611
+    TOO_MANY_VERIFY_DEVICES = 24612
+    JOB_HAS_STARTED = 24615
+    JOB_HAS_STOPPED = 24616
+    JOB_NOT_RUNNING = 24617
+    JOB_RUNNING = 24618
+    TASK_NOT_CANCELLABLE = 24620
+    TASK_NOT_FAILED = 24621
+    INVALID_ARGUMENT = 99400
+    DENIED = 99403
+    OBJECT_NOT_FOUND = 99404
+    INTERNAL_ERROR = 99500
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What the platform says (`message`, its own wording; empty where unpublished) and what it means."""
+
+    message: str
+    meaning: str
+
+
+CODES: Final[Mapping[Code, Meaning]] = MappingProxyType(
+    {
+        Code.OK: Meaning("OK", "done"),
+        Code.DEVICE_NOT_FOUND: Meaning("", "no such device"),
+        Code.PRODUCT_NOT_FOUND: Meaning("", "no such product"),
+        Code.DEVICE_KEY_TAKEN: Meaning("", "the device key exists already"),
+        Code.DEVICE_ALREADY_DISABLED: Meaning("", "the device is disabled already"),
+        Code.CERTIFICATE_BOUND: Meaning("", "the certificate belongs to a device already"),
+        # create and the firmware calls say "Firmware not found" under the same number
+        Code.NOT_FOUND: Meaning("Job not found", "no such job, or on create no such firmware"),
+        Code.OTA_INTERNAL_ERROR: Meaning("OTA service internal error", "the OTA service failed"),
+        Code.FIRMWARE_IN_USE: Meaning("Firmware cannot be deleted", "jobs still use the firmware"),
+        Code.FIRMWARE_NOT_VERIFIED: Meaning(
+            "Not allowed to create job as firmware is not verified while enable verification is switched on",
+            "the firmware must be verified by a verification job first",
+        ),
+        Code.VERIFY_WITH_TOTAL_SCOPE: Meaning(
+            "upgradeScope type total is not allowed for verification task",
+            "a verification job needs a partial scope",
+        ),
+        Code.TOO_MANY_VERIFY_DEVICES: Meaning(
+            "Exceeded max verification deviceKeys, max[%d]", "the verification job names too many devices"
+        ),
+        Code.JOB_HAS_STARTED: Meaning("Job has started", "start of a started job"),
+        Code.JOB_HAS_STOPPED: Meaning("Job has stopped", "stop of a stopped job"),
+        Code.JOB_NOT_RUNNING: Meaning(
+            "Job not running", "tasks of a stopped job can be neither cancelled nor retried"
+        ),
+        Code.JOB_RUNNING: Meaning("Not allowed to delete running job", "stop the job before deleting it"),
+        Code.TASK_NOT_CANCELLABLE: Meaning(
+            "Only init or published tasks can be canceled", "at least one task is past recall"
+        ),
+        Code.TASK_NOT_FAILED: Meaning("Only failed tasks can be retried", "at least one task has not failed"),
+        Code.INVALID_ARGUMENT: Meaning(
+            "Invalid Argument", "a parameter is missing, malformed or out of range"
+        ),
+        Code.DENIED: Meaning("Denied resource", "the application lacks the permission in this organisation"),
+        Code.OBJECT_NOT_FOUND: Meaning("", "no such object"),
+        Code.INTERNAL_ERROR: Meaning("Internal Server Error", "the platform failed"),
+    }
+)
+
+GATEWAY: Final[Mapping[int, Meaning]] = MappingProxyType(
+    {
+        400: Meaning("Cannot process request body", "the gateway could not read the body"),
+        401: Meaning("Invalid authentication credentials", "token or signature refused"),
+        403: Meaning("Your IP address is not allowed", "the gateway's address list excludes us"),
+        413: Meaning("Request size limit exceeded", "the body is too big for the gateway"),
+        429: Meaning("API rate limit exceeded", "flow control of the API proxy, over all its callers"),
+        500: Meaning("An unexpected error occurred", "the gateway failed"),
+        503: Meaning("Service unavailable", "the gateway or the service behind it is away"),
+    }
+)
+"""HTTP statuses by which the gateway itself answers, with a body `{"message": …}`."""
+
+
+class TokenStatus(IntEnum):
+    """`status` of the token service."""
+
+    SUCCESS = 0
+    REPEATED = 1001
+    UNKNOWN_APP_KEY = 1002
+    WRONG_ENCRYPTION = 1003
+    INVALID_PARAMETER = 1004
+    INTERNAL_ERROR = 1005
+    EMPTY_PARAMETER = 1202
+    TOKEN_EXPIRED = 1203
+    REFRESH_FAILED = 1204
+
+
+TOKEN_STATUS: Final[Mapping[TokenStatus, Meaning]] = MappingProxyType(
+    {
+        TokenStatus.SUCCESS: Meaning("SUCCESS", "a token was given"),
+        TokenStatus.REPEATED: Meaning("", "this encryption was seen before: a new timestamp is needed"),
+        TokenStatus.UNKNOWN_APP_KEY: Meaning("", "no such app key"),
+        TokenStatus.WRONG_ENCRYPTION: Meaning("", "app secret or timestamp is wrong"),
+        TokenStatus.INVALID_PARAMETER: Meaning("", "a parameter is invalid"),
+        TokenStatus.INTERNAL_ERROR: Meaning("", "the token service failed"),
+        TokenStatus.EMPTY_PARAMETER: Meaning("", "a parameter is empty"),
+        TokenStatus.TOKEN_EXPIRED: Meaning("", "the access token has expired"),
+        TokenStatus.REFRESH_FAILED: Meaning("", "the access token could not be refreshed"),
+    }
+)
+
+CREATE_REFUSALS: Final = frozenset(
+    {
+        Code.DEVICE_NOT_FOUND,
+        Code.PRODUCT_NOT_FOUND,
+        Code.NOT_FOUND,
+        Code.FIRMWARE_NOT_VERIFIED,
+        Code.VERIFY_WITH_TOTAL_SCOPE,
+        Code.TOO_MANY_VERIFY_DEVICES,
+        Code.INVALID_ARGUMENT,
+        Code.DENIED,
+        Code.OBJECT_NOT_FOUND,
+    }
+)
+"""The positive list: with these codes, and no others, a create certainly made no job."""
+
+
+class Operation(StrEnum):
+    """The columns: operations that are gone on with alike."""
+
+    READ = "read"
+    CREATE = "create"
+    START = "start"
+    STOP = "stop"
+    TASKS = "tasks"
+    DELETE = "delete"
+
+
+class Course(StrEnum):
+    """How to go on."""
+
+    OK = "ok"
+    """Proceed."""
+    DONE = "done"
+    """What was wanted holds already: a success."""
+    AGAIN = "again"
+    """The same call after a backoff."""
+    RECON = "recon"
+    """It may have taken effect: look before anything is sent again."""
+    AUTH = "auth"
+    """Renew the token once, then again."""
+    FIX = "fix"
+    """Change something, then again, a bounded number of times."""
+    HOLD = "hold"
+    """Wait for something outside."""
+    STOP = "stop"
+    """Permanent: tell a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One cell: the course, what to know of it, and its bounds where the course has its own.
+
+    `tries` and `wait_s` (s, least) are None and 0 where the caller's policy decides.
+    """
+
+    course: Course
+    note: str = ""
+    tries: int | None = None
+    wait_s: float = 0.0
+
+
+class Signal(StrEnum):
+    """The rows: everything a call can come to."""
+
+    SUCCESS = "0"
+    JOB_NOT_FOUND = "24404 job"
+    FIRMWARE_NOT_FOUND = "24404 firmware"
+    OTA_INTERNAL_ERROR = "24500"
+    FIRMWARE_IN_USE = "24604"
+    FIRMWARE_NOT_VERIFIED = "24610"
+    VERIFY_WITH_TOTAL_SCOPE = "24611"
+    TOO_MANY_VERIFY_DEVICES = "24612"
+    JOB_HAS_STARTED = "24615"
+    JOB_HAS_STOPPED = "24616"
+    JOB_NOT_RUNNING = "24617"
+    JOB_RUNNING = "24618"
+    TASK_NOT_CANCELLABLE = "24620"
+    TASK_NOT_FAILED = "24621"
+    INVALID_ARGUMENT = "99400"
+    DENIED = "99403"
+    OBJECT_NOT_FOUND = "99404"
+    INTERNAL_ERROR = "99500"
+    DEVICE_OR_PRODUCT_NOT_FOUND = "11404, 11611"
+    DEVICE_ADMINISTRATION = "11702, 11794, 11833"
+    OTHER_CODE = "any other code"
+    BODY_REFUSED = "HTTP 400"
+    TOKEN_REFUSED = "HTTP 401"  # noqa: S105 - the name of a status
+    TOKEN_REFUSED_TWICE = "HTTP 401 after renewal"  # noqa: S105 - the name of a status
+    ADDRESS_REFUSED = "HTTP 403"
+    TOO_LARGE = "HTTP 413"
+    THROTTLED = "HTTP 429"
+    SERVER_FAILED = "HTTP 5xx, 408, 425"
+    ODD_STATUS = "any other HTTP status"
+    NOT_CONNECTED = "no connection"
+    NO_ANSWER = "no answer after sending"
+    UNREADABLE = "2xx with an unreadable body"
+    TOKEN_REPEATED = "token 1001"  # noqa: S105 - the name of a status
+    TOKEN_MISCONFIGURED = "token 1002, 1003, 1004, 1202"  # noqa: S105 - the name of a status
+    TOKEN_SERVICE_FAILED = "token 1005 or unknown"  # noqa: S105 - the name of a status
+    TOKEN_EXPIRED = "token 1203, 1204"  # noqa: S105 - the name of a status
+    SDK_TOKEN_REFUSED = "apim_status 4011, 4012"  # noqa: S105 - the name of a status
+
+
+_OK = Advice(Course.OK)
+_CONFIRM = Advice(Course.OK, "confirm by a read: the answer tells nothing of single devices")
+_DONE = Advice(Course.DONE)
+_AGAIN = Advice(Course.AGAIN)
+_RECON = Advice(Course.RECON, "the job may exist: look for it by its name before sending again")
+_AUTH = Advice(Course.AUTH, "the gateway refused before the service saw the call")
+_STOP = Advice(Course.STOP)
+_HARMLESS = Advice(Course.AGAIN, "repeating is harmless: 24615 and 24616 mean done")
+_REREAD = Advice(Course.FIX, "re-read the tasks, then again with those still in the right state")
+_GONE_IS_DONE = Advice(Course.AGAIN, "24404 to the repeat means done")
+_YOUNG = Advice(
+    Course.AGAIN, "a job made seconds ago may not be visible yet; an older one is gone", 3, limits.READ_LAG_S
+)
+_YOUNG_FIRMWARE = Advice(Course.AGAIN, "only if the firmware was uploaded just now", 3, limits.READ_LAG_S)
+_NO_FIRMWARE = Advice(Course.STOP, "check the firmware id and the organisation")
+_ARGUMENT = Advice(Course.STOP, "a parameter is wrong: check organisation, ids and ranges")
+_PERMISSION = Advice(
+    Course.STOP, "grant the application the OTA permissions; pause all work in this organisation"
+)
+_CREDENTIALS = Advice(Course.STOP, "check this machine's clock, the app key and the app secret")
+_ADDRESS = Advice(Course.STOP, "have this machine's address admitted at the gateway")
+_THROTTLED = Advice(Course.AGAIN, "refused before the service; slow the shared limiter down")
+_CONFIGURATION = Advice(Course.STOP, "check app key and app secret")
+_FRESH_TOKEN = Advice(Course.AUTH, "get a fresh token instead of refreshing")
+_ENDPOINT = Advice(Course.STOP, "not an answer of the OTA service: check the base URL")
+
+
+def _row(  # noqa: PLR0917 - a row reads like the table it is
+    read: Advice | None = None,
+    create: Advice | None = None,
+    start: Advice | None = None,
+    stop: Advice | None = None,
+    tasks: Advice | None = None,
+    delete: Advice | None = None,
+) -> Mapping[Operation, Advice]:
+    """Return a row; a cell left out falls to the row of unknown codes."""
+    cells = zip(Operation, (read, create, start, stop, tasks, delete), strict=True)
+    return MappingProxyType({operation: advice for operation, advice in cells if advice is not None})
+
+
+def _all(advice: Advice) -> Mapping[Operation, Advice]:
+    return _row(*[advice] * len(Operation))
+
+
+TREATMENT: Final[Mapping[Signal, Mapping[Operation, Advice]]] = MappingProxyType(
+    {
+        Signal.SUCCESS: _row(_OK, _OK, _CONFIRM, _CONFIRM, _CONFIRM, _OK),
+        Signal.JOB_NOT_FOUND: _row(_YOUNG, None, _YOUNG, _YOUNG, _YOUNG, _DONE),
+        Signal.FIRMWARE_NOT_FOUND: _row(_YOUNG_FIRMWARE, _NO_FIRMWARE),
+        Signal.OTA_INTERNAL_ERROR: _row(_AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE),
+        Signal.FIRMWARE_IN_USE: _row(
+            delete=Advice(Course.HOLD, "jobs still use the firmware, or were deleted just now", 5, 20.0)
+        ),
+        Signal.FIRMWARE_NOT_VERIFIED: _row(
+            create=Advice(Course.HOLD, "run a verification job and wait until the firmware is verified")
+        ),
+        Signal.VERIFY_WITH_TOTAL_SCOPE: _row(
+            create=Advice(Course.STOP, "name the devices of the verification job")
+        ),
+        Signal.TOO_MANY_VERIFY_DEVICES: _row(
+            create=Advice(Course.FIX, "the message tells how many devices a verification job may name")
+        ),
+        Signal.JOB_HAS_STARTED: _row(start=_DONE),
+        Signal.JOB_HAS_STOPPED: _row(stop=_DONE),
+        Signal.JOB_NOT_RUNNING: _row(
+            tasks=Advice(Course.FIX, "start the job first, and only if the plan says it should run")
+        ),
+        Signal.JOB_RUNNING: _row(
+            delete=Advice(
+                Course.FIX, "stop the job, wait for reads to catch up, delete again", None, limits.READ_LAG_S
+            )
+        ),
+        Signal.TASK_NOT_CANCELLABLE: _row(
+            tasks=Advice(
+                Course.FIX,
+                "re-read, drop tasks that moved on; nothing left means done",
+                None,
+                limits.READ_LAG_S,
+            )
+        ),
+        Signal.TASK_NOT_FAILED: _row(
+            tasks=Advice(
+                Course.FIX, "re-read, keep the failed tasks; none left means done", None, limits.READ_LAG_S
+            )
+        ),
+        Signal.INVALID_ARGUMENT: _all(_ARGUMENT),
+        Signal.DENIED: _all(_PERMISSION),
+        Signal.OBJECT_NOT_FOUND: _row(_YOUNG, _ARGUMENT, _YOUNG, _YOUNG, _YOUNG, _DONE),
+        Signal.INTERNAL_ERROR: _row(_AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE),
+        Signal.DEVICE_OR_PRODUCT_NOT_FOUND: _row(
+            _STOP, _STOP, None, None, Advice(Course.FIX, "drop the device, then again")
+        ),
+        Signal.DEVICE_ADMINISTRATION: _row(_STOP, _RECON, _STOP, _STOP, _STOP, _STOP),
+        Signal.OTHER_CODE: _row(
+            _STOP, _RECON, _STOP, _STOP, Advice(Course.STOP, "re-read the tasks before anything else"), _STOP
+        ),
+        Signal.BODY_REFUSED: _all(_STOP),
+        Signal.TOKEN_REFUSED: _all(_AUTH),
+        Signal.TOKEN_REFUSED_TWICE: _all(_CREDENTIALS),
+        Signal.ADDRESS_REFUSED: _all(_ADDRESS),
+        Signal.TOO_LARGE: _row(
+            Advice(Course.FIX, "ask for less at once"),
+            Advice(Course.STOP, "plan smaller batches: a wave is never narrowed silently"),
+            _STOP,
+            _STOP,
+            Advice(Course.FIX, "split the list of devices"),
+            _STOP,
+        ),
+        Signal.THROTTLED: _all(_THROTTLED),
+        Signal.SERVER_FAILED: _row(_AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE),
+        Signal.ODD_STATUS: _row(_ENDPOINT, _RECON, _ENDPOINT, _ENDPOINT, _ENDPOINT, _ENDPOINT),
+        Signal.NOT_CONNECTED: _all(Advice(Course.AGAIN, "nothing was sent")),
+        Signal.NO_ANSWER: _row(_AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE),
+        Signal.UNREADABLE: _row(_AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE),
+        Signal.TOKEN_REPEATED: _all(Advice(Course.AGAIN, "with a new timestamp")),
+        Signal.TOKEN_MISCONFIGURED: _all(_CONFIGURATION),
+        Signal.TOKEN_SERVICE_FAILED: _all(_AGAIN),
+        Signal.TOKEN_EXPIRED: _all(_FRESH_TOKEN),
+        # The SDK scheme, not ours: whether the gateway forwarded the call before saying so is not known
+        Signal.SDK_TOKEN_REFUSED: _row(_AUTH, _RECON, _AUTH, _AUTH, _AUTH, _AUTH),
+    }
+)
+
+_SIGNAL_OF_CODE: Final[Mapping[int, Signal]] = MappingProxyType(
+    {
+        Code.OK: Signal.SUCCESS,
+        Code.DEVICE_NOT_FOUND: Signal.DEVICE_OR_PRODUCT_NOT_FOUND,
+        Code.PRODUCT_NOT_FOUND: Signal.DEVICE_OR_PRODUCT_NOT_FOUND,
+        Code.DEVICE_KEY_TAKEN: Signal.DEVICE_ADMINISTRATION,
+        Code.DEVICE_ALREADY_DISABLED: Signal.DEVICE_ADMINISTRATION,
+        Code.CERTIFICATE_BOUND: Signal.DEVICE_ADMINISTRATION,
+        Code.OTA_INTERNAL_ERROR: Signal.OTA_INTERNAL_ERROR,
+        Code.FIRMWARE_IN_USE: Signal.FIRMWARE_IN_USE,
+        Code.FIRMWARE_NOT_VERIFIED: Signal.FIRMWARE_NOT_VERIFIED,
+        Code.VERIFY_WITH_TOTAL_SCOPE: Signal.VERIFY_WITH_TOTAL_SCOPE,
+        Code.TOO_MANY_VERIFY_DEVICES: Signal.TOO_MANY_VERIFY_DEVICES,
+        Code.JOB_HAS_STARTED: Signal.JOB_HAS_STARTED,
+        Code.JOB_HAS_STOPPED: Signal.JOB_HAS_STOPPED,
+        Code.JOB_NOT_RUNNING: Signal.JOB_NOT_RUNNING,
+        Code.JOB_RUNNING: Signal.JOB_RUNNING,
+        Code.TASK_NOT_CANCELLABLE: Signal.TASK_NOT_CANCELLABLE,
+        Code.TASK_NOT_FAILED: Signal.TASK_NOT_FAILED,
+        Code.INVALID_ARGUMENT: Signal.INVALID_ARGUMENT,
+        Code.DENIED: Signal.DENIED,
+        Code.OBJECT_NOT_FOUND: Signal.OBJECT_NOT_FOUND,
+        Code.INTERNAL_ERROR: Signal.INTERNAL_ERROR,
+    }
+)
+
+_SIGNAL_OF_HTTP: Final[Mapping[int, Signal]] = MappingProxyType(
+    {
+        400: Signal.BODY_REFUSED,
+        401: Signal.TOKEN_REFUSED,
+        403: Signal.ADDRESS_REFUSED,
+        408: Signal.SERVER_FAILED,
+        413: Signal.TOO_LARGE,
+        425: Signal.SERVER_FAILED,
+        429: Signal.THROTTLED,
+    }
+)
+
+_SIGNAL_OF_TOKEN: Final[Mapping[int, Signal]] = MappingProxyType(
+    {
+        TokenStatus.SUCCESS: Signal.SUCCESS,
+        TokenStatus.REPEATED: Signal.TOKEN_REPEATED,
+        TokenStatus.UNKNOWN_APP_KEY: Signal.TOKEN_MISCONFIGURED,
+        TokenStatus.WRONG_ENCRYPTION: Signal.TOKEN_MISCONFIGURED,
+        TokenStatus.INVALID_PARAMETER: Signal.TOKEN_MISCONFIGURED,
+        TokenStatus.INTERNAL_ERROR: Signal.TOKEN_SERVICE_FAILED,
+        TokenStatus.EMPTY_PARAMETER: Signal.TOKEN_MISCONFIGURED,
+        TokenStatus.TOKEN_EXPIRED: Signal.TOKEN_EXPIRED,
+        TokenStatus.REFRESH_FAILED: Signal.TOKEN_EXPIRED,
+    }
+)
+
+
+def signal_of_code(code: int, operation: Operation) -> Signal:
+    """Return the row of an envelope's code; 24404 names the firmware on create and the job elsewhere."""
+    if code == Code.NOT_FOUND:
+        return Signal.FIRMWARE_NOT_FOUND if operation is Operation.CREATE else Signal.JOB_NOT_FOUND
+    return _SIGNAL_OF_CODE.get(code, Signal.OTHER_CODE)
+
+
+def signal_of_http(status: int) -> Signal:
+    """Return the row of an answer whose body is not the envelope, by its HTTP status."""
+    if 200 <= status < 300:
+        return Signal.UNREADABLE
+    if 500 <= status < 600:
+        return Signal.SERVER_FAILED
+    return _SIGNAL_OF_HTTP.get(status, Signal.ODD_STATUS)
+
+
+def signal_of_token(status: int) -> Signal:
+    """Return the row of a token service's status; an unknown one is taken for a passing failure."""
+    return _SIGNAL_OF_TOKEN.get(status, Signal.TOKEN_SERVICE_FAILED)
+
+
+def advise(signal: Signal, operation: Operation) -> Advice:
+    """Return how to go on. A signal not expected of an operation is treated like an unknown code."""
+    return TREATMENT[signal].get(operation) or TREATMENT[Signal.OTHER_CODE][operation]

@@ -1,0 +1,136 @@
+"""The treatment table, row by row, and the lists beside it."""
+
+import pytest
+
+from rollout.enos.codes import (
+    CODES,
+    CREATE_REFUSALS,
+    GATEWAY,
+    TOKEN_STATUS,
+    TREATMENT,
+    Code,
+    Course,
+    Operation,
+    Signal,
+    TokenStatus,
+    advise,
+    signal_of_code,
+    signal_of_http,
+    signal_of_token,
+)
+
+# Columns: read, create, start, stop, cancel and retry, delete.
+# Where a cell is not documented, an unknown code's treatment stands: stop, on create reconcile.
+ROWS = {
+    Signal.SUCCESS: "ok ok ok ok ok ok",
+    Signal.JOB_NOT_FOUND: "again recon again again again done",
+    Signal.FIRMWARE_NOT_FOUND: "again stop stop stop stop stop",
+    Signal.OTA_INTERNAL_ERROR: "again recon again again fix again",
+    Signal.FIRMWARE_IN_USE: "stop recon stop stop stop hold",
+    Signal.FIRMWARE_NOT_VERIFIED: "stop hold stop stop stop stop",
+    Signal.VERIFY_WITH_TOTAL_SCOPE: "stop stop stop stop stop stop",
+    Signal.TOO_MANY_VERIFY_DEVICES: "stop fix stop stop stop stop",
+    Signal.JOB_HAS_STARTED: "stop recon done stop stop stop",
+    Signal.JOB_HAS_STOPPED: "stop recon stop done stop stop",
+    Signal.JOB_NOT_RUNNING: "stop recon stop stop fix stop",
+    Signal.JOB_RUNNING: "stop recon stop stop stop fix",
+    Signal.TASK_NOT_CANCELLABLE: "stop recon stop stop fix stop",
+    Signal.TASK_NOT_FAILED: "stop recon stop stop fix stop",
+    Signal.INVALID_ARGUMENT: "stop stop stop stop stop stop",
+    Signal.DENIED: "stop stop stop stop stop stop",
+    Signal.OBJECT_NOT_FOUND: "again stop again again again done",
+    Signal.INTERNAL_ERROR: "again recon again again fix again",
+    Signal.DEVICE_OR_PRODUCT_NOT_FOUND: "stop stop stop stop fix stop",
+    Signal.DEVICE_ADMINISTRATION: "stop recon stop stop stop stop",
+    Signal.OTHER_CODE: "stop recon stop stop stop stop",
+    Signal.BODY_REFUSED: "stop stop stop stop stop stop",
+    Signal.TOKEN_REFUSED: "auth auth auth auth auth auth",
+    Signal.TOKEN_REFUSED_TWICE: "stop stop stop stop stop stop",
+    Signal.ADDRESS_REFUSED: "stop stop stop stop stop stop",
+    Signal.TOO_LARGE: "fix stop stop stop fix stop",
+    Signal.THROTTLED: "again again again again again again",
+    Signal.SERVER_FAILED: "again recon again again fix again",
+    Signal.ODD_STATUS: "stop recon stop stop stop stop",
+    Signal.NOT_CONNECTED: "again again again again again again",
+    Signal.NO_ANSWER: "again recon again again fix again",
+    Signal.UNREADABLE: "again recon again again fix again",
+    Signal.TOKEN_REPEATED: "again again again again again again",
+    Signal.TOKEN_MISCONFIGURED: "stop stop stop stop stop stop",
+    Signal.TOKEN_SERVICE_FAILED: "again again again again again again",
+    Signal.TOKEN_EXPIRED: "auth auth auth auth auth auth",
+    Signal.SDK_TOKEN_REFUSED: "auth recon auth auth auth auth",
+}
+
+
+@pytest.mark.parametrize("signal", list(Signal), ids=str)
+def test_each_row_of_the_table(signal):
+    """Every signal is treated as written, in every operation."""
+    assert " ".join(advise(signal, operation).course for operation in Operation) == ROWS[signal]
+
+
+def test_every_list_is_complete():
+    """No code, status or signal is without its meaning and its row."""
+    assert set(TREATMENT) == set(Signal)
+    assert set(CODES) == set(Code)
+    assert set(TOKEN_STATUS) == set(TokenStatus)
+    assert all(meaning.meaning for meaning in [*CODES.values(), *GATEWAY.values(), *TOKEN_STATUS.values()])
+
+
+@pytest.mark.parametrize("code", list(Code)[1:], ids=int)
+def test_only_the_positive_list_refuses_a_create(code):
+    """A code outside the list never says that no job was made."""
+    definite = advise(signal_of_code(code, Operation.CREATE), Operation.CREATE).course is not Course.RECON
+    assert definite == (code in CREATE_REFUSALS)
+
+
+@pytest.mark.parametrize("code", [-1, 1, 24601, 24619, 24699, 99401, 10**9])
+def test_an_unknown_code_is_never_a_definite_answer_to_create(code):
+    """The gaps in EnOS's numbering may mean anything."""
+    assert advise(signal_of_code(code, Operation.CREATE), Operation.CREATE).course is Course.RECON
+    assert advise(signal_of_code(code, Operation.READ), Operation.READ).course is Course.STOP
+
+
+def test_not_found_names_what_the_operation_named():
+    """24404 is the firmware on create, the job elsewhere."""
+    assert signal_of_code(24404, Operation.CREATE) is Signal.FIRMWARE_NOT_FOUND
+    assert signal_of_code(24404, Operation.STOP) is Signal.JOB_NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("status", "signal"),
+    [
+        (200, Signal.UNREADABLE),
+        (204, Signal.UNREADABLE),
+        (101, Signal.ODD_STATUS),
+        (302, Signal.ODD_STATUS),
+        (404, Signal.ODD_STATUS),
+        (408, Signal.SERVER_FAILED),
+        (429, Signal.THROTTLED),
+        (500, Signal.SERVER_FAILED),
+        (504, Signal.SERVER_FAILED),
+        (999, Signal.ODD_STATUS),
+    ],
+)
+def test_a_status_without_envelope_has_its_row(status, signal):
+    """Whatever a proxy answers, there is a row for it."""
+    assert signal_of_http(status) is signal
+
+
+@pytest.mark.parametrize(
+    ("status", "course"),
+    [
+        (0, Course.OK),
+        (1001, Course.AGAIN),
+        (1002, Course.STOP),
+        (1003, Course.STOP),
+        (1004, Course.STOP),
+        (1005, Course.AGAIN),
+        (1202, Course.STOP),
+        (1203, Course.AUTH),
+        (1204, Course.AUTH),
+        (1999, Course.AGAIN),
+    ],
+)
+def test_each_status_of_the_token_service(status, course):
+    """Wrong credentials stop, a stale token is replaced, the rest passes."""
+    assert advise(signal_of_token(status), Operation.READ).course is course
