@@ -36,8 +36,8 @@ __all__ = ["BLIND_MAX_S", "Decision", "decide", "may_create"]
 BLIND_MAX_S = 120.0
 """How long counts may fail before nothing more is created: a brake that cannot see fails closed. Seconds."""
 
-_ACTIVE = frozenset({CampaignStatus.RUNNING, CampaignStatus.PAUSED, CampaignStatus.ABORTING})
-"""States in which the platform is watched and brakes are applied."""
+_WATCHING = frozenset({CampaignStatus.RUNNING, CampaignStatus.PAUSED})
+"""States in which devices are counted and waves audited; brakes and lookups go on in every one."""
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ def decide(state: State, now: float, under_way: UnderWay) -> Decision:
         return Decision([Record(fact) for fact in facts], now)
     _brakes(state, now, under_way, decision)
     _lookups(state, now, under_way, decision)
-    if state.status in _ACTIVE:
+    if state.status in _WATCHING:
         _audits(state, now, under_way, decision)
         _counts(state, now, under_way, decision)
     if state.status is CampaignStatus.RUNNING:
@@ -125,10 +125,8 @@ def _trouble(state: State, now: float) -> ev.Event | None:
     refused = next((i for i in sorted(state.rejected) if not state.batches[i].credentials), None)
     if refused is not None:
         batch = state.batches[refused]
-        wave = state.plan.batches[refused].wave
-        return ev.CampaignHalted(
-            now, "create refused", f"{batch.code} {batch.reason} ({batch.request_id})", wave
-        )
+        told = f"{batch.code} {batch.reason} ({batch.request_id})"
+        return ev.CampaignHalted(now, "create refused", told, state.plan.batches[refused].wave)
     unseen = sorted(state.duplicated - state.duplicates_known)
     if unseen:
         told = (

@@ -46,20 +46,26 @@ def backoff(attempt: int, policy: ApiRetry, draw: float) -> float:
 
 
 def after_create(
-    outcome: Outcome, *, batch: int, attempt: int, policy: ApiRetry, draw: float, now: float
+    outcome: Outcome, *, batch: int, attempt: int, tries: int, policy: ApiRetry, draw: float, now: float
 ) -> ev.Event:
-    """Return the fact one create attempt came to; `now` is its end."""
+    """Return the fact one create attempt came to.
+
+    Args:
+        attempt: the attempt's number, counted from 1 over all lives.
+        tries: definite failures in a row, this one included.
+        now: the end of the attempt.
+    """
     match outcome:
         case Accepted():
             return ev.BatchJobCreated(
                 now, batch, attempt, outcome.job_id, outcome.request_id, elapsed_s=outcome.elapsed_s
             )
         case Unsent():
-            wait = 0.0 if outcome.withheld else backoff(attempt, policy, draw)
+            wait = 0.0 if outcome.withheld else backoff(tries, policy, draw)
             return ev.BatchCreateUnsent(now, batch, attempt, outcome.reason, now + wait, outcome.withheld)
         case Throttled():
             asked = outcome.retry_after_s
-            wait = backoff(attempt, policy, draw) if asked is None else asked
+            wait = backoff(tries, policy, draw) if asked is None else asked
             return ev.BatchCreateThrottled(now, batch, attempt, now + wait, asked)
         case Rejected():
             again = outcome.retryable and attempt < policy.attempts
@@ -96,6 +102,7 @@ def after_lookup(
     *,
     batch: int,
     attempt: int,
+    doubts: int,
     looks: int,
     began_at: float,
     ended_at: float,
@@ -108,7 +115,9 @@ def after_lookup(
     """Return what a search for an unknown batch settled.
 
     Args:
-        looks: searches made before this one.
+        attempt: the number of the last attempt.
+        doubts: attempts of this batch that may have had an effect, the last one included.
+        looks: searches made since then, before this one.
         began_at: when this search began.
         ended_at: the end of the doubtful attempt, or the start of the life that found it in doubt.
     """
@@ -131,6 +140,6 @@ def after_lookup(
         return ev.BatchParked(now, batch, f"not found by name, but its devices have tasks in job {jobs}")
     if policy.when_unsure is WhenUnsure.PARK:
         return ev.BatchParked(now, batch, "not found, and the plan says park")
-    if attempt >= policy.attempts:
-        return ev.BatchParked(now, batch, f"not found after {attempt} attempts")
+    if doubts >= policy.attempts:
+        return ev.BatchParked(now, batch, f"not found after {doubts} doubtful attempts")
     return ev.BatchResendAllowed(now, batch, began_at, now)

@@ -37,10 +37,15 @@ AUDITS_MAX = 3
 
 @dataclass(slots=True)
 class BatchState:
-    """One batch that was touched; untouched ones have no object. `attempt` is the last one made."""
+    """One batch that was touched; untouched ones have no object. `attempt` is the last one made.
+
+    `failures` and `throttles` count what came in a row in this life, `doubts` the attempts that may have had an
+    effect, `looks` the searches since the last of them.
+    """
 
     status: BatchStatus = BatchStatus.PLANNED
     attempt: int = 0
+    doubts: int = 0
     failures: int = 0
     throttles: int = 0
     looks: int = 0
@@ -318,6 +323,7 @@ def fold(state: State, event: ev.Event) -> None:
         case ev.BatchOutcomeUnknown():
             batch = _move(state, event.batch, event.kind)
             batch.reason, batch.code, batch.request_id = event.reason, event.code, event.request_id
+            batch.doubts += 1
             _doubt(state, event.batch, event.at, first_look_at(event.at, state.search_lag_s))
         case ev.BatchLookupInconclusive():
             batch = _move(state, event.batch, event.kind)
@@ -441,6 +447,8 @@ def _reconsider(state: State, index: int, kind: str, at: float) -> None:
         state.exposure += state.exposure_of(index)
     if before is BatchStatus.UNKNOWN:
         state.unknown -= 1
+    if before is BatchStatus.SENT:
+        batch.doubts += 1
     _doubt(state, index, at, at)
 
 

@@ -1,0 +1,105 @@
+"""How fast calls go out: a rate, a burst, and slowing down when the platform asks for it.
+
+The rate is kept by a leaky bucket (aiolimiter) whose permit is taken at the last moment, between connecting
+and the first byte, so that neither a slow commit nor a slow handshake bunches calls. A bucket of capacity
+`burst` leaking `rate` a second lets `burst` calls through at once and then one every 1/rate; with burst 1 it is
+a serial gate and a stall is never made up for. `MARGIN` keeps the count at the receiver below the rate
+although calls spend unequal times on the way.
+
+A new life starts as if it had just sent: its bucket is full. Under flow control the rate is halved, and comes
+back by a tenth of the configured rate for every second that goes well. Times here are real, never the clock
+of an accelerated campaign.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiolimiter import AsyncLimiter
+
+from rollout.core.campaign import CallLimit
+
+__all__ = ["MARGIN", "Pacer"]
+
+MARGIN = 0.02
+"""Share of the rate that is not used: room for calls that overtake each other on the way."""
+AHEAD_S = 1.0
+"""How long before its permit a call may connect; an idle connection may be closed by the gateway. Seconds."""
+SLOWEST = 1 / 64
+"""Least share of the configured rate that flow control can bring us down to."""
+RECOVERY_S = 1.0
+"""How long the platform must be content before the rate grows by a step. Seconds."""
+
+
+class Pacer:
+    """The pace of one kind of call. `rate` is what is kept now, calls a second."""
+
+    def __init__(self, limit: CallLimit) -> None:
+        self._limit = limit
+        self._waiting = 0
+        self._held_until = 0.0
+        self._last_at = float("-inf")
+        self._changed_at = float("-inf")
+        self.throttled = 0
+        self.rate = limit.rate
+        self._bucket = self._full_bucket()
+
+    def _full_bucket(self) -> AsyncLimiter:
+        burst = self._limit.burst if self.rate == self._limit.rate else 1
+        kept = self.rate * (1 - MARGIN)
+        return AsyncLimiter(burst, burst / kept)
+
+    async def start(self) -> None:
+        """Begin as if the whole burst had just been sent. Call once, before the first permit."""
+        await self._fill()
+
+    async def _fill(self) -> None:
+        await self._bucket.acquire(self._bucket.max_rate)
+
+    async def join(self) -> None:
+        """Wait until the permit of one more call is near enough to connect for it. Follow by `leave`."""
+        now = asyncio.get_running_loop().time
+        # asleep for as long as is known, then looked at again: a refusal may have moved the time meanwhile
+        while (wait := max(self._held_until, self._expected() - AHEAD_S) - now()) > 0:  # noqa: ASYNC110 - time is awaited
+            await asyncio.sleep(wait)
+        self._waiting += 1
+
+    def _expected(self) -> float:
+        return self._last_at + (self._waiting + 1 - self._limit.burst) / self.rate
+
+    def leave(self) -> None:
+        """End what `join` began, permit taken or not."""
+        self._waiting -= 1
+
+    async def permit(self) -> None:
+        """Wait for the right to send one call now."""
+        loop = asyncio.get_running_loop()
+        while True:
+            while (wait := self._held_until - loop.time()) > 0:  # noqa: ASYNC110 - time is awaited
+                await asyncio.sleep(wait)
+            bucket = self._bucket
+            await bucket.acquire()
+            if bucket is self._bucket and loop.time() >= self._held_until:
+                self._last_at = loop.time()
+                return
+
+    async def slow_down(self, retry_after_s: float | None) -> None:
+        """Flow control refused a call: halve the rate, and send nothing for as long as it asked."""
+        loop = asyncio.get_running_loop()
+        self.throttled += 1
+        # several calls under way are refused together; that is one message, not several
+        if loop.time() - self._changed_at >= RECOVERY_S:
+            await self._change(max(self._limit.rate * SLOWEST, self.rate / 2))
+        self._held_until = max(self._held_until, loop.time() + (retry_after_s or 0.0))
+
+    async def went_well(self) -> None:
+        """The platform took a call: come back towards the configured rate, a step a second."""
+        now = asyncio.get_running_loop().time()
+        if self.rate < self._limit.rate and now - max(self._changed_at, self._held_until) >= RECOVERY_S:
+            await self._change(min(self._limit.rate, self.rate + self._limit.rate / 10))
+
+    async def _change(self, rate: float) -> None:
+        self.rate = rate
+        self._changed_at = asyncio.get_running_loop().time()
+        self._bucket = self._full_bucket()
+        await self._fill()

@@ -1,0 +1,325 @@
+"""One command → port calls → the facts they came to.
+
+Every method records what happened before it returns, so that the engine's next decision already knows. No
+call is repeated here: when and whether to try again is part of the fact (`retry_at`) and `decide` acts on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import assert_never
+
+from rollout.core import events as ev
+from rollout.core.audit import compare
+from rollout.core.campaign import Scope
+from rollout.core.commands import (
+    AuditWave,
+    CancelTasks,
+    Command,
+    CountTasks,
+    CreateJob,
+    FindJob,
+    Record,
+    StopJob,
+)
+from rollout.core.decide import may_create
+from rollout.core.outcome import Accepted, Lookup, Throttled
+from rollout.core.plan import batch_name, wave_prefix
+from rollout.core.retry import THROTTLES_MAX, after_create, after_lookup, backoff
+from rollout.core.state import BatchState, State, is_news
+from rollout.engine.clock import Clock
+from rollout.engine.pacing import Pacer
+from rollout.errors import Phase, ServiceError
+from rollout.ports import CreateOrder, JobService, Manifest, NotNow
+
+__all__ = ["Performer"]
+
+IN_PROGRESS = ("published", "upgrading")
+PENDING = ("init", "published")
+BRAKE_TRIES = 6
+"""Attempts to stop one job, or cancel its tasks, before it is reported as not stopped. Calls."""
+NOT_CANCELLABLE_NOW = 24620
+JOB_NOT_RUNNING = 24617
+
+
+class Performer:
+    """Carries out commands through the ports.
+
+    `record` makes facts durable, then folds them; `note` folds a fact that need not be kept. `stopping` tells
+    whether the engine is about to leave. `give_up` ends the run with an error once open calls are done.
+    """
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        manifest: Manifest,
+        service: JobService,
+        clock: Clock,
+        create_pacer: Pacer,
+        read_pacer: Pacer,
+        rng: Random,
+        record: Callable[[list[ev.Event]], Awaitable[None]],
+        note: Callable[[ev.Event], None],
+        stopping: Callable[[], bool],
+        give_up: Callable[[ServiceError], None],
+    ) -> None:
+        self._state = state
+        self._plan = state.plan
+        self._campaign = state.campaign
+        self._manifest = manifest
+        self._service = service
+        self._clock = clock
+        self._create_pacer = create_pacer
+        self._read_pacer = read_pacer
+        self._rng = rng
+        self._record = record
+        self._note = note
+        self._stopping = stopping
+        self._give_up = give_up
+        self._read_failures: dict[Command, int] = {}
+
+    async def perform(self, command: Command) -> None:
+        """Carry out one command and record what came of it."""
+        match command:
+            case CreateJob():
+                await self._create(command)
+            case FindJob():
+                await self._find(command)
+            case CountTasks():
+                await self._count(command)
+            case AuditWave():
+                await self._audit(command)
+            case StopJob():
+                await self._stop(command)
+            case CancelTasks():
+                await self._cancel(command)
+            case Record():
+                await self._record([command.event])
+            case _:
+                assert_never(command)
+
+    # --- creating ------------------------------------------------------------------------------------------
+
+    async def _create(self, command: CreateJob) -> None:
+        await self._create_pacer.join()
+        try:
+            if self._stopping() or not may_create(self._state, command.batch, self._clock()):
+                return
+            await self._send(command)
+        finally:
+            self._create_pacer.leave()
+
+    async def _send(self, command: CreateJob) -> None:
+        batch = self._plan.batches[command.batch]
+        wave = self._campaign.waves[batch.wave]
+        name = batch_name(self._campaign.id, batch)
+
+        async def guard() -> None:
+            await self._create_pacer.permit()
+            if self._stopping() or not may_create(self._state, command.batch, self._clock()):
+                raise NotNow
+
+        await self._record([ev.BatchCreateSent(self._clock(), command.batch, command.attempt, name)])
+        order = CreateOrder(
+            self._campaign.firmware_id,
+            name,
+            self._campaign.name,
+            wave.job,
+            self._manifest.json_slice(batch.start, batch.stop),
+            wave.size if isinstance(wave.size, Scope) else None,
+        )
+        outcome = await self._service.create(order, guard)
+        touched = self._state.batches[command.batch]
+        fact = after_create(
+            outcome,
+            batch=command.batch,
+            attempt=command.attempt,
+            tries=touched.failures + touched.throttles + 1,
+            policy=self._campaign.api_retry,
+            draw=self._rng.random(),
+            now=self._clock(),
+        )
+        if isinstance(outcome, Accepted):
+            await self._create_pacer.went_well()
+        elif isinstance(outcome, Throttled):
+            await self._create_pacer.slow_down(outcome.retry_after_s)
+        await self._record([fact])
+        self._weigh(fact, touched)
+
+    def _weigh(self, fact: ev.Event, batch: BatchState) -> None:
+        """End the run where no batch can get through: refused credentials, no connection, endless throttling."""
+        match fact:
+            case ev.BatchCreateRejected(credentials=True):
+                told = f"the platform refuses our credentials: {fact.code} {fact.message}"
+                self._give_up(
+                    ServiceError(told, phase=Phase.REFUSED, request_id=fact.request_id, credentials=True)
+                )
+            case ev.BatchCreateUnsent(withheld=False) if batch.failures >= self._campaign.api_retry.attempts:
+                told = f"the platform cannot be reached: {fact.reason} ({batch.failures} attempts)"
+                self._give_up(
+                    ServiceError(told, phase=Phase.CONNECT, hint="the campaign goes on when it is run again")
+                )
+            case ev.BatchCreateThrottled() if batch.throttles >= THROTTLES_MAX:
+                told = f"flow control refused one call {batch.throttles} times in a row"
+                self._give_up(ServiceError(told, phase=Phase.REFUSED, hint="lower limits.create.rate"))
+            case _:
+                pass
+
+    # --- finding -------------------------------------------------------------------------------------------
+
+    async def _find(self, command: FindJob) -> None:
+        planned = self._plan.batches[command.batch]
+        batch = self._state.batches[command.batch]
+        spec = self._campaign.waves[planned.wave].job
+        began_at = self._clock()
+        proven_at = batch.ended_at + self._state.latest_effect_s + self._state.search_lag_s
+        witness: tuple[str, ...] = ()
+        try:
+            listing = await self._service.find_jobs(
+                firmware_id=self._campaign.firmware_id,
+                job_type=spec.type.value,
+                name=batch_name(self._campaign.id, planned),
+            )
+            if listing.complete and not listing.jobs and began_at >= proven_at:
+                witness = await self._service.find_witnesses(
+                    firmware_id=self._campaign.firmware_id,
+                    device_keys=self._manifest.keys(planned.start, planned.stop),
+                    known=frozenset(
+                        touched.job_id for touched in self._state.batches.values() if touched.job_id
+                    ),
+                )
+        except ServiceError as error:
+            wait = await self._read_failed(command, error)
+            now = self._clock()
+            fact: ev.Event = ev.BatchLookupInconclusive(now, command.batch, str(error), now + wait)
+        else:
+            await self._read_went_well(command)
+            fact = after_lookup(
+                Lookup(listing.jobs, listing.complete, witness),
+                batch=command.batch,
+                attempt=batch.attempt,
+                doubts=batch.doubts,
+                looks=batch.looks,
+                began_at=began_at,
+                ended_at=batch.ended_at,
+                latest_effect_s=self._state.latest_effect_s,
+                search_lag_s=self._state.search_lag_s,
+                policy=self._campaign.api_retry,
+                draw=self._rng.random(),
+                now=self._clock(),
+            )
+        await self._record([fact])
+
+    async def _audit(self, command: AuditWave) -> None:
+        began_at = self._clock()
+        spec = self._campaign.waves[command.wave].job
+        try:
+            listing = await self._service.find_jobs(
+                firmware_id=self._campaign.firmware_id,
+                job_type=spec.type.value,
+                name=wave_prefix(self._campaign.id, command.wave),
+                prefix=True,
+            )
+        except ServiceError as error:
+            wait = await self._read_failed(command, error)
+            now = self._clock()
+            self._note(ev.WaveAuditFailed(now, command.wave, str(error), now + wait))
+            return
+        now = self._clock()
+        if not listing.complete:
+            wait = self._failed_again(command)
+            self._note(ev.WaveAuditFailed(now, command.wave, "the listing was not complete", now + wait))
+            return
+        await self._read_went_well(command)
+        await self._record(compare(self._state, command.wave, listing, began_at=began_at, now=now))
+
+    # --- counting ------------------------------------------------------------------------------------------
+
+    async def _count(self, command: CountTasks) -> None:
+        group = self._state.groups[command.group]
+        batches = list(group.batches)
+        jobs = [self._state.batches[index].job_id for index in batches]
+        spec = self._campaign.waves[group.wave].job
+        asked_at = self._clock()
+        try:
+            if group.enrolled_final and spec.upgrade_policy == "snapshot":
+                enrolled = group.enrolled
+            else:
+                enrolled = await self._service.count_tasks(jobs)
+            in_progress = await self._service.count_tasks(jobs, IN_PROGRESS)
+            # ends are asked for last: what has ended by then can only be more than what had ended before
+            succeeded = await self._service.count_tasks(jobs, ("succeeded",))
+            failed = await self._service.count_tasks(jobs, ("failed",))
+        except ServiceError as error:
+            wait = await self._read_failed(command, error)
+            now = self._clock()
+            self._note(ev.TasksCountFailed(now, command.group, str(error), now + wait))
+            return
+        await self._read_went_well(command)
+        fact = ev.TasksCounted(
+            self._clock(), command.group, asked_at, len(jobs), enrolled, in_progress, succeeded, failed
+        )
+        if is_news(self._state, fact):
+            await self._record([fact])
+        else:
+            self._note(fact)
+
+    # --- braking -------------------------------------------------------------------------------------------
+
+    async def _stop(self, command: StopJob) -> None:
+        try:
+            await self._service.stop_job(command.job_id)
+        except ServiceError as error:
+            await self._brake_failed(command, error)
+            return
+        await self._read_went_well(command)
+        await self._record([ev.JobStopped(self._clock(), command.batch, command.job_id)])
+
+    async def _cancel(self, command: CancelTasks) -> None:
+        try:
+            keys = await self._service.list_task_keys(command.job_id, PENDING)
+            if keys:
+                await self._service.cancel_tasks(command.job_id, keys)
+            moving = await self._service.count_tasks([command.job_id], ("upgrading",))
+        except ServiceError as error:
+            await self._brake_failed(command, error)
+            return
+        await self._read_went_well(command)
+        await self._record(
+            [ev.JobTasksCancelled(self._clock(), command.batch, command.job_id, len(keys), moving)]
+        )
+
+    async def _brake_failed(self, command: StopJob | CancelTasks, error: ServiceError) -> None:
+        wait = await self._read_failed(command, error)
+        now = self._clock()
+        # tasks that moved on between reading and cancelling (24620) are read again; a stopped job's cannot be cancelled
+        final = (
+            error.permanent and error.enos_code != NOT_CANCELLABLE_NOW
+        ) or error.enos_code == JOB_NOT_RUNNING
+        given_up = final or self._read_failures[command] >= BRAKE_TRIES
+        if given_up:
+            del self._read_failures[command]
+        retry_at = None if given_up else now + wait
+        await self._record([ev.JobStopFailed(now, command.batch, command.job_id, str(error), retry_at)])
+
+    # --- reads that fail -----------------------------------------------------------------------------------
+
+    def _failed_again(self, command: Command) -> float:
+        """Count one more failure of the same read in a row; return how long to wait, engine seconds."""
+        tries = self._read_failures.get(command, 0) + 1
+        self._read_failures[command] = tries
+        policy = self._campaign.api_retry
+        return policy.first_s + backoff(tries, policy, self._rng.random())
+
+    async def _read_failed(self, command: Command, error: ServiceError) -> float:
+        if error.credentials:
+            self._give_up(error)
+        if error.http_status == 429:
+            await self._read_pacer.slow_down(error.retry_after_s)
+        return self._failed_again(command)
+
+    async def _read_went_well(self, command: Command) -> None:
+        self._read_failures.pop(command, None)
+        await self._read_pacer.went_well()

@@ -1,0 +1,337 @@
+"""One campaign: fold, decide, perform, append, until it is closed or somebody says leave.
+
+The steering task alone decides; a fixed set of workers carries out what it hands them (a task per call would
+halve the throughput). A fact is folded only after the journal made it durable, in journal order, so that the
+living state and the state of a later replay are the same thing.
+
+Leaving: `stop()` hands out nothing more, lets open calls end for `GRACE_S`, then drops them. A create dropped
+so stays "sent" in the journal and is in doubt in the next life; nothing here ever calls it unsent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from math import inf
+from random import Random
+from typing import assert_never
+
+import anyio
+
+from rollout.core import events as ev
+from rollout.core.commands import CancelTasks, Command, CreateJob, Record, StopJob, UnderWay
+from rollout.core.decide import decide
+from rollout.core.gate import HoldReason
+from rollout.core.lifecycle import CampaignStatus, WaveStatus
+from rollout.core.plan import Plan
+from rollout.core.state import State, fold
+from rollout.engine.clock import Clock
+from rollout.engine.control import Abort, Approve, Inbox, Order, Pause, Resume
+from rollout.engine.pacing import Pacer
+from rollout.engine.performer import Performer
+from rollout.errors import RolloutError, ServiceError
+from rollout.ports import JobService, Journal, Manifest, Observer
+
+__all__ = ["GRACE_S", "INBOX_S", "EngineSettings", "Leave", "Runner"]
+
+GRACE_S = 10.0
+"""How long open calls may take to end after `stop()`. Real seconds."""
+INBOX_S = 0.5
+"""How often orders from people are looked for. Real seconds."""
+BRAKE_WORKERS = 2
+"""Workers kept for stopping and cancelling, so that counting never stands in their way."""
+
+
+class Leave(StrEnum):
+    """Why a run ended without an error."""
+
+    FINISHED = "finished"
+    ABORTED = "aborted"
+    HALTED = "halted"
+    WAITING = "waiting"
+    REACHED = "reached"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How one run behaves. `latest_effect_s` (L) and `search_lag_s` (S) are seconds of the engine's clock.
+
+    `until`: leave when this wave's gate has passed. `exit_on_wait`: leave instead of waiting for a person or a
+    soak. `approve`: waves approved in advance.
+    """
+
+    runner: str
+    version: str
+    latest_effect_s: float = 60.0
+    search_lag_s: float = 5.0
+    paranoid: bool = False
+    until: int | None = None
+    exit_on_wait: bool = False
+    approve: tuple[int, ...] = ()
+    approved_by: str = ""
+
+
+class Runner:
+    """Runs one campaign in this process. `state` may be read at any time, changed never."""
+
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        manifest: Manifest,
+        journal: Journal,
+        service: JobService,
+        clock: Clock,
+        settings: EngineSettings,
+        rng: Random,
+        inbox: Inbox | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        self.state = State.initial(plan)
+        self.read_pacer = Pacer(plan.campaign.limits.read)
+        self.create_pacer = Pacer(plan.campaign.limits.create)
+        self._journal = journal
+        self._clock = clock
+        self._settings = settings
+        self._inbox = inbox
+        self._observers = tuple(observers)
+        self._under_way = UnderWay()
+        self._unfolded: deque[ev.Event] = deque()
+        self._stop_reason = ""
+        self._error: RolloutError | None = None
+        self._wake = asyncio.Event()
+        self._creates: asyncio.Queue[Command] = asyncio.Queue()
+        self._reads: asyncio.Queue[Command] = asyncio.Queue()
+        self._brakes: asyncio.Queue[Command] = asyncio.Queue()
+        self._next_inbox = 0.0
+        self._performer = Performer(
+            state=self.state,
+            manifest=manifest,
+            service=service,
+            clock=clock,
+            create_pacer=self.create_pacer,
+            read_pacer=self.read_pacer,
+            rng=rng,
+            record=self.record,
+            note=self._note,
+            stopping=lambda: bool(self._stop_reason),
+            give_up=self._give_up,
+        )
+
+    def stop(self, reason: str = "interrupted") -> None:
+        """Leave in good order: no new call, open ones may end. Safe to call at any time, more than once."""
+        self._stop_reason = self._stop_reason or reason
+        self._wake.set()
+
+    async def run(self) -> Leave:
+        """Take the campaign up where its journal ends and go on until it is over or must wait.
+
+        Raises: `ServiceError` where no call can get through, `JournalError` where the journal fails; both
+        leave the campaign so that the next run goes on.
+        """
+        for event in self._journal.read():
+            fold(self.state, event)
+        await self.create_pacer.start()
+        await self.read_pacer.start()
+        leave = Leave.STOPPED
+        try:
+            async with anyio.create_task_group() as tasks:
+                limits = self.state.campaign.limits
+                lanes = ((self._creates, limits.create.in_flight), (self._reads, limits.read.in_flight))
+                for lane, workers in (*lanes, (self._brakes, BRAKE_WORKERS)):
+                    for _ in range(workers):
+                        tasks.start_soon(self._work, lane)
+                await self._begin()
+                leave = await self._steer()
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+        if self._error is not None:
+            raise self._error
+        return leave
+
+    async def record(self, events: list[ev.Event]) -> None:
+        """Make facts durable, then fold them and tell the observers; in the order they were given."""
+        self._unfolded.extend(events)
+        await self._journal.append(events)
+        last = events[-1]
+        # all given before these are durable too, since the journal keeps the order
+        while self._unfolded:
+            event = self._unfolded.popleft()
+            self._note(event)
+            if event is last:
+                break
+
+    # --- steering ------------------------------------------------------------------------------------------
+
+    async def _begin(self) -> None:
+        now, settings, plan = self._clock(), self._settings, self.state.plan
+        if self.state.status is CampaignStatus.NEW:
+            started = ev.CampaignStarted(
+                now, plan.campaign.id, plan.digest, plan.devices, len(plan.batches), len(plan.waves)
+            )
+            await self.record([started])
+        if self.state.closed:
+            return
+        await self.record(
+            [
+                ev.EngineStarted(
+                    now,
+                    settings.runner,
+                    settings.version,
+                    settings.latest_effect_s,
+                    settings.search_lag_s,
+                    settings.paranoid,
+                )
+            ]
+        )
+        given = [
+            ev.ApprovalGiven(now, wave, settings.approved_by, "in advance")
+            for wave in settings.approve
+            if not self.state.waves[wave].approved
+        ]
+        if given:
+            await self.record(list(given))
+
+    async def _steer(self) -> Leave:
+        while True:
+            self._wake.clear()
+            await self._take_orders()
+            leave = self._reason_to_leave()
+            if leave is not None:
+                await self._drain()
+                if not self.state.closed:
+                    await self.record([ev.EngineStopped(self._clock(), self._stop_reason or leave.value)])
+                return leave
+            decision = decide(self.state, self._clock(), self._under_way)
+            facts = [command.event for command in decision.commands if isinstance(command, Record)]
+            if facts:
+                await self.record(facts)
+                continue
+            for command in decision.commands:
+                self._hand_out(command)
+            if self._settings.exit_on_wait and not self._under_way and self._waits():
+                self.stop(Leave.WAITING.value)
+                continue
+            await self._sleep(decision.wake_at)
+
+    def _reason_to_leave(self) -> Leave | None:
+        status = self.state.status
+        if status is CampaignStatus.FINISHED:
+            return Leave.FINISHED
+        if status is CampaignStatus.ABORTED:
+            return Leave.ABORTED
+        if self._stop_reason:
+            return Leave(self._stop_reason) if self._stop_reason in set(Leave) else Leave.STOPPED
+        until = self._settings.until
+        if until is not None and self.state.waves[until].status in {WaveStatus.PASSED, WaveStatus.FINISHED}:
+            return Leave.REACHED
+        halted = status is CampaignStatus.HALTED
+        if halted and not self.state.unknown and not self.state.brakes and not self._under_way:
+            return Leave.HALTED
+        return None
+
+    def _waits(self) -> bool:
+        """Return whether only a person or a soak can bring the campaign on."""
+        if self.state.status is CampaignStatus.PAUSED:
+            return True
+        frontier = next((wave for wave in self.state.waves if wave.status is WaveStatus.OPEN), None)
+        return frontier is not None and frontier.held in {HoldReason.SOAK, HoldReason.APPROVAL}
+
+    def _hand_out(self, command: Command) -> None:
+        self._under_way.begin(command)
+        if isinstance(command, CreateJob):
+            self._creates.put_nowait(command)
+        elif isinstance(command, StopJob | CancelTasks):
+            self._brakes.put_nowait(command)
+        else:
+            self._reads.put_nowait(command)
+
+    async def _sleep(self, wake_at: float) -> None:
+        """Wait for news, for `wake_at`, or for the next look at the inbox."""
+        if self._wake.is_set():
+            return
+        wait = inf if wake_at == inf else max(0.0, self._clock.real(wake_at - self._clock()))
+        timer = asyncio.get_running_loop().call_later(min(wait, INBOX_S), self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
+
+    async def _drain(self) -> None:
+        """Let open calls end; drop what nobody has begun yet."""
+        for lane in (self._creates, self._reads, self._brakes):
+            while not lane.empty():
+                self._under_way.end(lane.get_nowait())
+        with anyio.move_on_after(GRACE_S):
+            while self._under_way:
+                self._wake.clear()
+                await self._wake.wait()
+
+    # --- working -------------------------------------------------------------------------------------------
+
+    async def _work(self, lane: asyncio.Queue[Command]) -> None:
+        while True:
+            command = await lane.get()
+            try:
+                await self._performer.perform(command)
+            finally:
+                self._under_way.end(command)
+                self._wake.set()
+
+    def _note(self, event: ev.Event) -> None:
+        fold(self.state, event)
+        for observer in self._observers:
+            observer.notice(event, self.state)
+        self._wake.set()
+
+    def _give_up(self, error: ServiceError) -> None:
+        self._error = self._error or error
+        self.stop(str(error))
+
+    # --- orders --------------------------------------------------------------------------------------------
+
+    async def _take_orders(self) -> None:
+        """Turn what people asked for into facts. An order already in the journal is only put away."""
+        loop = asyncio.get_running_loop()
+        if self._inbox is None or loop.time() < self._next_inbox:
+            return
+        self._next_inbox = loop.time() + INBOX_S
+        for path, order in self._inbox.pending():
+            if order.id not in self.state.requests:
+                fact = self._fact_of(order)
+                if fact is not None:
+                    await self.record([fact])
+            self._inbox.done(path)
+
+    def _fact_of(self, order: Order) -> ev.Event | None:
+        """Return what the order makes true, or None where it changes nothing any more."""
+        now = self._clock()
+        status = self.state.status
+        if self.state.closed or status is CampaignStatus.ABORTING:
+            return None
+        match order:
+            case Pause():
+                return ev.CampaignPaused(now, order.by, order.reason, order.id)
+            case Resume():
+                return ev.CampaignResumed(now, order.by, order.reason, order.id)
+            case Abort():
+                return ev.CampaignAbortRequested(
+                    now, order.by, order.reason, order.stop_jobs, order.cancel_pending, order.id
+                )
+            case Approve():
+                waves = self.state.plan.waves
+                wave = next((wave.index for wave in waves if wave.name == order.wave), None)
+                return None if wave is None else ev.ApprovalGiven(now, wave, order.by, order.reason, order.id)
+            case _:
+                assert_never(order)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one exception worth telling: ours before any other, the first before the rest."""
+    leaves = [_first(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
+    return next((error for error in leaves if isinstance(error, RolloutError)), leaves[0])
