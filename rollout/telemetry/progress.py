@@ -1,0 +1,255 @@
+"""State → what people watch: one line a wave, the end summary, a heartbeat.
+
+All of it is computed from the state alone, so `status` tells the same from a journal as a live view does
+from the running engine. A state is never told by colour: every wave bears a mark, and every share names
+what it is a share of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from rollout.core.gate import HoldReason, percent
+from rollout.core.lifecycle import CampaignStatus, WaveStatus
+from rollout.core.state import State, WaveState
+from rollout.core.tally import Tally
+from rollout.telemetry.text import clipped, count, duration, safe
+
+__all__ = [
+    "ASCII_MARKS",
+    "MARKS",
+    "Marks",
+    "current_wave",
+    "headline",
+    "heartbeat",
+    "live_lines",
+    "marks_for",
+    "summary_lines",
+    "waiting_for",
+    "wave_mark",
+    "wave_rows",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """One sign for each state of a wave."""
+
+    done: str
+    running: str
+    waiting: str
+    failed: str
+    held: str
+    dot: str
+
+
+MARKS = Marks("✓", "●", "○", "✗", "‖", "·")
+ASCII_MARKS = Marks("[ok]", "[..]", "[  ]", "[FAIL]", "[hold]", "-")
+
+NAME_WIDTH = 24
+"""Columns for a wave's name at most; longer ones are cut in tables, never in JSON. Our choice."""
+
+
+def marks_for(encoding: str | None) -> Marks:
+    """Return the marks a stream of this encoding can show."""
+    try:
+        f"{MARKS.done}{MARKS.running}{MARKS.waiting}{MARKS.failed}{MARKS.held}".encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return ASCII_MARKS
+    return MARKS
+
+
+def wave_mark(state: State, wave: WaveState, marks: Marks) -> str:
+    """Return the wave's sign: done, running, waiting, failed or held."""
+    stopped = state.status in {CampaignStatus.HALTED, CampaignStatus.ABORTING, CampaignStatus.ABORTED}
+    match wave.status:
+        case WaveStatus.FINISHED | WaveStatus.PASSED if state.halted_wave != wave.index:
+            return marks.done if wave.status is WaveStatus.FINISHED or not stopped else marks.failed
+        case WaveStatus.WAITING:
+            return marks.waiting
+        case _ if stopped:
+            return marks.failed
+        case _ if state.status is CampaignStatus.PAUSED or wave.held == HoldReason.APPROVAL.value:
+            return marks.held
+        case _:
+            return marks.running
+
+
+def current_wave(state: State) -> WaveState | None:
+    """Return the wave all looks at: the halted one, else the last open one, else the last begun."""
+    if state.halted_wave is not None:
+        return state.waves[state.halted_wave]
+    begun = list(state.begun_waves())
+    unfinished = [wave for wave in begun if wave.status is WaveStatus.OPEN]
+    known = unfinished or begun
+    return known[-1] if known else None
+
+
+def waiting_for(state: State, now: float) -> str:
+    """Return what the campaign waits for, in a few words; never empty."""
+    match state.status:
+        case CampaignStatus.NEW:
+            return "its first run"
+        case CampaignStatus.FINISHED | CampaignStatus.ABORTED:
+            return "nothing"
+        case CampaignStatus.HALTED | CampaignStatus.PAUSED:
+            return "a person"
+        case CampaignStatus.ABORTING:
+            return f"{len(state.brakes)} jobs to be stopped" if state.brakes else "calls under way"
+        case CampaignStatus.RUNNING:
+            pass
+    wave = current_wave(state)
+    if wave is None:
+        return "the first wave's audit"
+    gate = state.gate_of(wave.index)
+    if state.unknown:
+        return f"{count(state.unknown)} creates of unknown outcome"
+    if wave.status is WaveStatus.OPEN and wave.created:
+        if wave.held == HoldReason.SOAK.value and wave.satisfied_at is not None and gate is not None:
+            return f"soak, {duration(wave.satisfied_at + gate.soak_s - now)} left"
+        return wave.held or "devices"
+    return "devices" if wave.created else "jobs to be created"
+
+
+def _share(part: int, whole: int) -> str:
+    return percent(Fraction(part, whole)) if whole else "-"
+
+
+def _wave_counts(tally: Tally) -> str:
+    if not tally.resolved:
+        return ""
+    return (
+        f"{count(tally.resolved)} resolved {_share(tally.resolved, tally.planned)} · "
+        f"{count(tally.succeeded)} ok {_share(tally.succeeded, tally.resolved)}"
+    )
+
+
+def _name(state: State, wave: WaveState) -> str:
+    return clipped(safe(state.plan.waves[wave.index].name), NAME_WIDTH)
+
+
+def _jobs(wave: WaveState) -> str:
+    total = wave.last - wave.first
+    noun = "job" if total == 1 else "jobs"
+    if wave.status is WaveStatus.WAITING:
+        return f"{count(total)} {noun}"
+    return f"{count(wave.settled_batches)} of {count(total)} {noun}"
+
+
+def live_lines(state: State, now: float, marks: Marks, *, rows: int = 40) -> list[str]:
+    """Return the live view: head line, one line a wave (at most `rows`), calls, failures. `now`: engine clock."""
+    begun = sum(1 for _ in state.begun_waves())
+    tally = state.tally()
+    head = (
+        f"{state.campaign.id} {marks.dot} wave {max(begun, 1)} of {len(state.waves)} {marks.dot} "
+        f"{duration(now - state.started_at) if state.started_at else '0s'} {marks.dot} {state.status.value}, "
+        f"waiting for {waiting_for(state, now)}"
+    )
+    lines = [head]
+    width = max((len(_name(state, wave)) for wave in state.waves), default=0)
+    shown = state.waves[: max(rows, 1)]
+    for wave in shown:
+        planned = wave.tally.planned
+        counts = _wave_counts(wave.tally) if wave.status is not WaveStatus.WAITING else ""
+        begun_text = f"{wave.tally.resolved:,} of " if wave.status is not WaveStatus.WAITING else ""
+        lines.append(
+            f" {wave_mark(state, wave, marks)} {_name(state, wave):<{width}}  {begun_text + count(planned):>18}  "
+            f"{_jobs(wave):<16} {counts or wave.held}".rstrip()
+        )
+    if len(state.waves) > len(shown):
+        lines.append(f"   ... {len(state.waves) - len(shown)} more")
+    age = f"counts as of {duration(now - state.last_count_at)} ago" if state.last_count_at is not None else ""
+    lines.append(
+        f" calls  {count(state.jobs)} created · {count(state.unknown)} unknown · {count(len(state.parked))} parked"
+        f"     in progress {count(tally.in_progress)}     {age}".rstrip()
+    )
+    if tally.failed:
+        lines.append(f" failed {count(tally.failed)}")
+    return [line.replace("·", marks.dot) for line in lines]
+
+
+def headline(state: State) -> str:
+    """Return one line: where the campaign stands and why."""
+    reason = f": {safe(state.reason)}" if state.reason else ""
+    evidence = f" ({safe(state.evidence)})" if state.evidence else ""
+    took = duration((state.ended_at or state.last_at) - state.started_at) if state.started_at else "0s"
+    match state.status:
+        case CampaignStatus.FINISHED:
+            return f"Finished {state.campaign.id} in {took}"
+        case CampaignStatus.ABORTED:
+            return f"Aborted {state.campaign.id} after {took}{evidence}"
+        case CampaignStatus.HALTED:
+            where = (
+                f" in wave {state.plan.waves[state.halted_wave].name}"
+                if state.halted_wave is not None
+                else ""
+            )
+            return f"Halted {state.campaign.id}{where}{reason}{evidence}"
+        case _:
+            return f"Left {state.campaign.id} {state.status.value} after {took}{evidence}"
+
+
+def summary_lines(state: State, marks: Marks) -> list[str]:
+    """Return the end summary: head line, one line a wave, and the sums, which add up to the fleet."""
+    width = max((len(_name(state, wave)) for wave in state.waves), default=0)
+    lines = [headline(state)]
+    for wave in state.waves:
+        tally = wave.tally
+        note = f"   approved by {safe(wave.approved_by)}" if wave.approved else ""
+        share = f"{_share(tally.succeeded, tally.resolved)} of resolved" if tally.resolved else "-"
+        lines.append(
+            f" {wave_mark(state, wave, marks)} {_name(state, wave):<{width}}  {count(tally.succeeded):>9} ok  "
+            f"{count(tally.failed_final):>7} failed  {count(tally.open):>7} open    {share}{note}"
+        )
+    total = state.tally()
+    if state.parked:
+        lines.append(f" {marks.failed} {count(len(state.parked))} batches parked: their outcome is unknown")
+    lines.append(
+        f"Done. JOBS={count(state.jobs)} OK={count(total.succeeded)} FAILED={count(total.failed_final)} "
+        f"OPEN={count(total.open)} TOTAL={count(total.planned)}"
+    )
+    return lines
+
+
+def heartbeat(state: State, now: float) -> dict[str, Any]:
+    """Return the fields of the line that is written once a minute where nothing is redrawn."""
+    wave = current_wave(state)
+    fields: dict[str, Any] = {"campaign_id": state.campaign.id}
+    if wave is not None:
+        fields["wave"] = state.plan.waves[wave.index].name
+        fields["resolved"] = f"{wave.tally.resolved}/{wave.tally.planned}"
+        fields["failed"] = wave.tally.failed
+    total = state.tally()
+    return fields | {
+        "jobs": state.jobs,
+        "in_progress": total.in_progress,
+        "unknown": state.unknown,
+        "waiting": waiting_for(state, now),
+    }
+
+
+def wave_rows(state: State) -> Iterator[dict[str, Any]]:
+    """Yield for each wave what `status -o json` says of it."""
+    for wave in state.waves:
+        tally = wave.tally
+        yield {
+            "name": state.plan.waves[wave.index].name,
+            "status": wave.status.value,
+            "jobs": {"planned": wave.last - wave.first, "settled": wave.settled_batches},
+            "counts": {
+                "planned": tally.planned,
+                "enrolled": tally.enrolled,
+                "inProgress": tally.in_progress,
+                "succeeded": tally.succeeded,
+                "failed": tally.failed,
+                "failedFinal": tally.failed_final,
+                "resolved": tally.resolved,
+                "open": tally.open,
+            },
+            "held": wave.held,
+            "evidence": wave.evidence,
+            "approvedBy": wave.approved_by,
+        }
