@@ -1,0 +1,42 @@
+"""What a plan file says, as values: the campaign, where its devices are listed, and where each line stands.
+
+Apart from `plan_file` so that whoever only passes a document on need not load the models that read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rollout.core.campaign import Campaign
+from rollout.errors import Complaint
+from rollout.intake.complaints import Places
+
+__all__ = ["DeviceSelection", "PlanDocument"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSelection:
+    """Which rows of which files are the fleet.
+
+    `files` and `exclude` are names as the plan has them, relative to its directory. A row belongs to the
+    fleet if, for every column of `where`, its value is one of those given.
+    """
+
+    files: tuple[str, ...] = ()
+    key: str = "deviceKey"
+    exclude: tuple[str, ...] = ()
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDocument:
+    """A plan file that was read and found sound."""
+
+    path: Path
+    campaign: Campaign
+    devices: DeviceSelection
+    seed: int
+    warnings: tuple[Complaint, ...] = ()
+    places: Places = field(default_factory=Places)

@@ -1,0 +1,52 @@
+"""Opening files that somebody else wrote: only what can be read to an end, and never what hangs.
+
+Opening a FIFO waits for a writer, reading `/dev/zero` never ends, and a symbolic link may point anywhere. So
+a file is opened without waiting, looked at through its descriptor (no second look-up by name that could see
+another file), and only then read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["Unopened", "open_regular", "replace_file"]
+
+
+class Unopened(Exception):
+    """The file cannot or must not be read; the text says why, to be put after the file's name."""
+
+
+def open_regular(path: Path, *, pipes: bool = False, follow: bool = True) -> BinaryIO:
+    """Open a regular file for reading, unbuffered.
+
+    Args:
+        pipes: also take a pipe, as a shell's `<(…)` gives; only for paths the operator typed.
+        follow: whether the last part of the path may be a symbolic link.
+    Raises: Unopened.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    try:
+        # O_NONBLOCK only when pipes are refused: it keeps open() from waiting for a FIFO's writer
+        descriptor = os.open(path, flags if pipes else flags | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise Unopened(f"cannot be read: {reason.lower()}") from error
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or (pipes and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode))):
+        return os.fdopen(descriptor, "rb", buffering=0)
+    os.close(descriptor)
+    kind = "a directory" if stat.S_ISDIR(mode) else "a FIFO" if stat.S_ISFIFO(mode) else "not a regular file"
+    raise Unopened(f"cannot be read: is {kind}")
+
+
+def replace_file(temporary: Path, path: Path) -> None:
+    """Put a finished, synced file in its place in one step that survives a power cut. Raises OSError."""
+    os.replace(temporary, path)  # noqa: PTH105 - the os call whose atomicity is meant
+    directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

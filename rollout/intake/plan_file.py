@@ -1,0 +1,490 @@
+"""The plan file: YAML that a person wrote → a campaign, or every fault of it in one pass.
+
+Three steps. `yaml_text` gives text and places, the models of `plan_model` give types, and `sense` asks whether
+the values go together. A block that cannot be read is left out of the third step, the others are not, so one
+slip hides no other.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeVar, get_args
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from rollout.core.campaign import (
+    ApiRetry,
+    CallLimit,
+    Campaign,
+    Count,
+    Denominator,
+    Gate,
+    JobSpec,
+    JobType,
+    Keys,
+    Limits,
+    Localized,
+    OnFail,
+    RetryPolicy,
+    SchedulePolicy,
+    Scope,
+    Size,
+    StopRule,
+    Threshold,
+    Wave,
+    WhenUnsure,
+)
+from rollout.intake.complaints import Complaints, Loc, Places, quoted
+from rollout.intake.document import DeviceSelection, PlanDocument
+from rollout.intake.plan_model import (
+    PER_JOB_STANDARD,
+    SELECTORS,
+    WAVES_MAX,
+    Block,
+    CallsBlock,
+    DevicesBlock,
+    GateBlock,
+    JobBlock,
+    LimitsBlock,
+    NameBlock,
+    PlanBlock,
+    ScopeBlock,
+    ThresholdBlock,
+    WaveBlock,
+    named,
+    plan_schema,
+)
+from rollout.intake.sense import check_locales, check_plan, check_sizes
+from rollout.intake.units import Unreadable
+from rollout.intake.yaml_text import Document, as_json, as_text, changes_elsewhere, read_yaml
+
+__all__ = ["load_plan_file", "plan_schema"]
+
+
+def load_plan_file(path: Path, *, now: float | None = None) -> PlanDocument:
+    """Read a plan file.
+
+    Args:
+        now: seconds since the epoch, for schedules that are over; the clock's if left out.
+    Raises: PlanError with every fault of the file, by place.
+    """
+    complaints = Complaints(str(path))
+    document = read_yaml(path, complaints)
+    if document is None:
+        complaints.settle()
+        raise AssertionError("a file that cannot be read has a complaint")
+    complaints.places = Places(document.places.at, _wave_names(document))
+    if not isinstance(document.data, dict):
+        complaints.add("R105", f"expected a mapping of keys, got {quoted(document.data)}", loc=())
+        complaints.settle()
+    parts = _read_parts(document, complaints)
+    waves = [
+        None
+        if wave is None or parts.job is None
+        else _core_wave(document, complaints, parts.job, wave, index)
+        for index, wave in enumerate(parts.waves)
+    ]
+    limits = None if parts.limits is None else _core_limits(parts.limits)
+    check_plan(complaints, waves, now=time.time() if now is None else now)
+    check_sizes(
+        complaints,
+        waves,
+        [_known_size(wave) for wave in waves],
+        per_job=None if parts.devices is None else parts.devices.per_job,
+        limits=limits,
+    )
+    _check_fleet_wanted(complaints, document, waves)
+    _warn_of_other_readers(complaints, document)
+    if parts.name is not None:
+        check_locales(complaints, list(parts.name.i18n_value), ("name", "i18nValue"))
+    warnings = complaints.settle()
+    plan = parts.whole
+    assert plan is not None, "a plan without complaints was read whole"
+    assert limits is not None
+    sound = tuple(wave for wave in waves if wave is not None)
+    campaign = _core_campaign(plan, sound, limits)
+    return PlanDocument(
+        path=path,
+        campaign=campaign,
+        devices=_core_devices(plan.devices),
+        seed=_seed_of(plan.id) if plan.seed is None else plan.seed,
+        warnings=warnings,
+        places=complaints.places,
+    )
+
+
+# Reading: blocks one by one, so that a fault in one leaves the others to be checked
+
+
+class _Parts:
+    """The blocks of a plan that could be read; None for those that could not."""
+
+    def __init__(self, data: Mapping[str, object], whole: PlanBlock | None) -> None:
+        self.whole = whole
+        self.name = _standing(NameBlock, named(data.get("name", {"defaultValue": "-"})))
+        self.job = _standing(JobBlock, data.get("job", {}))
+        self.devices = _standing(DevicesBlock, data["devices"]) if "devices" in data else None
+        self.limits = _standing(LimitsBlock, data.get("limits", {}))
+        waves = data.get("waves")
+        self.waves = (
+            [_standing(WaveBlock, wave) for wave in waves[:WAVES_MAX]] if isinstance(waves, list) else []
+        )
+
+
+B = TypeVar("B", bound=Block)
+
+
+def _standing(model: type[B], data: object) -> B | None:
+    try:
+        return model.model_validate(data)
+    except ValidationError:
+        return None  # its faults are told by the reading of the whole
+
+
+def _read_parts(document: Document, complaints: Complaints) -> _Parts:
+    assert isinstance(document.data, dict)
+    whole: PlanBlock | None = None
+    try:
+        whole = PlanBlock.model_validate(document.data)
+    except ValidationError as invalid:
+        for error in invalid.errors(include_url=False):
+            _complain(complaints, error)
+    return _Parts(document.data, whole)
+
+
+_SECRETS = re.compile(
+    r"secret|password|passwd|token|credential|private.?key|(app|access).?key", re.IGNORECASE
+)
+
+_MISPLACED = {
+    "deviceKeys": "list devices as the wave's `keys:`, or in a file under `devices:`",
+    "includedNotes": "EnOS calls it 'includedNodes'",
+    "versionNumbers": "write it beside upgradeScope, in `job:`",
+    "productKey": "write it beside upgradeScope, in `job:`",
+    "scope": "EnOS calls it 'upgradeScope': {type: total}",
+    "windows": "job.schedulePolicy is EnOS's own window",
+    "deviceRetry": "job.retryPolicy lets EnOS retry failed devices",
+}
+
+
+def _complain(complaints: Complaints, error: ErrorDetails) -> None:
+    """Word one of pydantic's findings."""
+    loc: Loc = error["loc"]
+    kind = error["type"]
+    context = error.get("ctx", {})
+    match kind:
+        case "value_error":
+            fault = context["error"]
+            assert isinstance(fault, Unreadable), "readers here raise nothing else"
+            complaints.add(fault.code, fault.message, loc=loc, hint=fault.hint)
+        case "extra_forbidden":
+            name = str(loc[-1])
+            if _SECRETS.search(name):
+                hint = "keys and secrets come from the environment or a profile, never from a plan"
+                complaints.add("R122", "a secret does not belong in a plan", loc=loc, hint=hint, at_key=True)
+            else:
+                known = _keys_at(loc[:-1])
+                complaints.add("R103", "unknown key", loc=loc, hint=_likely(name, known, loc), at_key=True)
+        case "missing":
+            complaints.add("R106", f"{complaints.places.path(loc)} is missing", loc=loc[:-1])
+        case "too_long":
+            complaints.add(
+                "R102", f"{context['actual_length']} entries, at most {context['max_length']}", loc=loc
+            )
+        case "too_short":
+            complaints.add("R102", "is empty", loc=loc)
+        case "model_type" | "dict_type":
+            complaints.add("R105", f"expected a mapping of keys, got {quoted(error['input'])}", loc=loc)
+        case "list_type":
+            complaints.add(
+                "R105", f"expected a list, got {quoted(error['input'])}", loc=loc, hint="[one, two]"
+            )
+        case _:
+            raise AssertionError(f"pydantic finds {kind}, which no model here can cause")
+
+
+def _likely(name: str, known: Sequence[str], loc: Loc) -> str:
+    if name in _MISPLACED:
+        return _MISPLACED[name]
+    lowered = {key.lower(): key for key in known}
+    close = difflib.get_close_matches(name.lower().replace("_", ""), lowered, n=1, cutoff=0.6)
+    if not close:
+        return f"known here: {', '.join(known)}"
+    return f"EnOS calls it {lowered[close[0]]!r}" if "job" in loc else f"did you mean {lowered[close[0]]!r}?"
+
+
+def _keys_at(loc: Loc) -> list[str]:
+    """Return the keys that the block at `loc` may have."""
+    block: type[Block] = PlanBlock
+    for part in loc:
+        field = next((f for n, f in block.model_fields.items() if part in (f.alias, n)), None)
+        inner = None if field is None else _block_in(field.annotation)
+        block = inner or block  # a list index stays in the block its list was of
+    return [field.alias or name for name, field in block.model_fields.items()]
+
+
+def _block_in(annotation: object) -> type[Block] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Block):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _block_in(part))), None)
+
+
+def _wave_names(document: Document) -> dict[Loc, str]:
+    waves = document.data.get("waves") if isinstance(document.data, dict) else None
+    names: dict[Loc, str] = {}
+    for index, wave in enumerate(waves if isinstance(waves, list) else ()):
+        name = wave.get("name") if isinstance(wave, dict) else None
+        if isinstance(name, str) and name.isidentifier() and name not in names.values():
+            names["waves", index] = name
+    return names
+
+
+# Blocks become the core's values
+
+
+def _core_wave(
+    document: Document, complaints: Complaints, common: JobBlock, wave: WaveBlock, index: int
+) -> Wave | None:
+    own = wave.job
+    job = (
+        common
+        if own is None
+        else common.model_copy(update={n: getattr(own, n) for n in own.model_fields_set})
+    )
+    job_loc: Loc = ("waves", index, "job")
+    size = _core_size(document, complaints, common, wave, index)
+    gate = None if wave.gate is None else _core_gate(complaints, wave.gate, ("waves", index, "gate"))
+    extra_loc = (
+        (*job_loc, "extra") if own is not None and "extra" in own.model_fields_set else ("job", "extra")
+    )
+    _check_extra(complaints, job, extra_loc)
+    if size is None or (wave.gate is not None and gate is None):
+        return None
+    return Wave(wave.name, size, _core_job(document, job, extra_loc), gate, wave.spread_by)
+
+
+def _core_size(
+    document: Document, complaints: Complaints, common: JobBlock, wave: WaveBlock, index: int
+) -> Size | None:
+    loc: Loc = ("waves", index)
+    own = wave.job.upgrade_scope if wave.job is not None else None
+    given = {
+        "size": wave.size,
+        "keys": None if wave.keys is None else Keys(tuple(wave.keys)),
+        "upgradeScope": wave.upgrade_scope,
+        "job.upgradeScope": own,
+    }
+    chosen = [name for name, value in given.items() if value is not None]
+    if not chosen and common.upgrade_scope is not None:
+        return _core_scope(document, complaints, common.upgrade_scope, ("job", "upgradeScope"))
+    if len(chosen) != 1:
+        got = " and ".join(chosen) if chosen else "none"
+        complaints.add("R130", f"exactly one of size, keys and upgradeScope, got {got}", loc=loc)
+        return None
+    if wave.upgrade_scope is not None:
+        return _core_scope(document, complaints, wave.upgrade_scope, (*loc, "upgradeScope"))
+    if own is not None:
+        return _core_scope(document, complaints, own, (*loc, "job", "upgradeScope"))
+    if common.upgrade_scope is not None:
+        message = f"job.upgradeScope selects the devices, and so does {chosen[0]} of this wave"
+        complaints.add("R130", message, loc=(*loc, chosen[0]), hint="give upgradeScope to the wave it is for")
+        return None
+    return wave.size if wave.size is not None else given["keys"]  # type: ignore[return-value]  # one of them is
+
+
+def _core_scope(document: Document, complaints: Complaints, scope: ScopeBlock, loc: Loc) -> Scope | None:
+    given = [name for name in SELECTORS if (*loc, name) in document.places.at]
+    wanted = 1 if scope.type == "partial" else 0
+    if len(given) != wanted:
+        got = " and ".join(given) if given else "none"
+        wish = f"exactly one of {', '.join(SELECTORS)}" if wanted else "no selector"
+        complaints.add("R130", f"scope {scope.type} takes {wish}, got {got}", loc=loc)
+        return None
+    if not given:
+        return Scope("total")
+    if scope.attributes is not None:
+        return Scope("partial", "attributes", as_json(document, (*loc, "attributes")))
+    values = scope.model_dump(by_alias=True, exclude_none=True)
+    return Scope("partial", given[0], values[given[0]])
+
+
+_EXTRA_TAKEN = frozenset(
+    {
+        "name",
+        *(field.alias or name for name, field in JobBlock.model_fields.items()),
+        "startSchedule",
+        "endSchedule",
+    }
+)
+
+
+def _check_extra(complaints: Complaints, job: JobBlock, loc: Loc) -> None:
+    for key in job.extra:
+        if key in _EXTRA_TAKEN - {"startSchedule", "endSchedule"} or key == "deviceKeys":
+            complaints.add("R124", "has a key of its own", loc=(*loc, key), at_key=True)
+        elif _SECRETS.search(key):
+            complaints.add("R122", "a secret does not belong in a plan", loc=(*loc, key), at_key=True)
+
+
+def _core_job(document: Document, job: JobBlock, extra_loc: Loc) -> JobSpec:
+    extra = as_json(document, extra_loc) if job.extra else {}
+    assert isinstance(extra, dict)
+    retry, schedule = job.retry_policy, job.schedule_policy
+    return JobSpec(
+        type=JobType(job.type),
+        version_numbers=tuple(job.version_numbers),
+        upgrade_policy=job.upgrade_policy,
+        enable_upgrade_request=job.enable_upgrade_request,
+        upgrade_timeout_s=job.upgrade_timeout,
+        maximum_concurrency=job.maximum_concurrency,
+        retry=RetryPolicy(retry.enable_retry, retry.retry_interval, retry.retry_count),
+        schedule=None
+        if schedule is None
+        else SchedulePolicy(schedule.start_timestamp, schedule.end_timestamp, schedule.is_repeat_daily),
+        product_key=job.product_key,
+        extra=extra,
+    )
+
+
+def _core_gate(complaints: Complaints, gate: GateBlock, loc: Loc) -> Gate | None:
+    stop = None
+    if gate.stop_at is not None:
+        if isinstance(gate.stop_at.failed, Fraction) and gate.stop_at.of is None:
+            hint = f"of: {' or of: '.join(Denominator)}"
+            complaints.add("R106", "a share needs to say of what", loc=(*loc, "stopAt"), hint=hint)
+            return None
+        of = Denominator(gate.stop_at.of or Denominator.RESOLVED)
+        stop = StopRule(gate.stop_at.failed, of, gate.stop_at.min_sample)
+    return Gate(
+        success=_core_threshold(gate.success),
+        resolved=_core_threshold(gate.resolved),
+        stop=stop,
+        min_sample=gate.min_sample,
+        soak_s=gate.soak,
+        deadline_s=gate.deadline,
+        on_fail=OnFail(gate.on_fail),
+        approval=gate.approval == "required",
+    )
+
+
+def _core_threshold(threshold: ThresholdBlock | None) -> Threshold | None:
+    return None if threshold is None else Threshold(threshold.min, Denominator(threshold.of))
+
+
+def _core_limits(limits: LimitsBlock) -> Limits:
+    standard = Limits()
+    return Limits(
+        create=_core_calls(limits.create, standard.create),
+        read=_core_calls(limits.read, standard.read),
+        devices_in_progress=limits.devices_in_progress,
+    )
+
+
+def _core_calls(calls: CallsBlock, standard: CallLimit) -> CallLimit:
+    return replace(standard, **calls.model_dump(exclude_none=True))
+
+
+def _core_devices(devices: DevicesBlock | None) -> DeviceSelection:
+    if devices is None:
+        return DeviceSelection()
+    where = {column: tuple(values) for column, values in devices.where.items()}
+    return DeviceSelection(tuple(devices.from_), devices.key, tuple(devices.exclude), where)
+
+
+def _core_campaign(plan: PlanBlock, waves: tuple[Wave, ...], limits: Limits) -> Campaign:
+    retry = plan.api_retry.model_dump(exclude_none=True)
+    api_retry = ApiRetry(
+        attempts=retry.get("attempts", ApiRetry().attempts),
+        first_s=retry.get("first", ApiRetry().first_s),
+        max_s=retry.get("max", ApiRetry().max_s),
+        when_unsure=WhenUnsure(retry.get("when_unsure", ApiRetry().when_unsure)),
+    )
+    after = plan.stragglers_after
+    return Campaign(
+        id=plan.id,
+        name=Localized(
+            plan.id if plan.name is None else plan.name.default_value,
+            {} if plan.name is None else dict(plan.name.i18n_value),
+        ),
+        org_id=plan.org_id,
+        firmware_id=plan.firmware_id,
+        waves=waves,
+        per_job=PER_JOB_STANDARD if plan.devices is None else plan.devices.per_job,
+        limits=limits,
+        api_retry=api_retry,
+        stragglers_after_s=max(float(wave.job.upgrade_timeout_s) for wave in waves)
+        if after is None
+        else after,
+    )
+
+
+def _seed_of(campaign_id: str) -> int:
+    """Return a campaign's own seed, so that it is not in every campaign the same devices that go first."""
+    return int.from_bytes(hashlib.sha256(campaign_id.encode()).digest()[:6], "big")
+
+
+def _known_size(wave: Wave | None) -> int | None:
+    match wave.size if wave is not None else None:
+        case Count(devices):
+            return devices
+        case Keys(keys):
+            return len(keys)
+        case _:
+            return None
+
+
+def _check_fleet_wanted(complaints: Complaints, document: Document, waves: Sequence[Wave | None]) -> None:
+    """Check that there is a device list if, and only if, a wave takes devices from it."""
+    assert isinstance(document.data, dict)
+    listed = "devices" in document.data
+    takers = [
+        index for index, wave in enumerate(waves) if wave is not None and not isinstance(wave.size, Scope)
+    ]
+    if takers and not listed:
+        complaints.add("R106", "devices is missing: a wave takes devices from it", loc=("waves", takers[0]))
+    if listed and waves and not takers and None not in waves:
+        message = "no wave takes devices from a list: EnOS picks them all"
+        complaints.add("R130", message, loc=("devices",), at_key=True)
+
+
+_TEXTS: tuple[Loc, ...] = (
+    ("id",),
+    ("name",),
+    ("name", "defaultValue"),
+    ("orgId",),
+    ("firmwareId",),
+    ("job", "productKey"),
+    ("job", "versionNumbers", "*"),
+    ("devices", "where", "*", "*"),
+    ("waves", "*", "name"),
+    ("waves", "*", "keys", "*"),
+    ("waves", "*", "job", "productKey"),
+    ("waves", "*", "job", "versionNumbers", "*"),
+)
+"""Where text stands that other readers may take for something else; `*` is any key or index."""
+
+
+def _warn_of_other_readers(complaints: Complaints, document: Document) -> None:
+    wanted = {len(pattern): [] for pattern in _TEXTS}  # type: dict[int, list[Loc]]
+    for pattern in _TEXTS:
+        wanted[len(pattern)].append(pattern)
+    for loc, place in document.places.at.items():
+        if not place.plain or not any(_fits(loc, pattern) for pattern in wanted.get(len(loc), ())):
+            continue
+        text = as_text(document, loc)
+        if text and changes_elsewhere(text):
+            complaints.add(
+                "R110", f"other YAML readers do not keep {text} as text", loc=loc, hint=f'write "{text}"'
+            )
+
+
+def _fits(loc: Loc, pattern: Loc) -> bool:
+    return all(want in ("*", part) for part, want in zip(loc, pattern, strict=True))
