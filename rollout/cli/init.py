@@ -67,7 +67,7 @@ def _files() -> list[tuple[str, str, str]]:
 @command("init")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=".")
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
-def init(common: Common, directory: Path, force: bool) -> None:  # noqa: FBT001 - a flag
+def init(common: Common, *, directory: Path, force: bool) -> None:
     """Write a sample plan, device list, profile and editor settings into DIRECTORY.
 
     Example: rollout init demo

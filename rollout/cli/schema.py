@@ -12,7 +12,7 @@ __all__ = ["schema"]
 
 @command("schema")
 @click.argument("what", type=click.Choice(["plan"]))
-def schema(common: Common, what: str) -> None:  # noqa: ARG001 - one schema so far, named all the same
+def schema(common: Common, *, what: str) -> None:  # noqa: ARG001 - one schema so far, named all the same
     """Print the JSON Schema (2020-12) of WHAT.
 
     Example: rollout schema plan > .rollout/plan.schema.json

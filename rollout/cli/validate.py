@@ -23,7 +23,7 @@ __all__ = ["validate"]
     help="Device list instead of the plan's own ('-' is standard input).",
 )
 @click.option("--plan-only", is_flag=True, help="Check the plan file alone, not its device lists.")
-def validate(common: Common, plan: Path, devices: tuple[str, ...], plan_only: bool) -> None:  # noqa: FBT001 - a flag
+def validate(common: Common, *, plan: Path, devices: tuple[str, ...], plan_only: bool) -> None:
     """Check PLAN and the device lists it names; exit 2 with every fault's place if there is any.
 
     Example: rollout validate plans/canary-then-total.yaml
