@@ -43,6 +43,9 @@ TOKEN_LIFETIME_S: Final = 7_200
 # Ours: an `expire` outside this range is not believed; refreshing early is what Envision's Java client does
 TOKEN_LIFETIME_S_MIN: Final = 60
 TOKEN_REFRESH_AHEAD_S: Final = 600
+# Ours: after a failed refresh the old token serves on; and how often one request meets "repeated" (1001)
+TOKEN_RETRY_S: Final = 30
+TOKEN_TRIES_MAX: Final = 3
 
 # Ours: time-outs; 30 s is that of Envision's older Java client
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -50,6 +53,7 @@ READ_TIMEOUT_S: Final = 30.0
 
 # Ours: how much of an answer is read before it is given up as none of the platform's
 CREATE_REPLY_BYTES_MAX: Final = 64 * 1024
+TOKEN_REPLY_BYTES_MAX: Final = 64 * 1024
 PAGE_REPLY_BYTES_MAX: Final = 4 * 1024 * 1024
 
 # Ours: a gateway may ask for any wait; more than one rate window of five minutes is not honoured
@@ -58,6 +62,8 @@ RETRY_AFTER_S_MAX: Final = 300.0
 # Ours: foreign text in our logs and errors; ids in EnOS's samples have 24 characters
 MESSAGE_CHARS_MAX: Final = 200
 ID_CHARS_MAX: Final = 128
+# Letters and digits are what EnOS's samples show; no sign that could leave an expression is admitted
+JOB_ID: Final = re.compile(rf"[A-Za-z0-9_.:\-]{{1,{ID_CHARS_MAX}}}")
 
 # Ours: how far a search goes. 500 pages of 200 are 100,000 jobs, or tasks of one job
 SEARCH_PAGES_MAX: Final = 500

@@ -27,6 +27,7 @@ __all__ = [
     "DeviceKeysBody",
     "Envelope",
     "GatewayError",
+    "JobBrief",
     "JobInfo",
     "PageInfo",
     "Pagination",
@@ -34,6 +35,7 @@ __all__ = [
     "SchedulePolicy",
     "SearchBody",
     "StringI18n",
+    "TaskBrief",
     "TaskInfo",
     "TokenData",
     "TokenReply",
@@ -52,6 +54,9 @@ def _no_bool(value: Any) -> Any:
 
 Number = Annotated[int, BeforeValidator(_no_bool)]
 """An integer, or its decimal digits as a string."""
+
+
+JobId = Annotated[str, Field(pattern=f"^{limits.JOB_ID.pattern}$")]
 
 
 class Message(BaseModel):
@@ -220,24 +225,34 @@ class DeviceKeysBody(Message):
 class CreatedJob(Message):
     """All that create tells: not how many devices matched. Page: create_ota_job."""
 
-    job_id: Annotated[str, Field(min_length=1)]
+    job_id: JobId
 
 
-class JobInfo(Message):
-    """A job as get and search show it: no counters, no finished status. Page: get_ota_job.
+class JobBrief(Message):
+    """What of a job is needed to recognise it; other people's jobs may hold anything else. Page: get_ota_job.
 
-    `status` is started or stopped; anything else is carried along. `create_time` in ms. Product data is
-    present only for firmware bound to a product (since 2.4.4). The last three fields are seen in 2.2 and 2.3.
+    `status` is started or stopped; anything else is carried along. `create_time` in ms.
     """
 
-    job_id: str
-    org_id: str | None = None
-    product_key: str | None = None
+    job_id: JobId
     name: StringI18n | None = None
     firmware_id: str | None = None
+    type: str | None = None
+    status: str | None = None
+    create_time: Number | None = None
+
+
+class JobInfo(JobBrief):
+    """A job as get and search show it: no counters, no finished status. Page: get_ota_job.
+
+    Product data is present only for firmware bound to a product (since 2.4.4). The last three fields are seen
+    in 2.2 and 2.3.
+    """
+
+    org_id: str | None = None
+    product_key: str | None = None
     firmware_version: str | None = None
     firmware_name: StringI18n | None = None
-    type: str | None = None
     enable_upgrade_request: bool | None = None
     upgrade_policy: str | None = None
     upgrade_scope: UpgradeScope | None = None
@@ -245,23 +260,29 @@ class JobInfo(Message):
     retry_policy: RetryPolicy | None = None
     schedule_policy: SchedulePolicy | None = None
     maximum_concurrency: Number | None = None
-    status: str | None = None
-    create_time: Number | None = None
     start_schedule: Number | None = None
     end_schedule: Number | None = None
     start_after_create: bool | None = None
 
 
-class TaskInfo(Message):
-    """One device in one job. Page: search_device_task.
+class TaskBrief(Message):
+    """Which device is where in which job. Page: search_device_task.
 
     `status` is init, published, upgrading, succeeded or failed; anything else is carried along.
-    `progress` is 0 to 100, negative when failed. `update_time` in ms.
     """
 
     task_id: str
-    job_id: str
+    job_id: JobId
     device_key: str
+    status: str | None = None
+
+
+class TaskInfo(TaskBrief):
+    """One device in one job. Page: search_device_task.
+
+    `progress` is 0 to 100, negative when failed. `update_time` in ms.
+    """
+
     org_id: str | None = None
     asset_id: str | None = None
     product_key: str | None = None
@@ -269,7 +290,6 @@ class TaskInfo(Message):
     to_version: str | None = None
     progress: Number | None = None
     desc: str | None = None
-    status: str | None = None
     update_time: Number | None = None
 
 

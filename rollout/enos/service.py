@@ -1,0 +1,411 @@
+"""EnOS's OTA service as the engine wants it: `JobService` over HTTP.
+
+Each method is one documented operation, or a walk over its pages. A call is signed, sent once and read strictly;
+nothing here retries, except that a call whose token the gateway refused goes out once more with a new one,
+which is safe because the gateway refuses before the service sees anything.
+
+Three rules protect creation. A create runs on a connection of its own, is let go by the caller's guard, and
+comes back as an `Outcome` instead of an exception. A listing that may allow a second create runs on fresh
+connections too, and is called complete only if its pages agree with each other and with the stated total. The
+platform's search is fuzzy, so names are compared here, whole.
+
+The signature is made just before connecting. While the guard waits for its permit the timestamp ages with it:
+the window the gateway grants is not published, so guards should not wait for minutes.
+Pages: EnOS Connection Service API 2.4.4, one per operation, all below `/connect-service/v2.1/ota-jobs`.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+from rollout.core.outcome import Listing, Outcome, Rejected, Unsent
+from rollout.enos import limits
+from rollout.enos.codes import Code, Course, Operation, advise, signal_of_code
+from rollout.enos.messages import DeviceKeysBody, Envelope, JobBrief, JobInfo, TaskBrief, TaskInfo
+from rollout.enos.signing import Secret, Timestamps, sign
+from rollout.enos.tokens import TokenKeeper
+from rollout.enos.translate import (
+    Answer,
+    BrokenOff,
+    any_of,
+    create_body,
+    create_query,
+    equals,
+    error_of_break,
+    found,
+    is_token_refused,
+    like,
+    outcome_of_answer,
+    outcome_of_break,
+    read_reply,
+    search_body,
+)
+from rollout.enos.transport import Request, Transport
+from rollout.errors import Phase, ServiceError
+from rollout.ports import CreateOrder, Guard, JobService
+
+__all__ = ["EnosService", "Hits"]
+
+PATH: Final = "connect-service/v2.1/ota-jobs"
+
+T = TypeVar("T")
+Row = TypeVar("Row", JobBrief, JobInfo, TaskBrief, TaskInfo)
+
+
+@dataclass(frozen=True, slots=True)
+class Hits(Generic[T]):
+    """All rows of a search, each once, in the order seen. `complete` only if the pages agreed."""
+
+    rows: tuple[T, ...]
+    complete: bool
+
+
+async def _at_once() -> None:
+    """The permit of a caller who sets no pace."""
+
+
+class EnosService(JobService):
+    """The OTA service of one organisation, reached through one gateway with one app key.
+
+    Args:
+        base_url: https, or http to this machine.
+        connect_timeout_s: until a connection stands, name lookup and TLS included.
+        read_timeout_s: from the first byte sent to the last one read.
+        ssl_context, ca_file: trust other than the system's.
+        pooled_creates: let creates share kept connections. Only for load tests: see `enos.transport`.
+        read_permit: awaited before every call but creates and token requests.
+        page_size: rows asked for at once, 1 to 200.
+        search_by_name: False for releases before 2.4, which cannot search by job name; then all jobs of the
+            firmware are listed and compared here.
+        now: the wall clock in seconds since the epoch; signs calls, decides nothing.
+    Raises: SettingsError if the base URL cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        org_id: str,
+        app_key: str,
+        app_secret: Secret,
+        connect_timeout_s: float = limits.CONNECT_TIMEOUT_S,
+        read_timeout_s: float = limits.READ_TIMEOUT_S,
+        ssl_context: ssl.SSLContext | None = None,
+        ca_file: Path | None = None,
+        pooled_creates: bool = False,
+        read_permit: Callable[[], Awaitable[None]] = _at_once,
+        page_size: int = limits.PAGE_SIZE_MAX,
+        search_by_name: bool = True,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        assert 1 <= page_size <= limits.PAGE_SIZE_MAX, "EnOS sends at most 200 rows a page"
+        self._org_id = org_id
+        self._app_secret = app_secret
+        self._read_permit = read_permit
+        self._page_size = page_size
+        self._search_by_name = search_by_name
+        self._timestamps = Timestamps(now)
+        self._transport = Transport(
+            base_url,
+            ssl_context=ssl_context,
+            ca_file=ca_file,
+            connect_timeout_s=connect_timeout_s,
+            read_timeout_s=read_timeout_s,
+            pooled=pooled_creates,
+        )
+        self._tokens = TokenKeeper(
+            self._transport, app_key=app_key, app_secret=app_secret, timestamps=self._timestamps
+        )
+
+    # ── creating ─────────────────────────────────────────────────────────────────────────────────
+
+    async def create(self, order: CreateOrder, guard: Guard) -> Outcome:
+        """Send one create call on a connection of its own. Page: create_ota_job.
+
+        After a refused token the guard is asked a second time, for the second sending.
+        """
+        try:
+            answer, _ = await self._send(
+                create_query(self._org_id, order),
+                create_body(order),
+                body_bytes_max=limits.CREATE_REPLY_BYTES_MAX,
+                fresh=True,
+                guard=guard,
+            )
+        except ServiceError as error:  # no token
+            if error.credentials:
+                return Rejected(error.enos_code or error.http_status or 0, error.message, credentials=True)
+            return Unsent(error.message)
+        return outcome_of_break(answer) if isinstance(answer, BrokenOff) else outcome_of_answer(answer)
+
+    # ── looking ──────────────────────────────────────────────────────────────────────────────────
+
+    async def find_jobs(self, *, firmware_id: str, job_type: str, name: str, prefix: bool = False) -> Listing:
+        """Return the jobs of the firmware and type whose default name is `name`, or starts with it."""
+        expression = f"{equals('firmwareId', firmware_id)} and {equals('type', job_type)}"
+        if self._search_by_name:
+            expression += f" and {like('name.defaultValue', name)}"
+        hits = await self._walk("search", expression, JobBrief, lambda job: job.job_id, fresh=True)
+        jobs = tuple(
+            job
+            for job in map(found, hits.rows)
+            if job.firmware_id == firmware_id
+            and job.type == job_type
+            and (job.name.startswith(name) if prefix else job.name == name)
+        )
+        return Listing(jobs, hits.complete)
+
+    async def find_witnesses(
+        self, *, firmware_id: str, device_keys: Sequence[str], known: frozenset[str]
+    ) -> tuple[str, ...]:
+        """Return ids of jobs of this firmware, outside `known`, that have tasks for any of the devices.
+
+        Fails safe: a job that cannot be read, or is one too many to be looked at, counts as a witness.
+        Raises `ServiceError` if a listing of tasks stayed incomplete.
+        """
+        strangers: dict[str, None] = {}
+        for keys in _chunks(device_keys, limits.KEYS_PER_EXPRESSION_MAX):
+            hits = await self._walk(
+                "searchTask", any_of("deviceKey", keys), TaskBrief, lambda task: task.task_id, fresh=True
+            )
+            if not hits.complete:
+                raise ServiceError("searchTask: the pages do not agree", phase=Phase.ANSWERED)
+            strangers |= {task.job_id: None for task in hits.rows if task.job_id not in known}
+        witnesses = []
+        for number, job_id in enumerate(strangers):
+            if number >= limits.WITNESS_JOBS_MAX or await self._may_be_of(firmware_id, job_id):
+                witnesses.append(job_id)
+        return tuple(witnesses)
+
+    async def _may_be_of(self, firmware_id: str, job_id: str) -> bool:
+        """Tell whether the job is of this firmware, or cannot be shown to be of another."""
+        try:
+            job = await self._get(job_id, JobBrief)
+        except ServiceError as error:
+            if error.credentials:
+                raise
+            return True  # gone or unreadable: it had tasks for our devices, that is all we know
+        return job.firmware_id in {firmware_id, None, ""}
+
+    async def get_job(self, job_id: str) -> JobInfo:
+        """Return the job's record. Page: get_ota_job."""
+        return await self._get(job_id, JobInfo)
+
+    async def _get(self, job_id: str, data: type[T]) -> T:
+        reply: Envelope[T] = await self._call(Operation.READ, {"action": "get", "jobId": job_id}, data=data)
+        if reply.data is None:
+            raise ServiceError("get: success without a job", phase=Phase.ANSWERED)
+        return reply.data
+
+    async def search_jobs(self, expression: str) -> Hits[JobInfo]:
+        """Return all jobs that match, newest first. Page: search_ota_job."""
+        return await self._walk("search", expression, JobInfo, lambda job: job.job_id)
+
+    async def search_tasks(self, expression: str) -> Hits[TaskInfo]:
+        """Return all tasks that match, in no promised order. Page: search_device_task."""
+        return await self._walk("searchTask", expression, TaskInfo, lambda task: task.task_id)
+
+    async def list_task_keys(self, job_id: str, statuses: Sequence[str]) -> list[str]:
+        """Return the keys of the job's devices in any of `statuses`, each once.
+
+        Tasks change their status while pages are read, so this is what was seen, not a proof of absence.
+        """
+        expression = f"{equals('jobId', job_id)} and {any_of('status', statuses)}"
+        hits = await self._walk("searchTask", expression, TaskBrief, lambda task: task.task_id)
+        return list(dict.fromkeys(task.device_key for task in hits.rows))
+
+    async def count_tasks(self, job_ids: Sequence[str], statuses: Sequence[str] = ()) -> int:
+        """Return how many tasks the jobs have, in any of `statuses` (all when empty), by one call of one row."""
+        expression = any_of("jobId", job_ids)
+        if statuses:
+            expression += f" and {any_of('status', statuses)}"
+        reply = await self._page("searchTask", expression, 1, 1, TaskBrief)
+        if reply.pagination is None or reply.pagination.total_size < 0:
+            raise ServiceError("searchTask: no total", phase=Phase.ANSWERED)
+        return reply.pagination.total_size
+
+    # ── steering ─────────────────────────────────────────────────────────────────────────────────
+
+    async def start_job(self, job_id: str) -> None:
+        """Start the job; a started one (24615) is a success. Page: start_ota_job."""
+        await self._steer(Operation.START, "start", job_id)
+
+    async def stop_job(self, job_id: str) -> None:
+        """Stop the job; a job already stopped (24616) or gone is a success. Page: stop_ota_job."""
+        gone = frozenset({Code.NOT_FOUND, Code.OBJECT_NOT_FOUND})
+        await self._steer(Operation.STOP, "stop", job_id, fine=gone)
+
+    async def delete_job(self, job_id: str) -> None:
+        """Delete the job, which must be stopped; one already gone is a success. Page: delete_ota_job."""
+        await self._steer(Operation.DELETE, "delete", job_id)
+
+    async def cancel_tasks(self, job_id: str, device_keys: Sequence[str]) -> None:
+        """Cancel tasks in init or published. Page: cancel_ota_task.
+
+        Raises `ServiceError` with code 24620, after all keys were tried, if some had moved on: whether
+        EnOS then cancelled the others is not documented, so re-read.
+        """
+        await self._steer_tasks("cancelTask", job_id, device_keys, Code.TASK_NOT_CANCELLABLE)
+
+    async def retry_tasks(self, job_id: str, device_keys: Sequence[str]) -> None:
+        """Start failed tasks anew. Raises as `cancel_tasks`, with code 24621. Page: retry_ota_task."""
+        await self._steer_tasks("retryTask", job_id, device_keys, Code.TASK_NOT_FAILED)
+
+    async def aclose(self) -> None:
+        """Release connections; idempotent."""
+        await self._transport.aclose()
+
+    async def _steer(
+        self,
+        operation: Operation,
+        action: str,
+        job_id: str,
+        body: bytes | None = None,
+        fine: frozenset[int] = frozenset(),
+    ) -> None:
+        """Perform an operation without a result; a code that means the wish holds already is a success."""
+        try:
+            await self._call(operation, {"action": action, "jobId": job_id}, body)
+        except ServiceError as error:
+            code = error.enos_code
+            if code is None:
+                raise
+            if (
+                code not in fine
+                and advise(signal_of_code(code, operation), operation).course is not Course.DONE
+            ):
+                raise
+
+    async def _steer_tasks(
+        self, action: str, job_id: str, device_keys: Sequence[str], moved_on: Code
+    ) -> None:
+        """Perform a task operation chunk by chunk; tasks that moved on stop neither the others nor go unsaid."""
+        first: ServiceError | None = None
+        for keys in _chunks(device_keys, limits.KEYS_PER_TASK_CALL_MAX):
+            body = DeviceKeysBody(device_keys=list(keys)).model_dump_json(by_alias=True).encode()
+            try:
+                await self._steer(Operation.TASKS, action, job_id, body)
+            except ServiceError as error:
+                if error.enos_code != moved_on:
+                    raise
+                first = first or error
+        if first is not None:
+            raise first
+
+    # ── calling ──────────────────────────────────────────────────────────────────────────────────
+
+    async def _walk(
+        self,
+        action: str,
+        expression: str,
+        data: type[Row],
+        identity: Callable[[Row], str],
+        *,
+        fresh: bool = False,
+    ) -> Hits[Row]:
+        """Return all rows of a search, reading it anew up to three times until its pages agree.
+
+        Rows of all readings are kept: what was once seen exists, or did a moment ago.
+        """
+        seen: dict[str, Row] = {}
+        for _ in range(limits.SEARCH_PASSES_MAX):
+            rows, complete = await self._walk_once(action, expression, data, identity, fresh=fresh)
+            seen |= rows
+            if complete:
+                return Hits(tuple(seen.values()), complete=True)
+        return Hits(tuple(seen.values()), complete=False)
+
+    async def _walk_once(
+        self, action: str, expression: str, data: type[Row], identity: Callable[[Row], str], *, fresh: bool
+    ) -> tuple[dict[str, Row], bool]:
+        """Read page after page; complete if the total stayed the same and that many rows were seen."""
+        rows: dict[str, Row] = {}
+        totals: set[int] = set()
+        for page_no in range(1, limits.SEARCH_PAGES_MAX + 1):
+            reply = await self._page(action, expression, page_no, self._page_size, data, fresh=fresh)
+            new = {identity(row): row for row in reply.data or [] if identity(row) not in rows}
+            rows |= new
+            page = reply.pagination
+            if page is None or page.page_no != page_no:
+                return rows, False
+            totals.add(page.total_size)
+            if len(rows) >= page.total_size or not new:
+                break
+        return rows, totals == {len(rows)}
+
+    async def _page(
+        self,
+        action: str,
+        expression: str,
+        page_no: int,
+        page_size: int,
+        data: type[Row],
+        *,
+        fresh: bool = False,
+    ) -> Envelope[list[Row]]:
+        body = search_body(expression, page_no=page_no, page_size=page_size)
+        return await self._call(Operation.READ, {"action": action}, body, list[data], fresh=fresh)  # type: ignore[valid-type]  # the class is the argument
+
+    async def _call(
+        self,
+        operation: Operation,
+        query: Mapping[str, str],
+        body: bytes | None = None,
+        data: type[Any] = object,
+        *,
+        fresh: bool = False,
+    ) -> Envelope[Any]:
+        """Return the reply of any operation but create. Raises `ServiceError`."""
+        await self._read_permit()
+        answer, renewed = await self._send(
+            {**query, "orgId": self._org_id}, body, body_bytes_max=limits.PAGE_REPLY_BYTES_MAX, fresh=fresh
+        )
+        if isinstance(answer, BrokenOff):
+            raise error_of_break(answer, operation)
+        return read_reply(answer, operation, data, renewed=renewed)
+
+    async def _send(
+        self,
+        query: Mapping[str, str],
+        body: bytes | None,
+        *,
+        body_bytes_max: int,
+        fresh: bool,
+        guard: Guard | None = None,
+    ) -> tuple[Answer | BrokenOff, bool]:
+        """Send the call, once more after renewing a refused token; tell whether that was so.
+
+        Raises `ServiceError` (phase connect) if there is no token.
+        """
+        answer: Answer | BrokenOff
+        for renewed in (False, True):
+            token = await self._tokens.current()
+            answer = await self._transport.exchange(
+                self._signed(token, query, body), body_bytes_max=body_bytes_max, fresh=fresh, guard=guard
+            )
+            if isinstance(answer, BrokenOff) or not is_token_refused(answer):
+                return answer, renewed
+            self._tokens.refuse(token)
+        return answer, True
+
+    def _signed(self, token: Secret, query: Mapping[str, str], body: bytes | None) -> Request:
+        timestamp_ms = self._timestamps.next_ms()
+        headers = {
+            "apim-accesstoken": token.reveal(),
+            "apim-timestamp": str(timestamp_ms),
+            "apim-signature": sign(token, query, body, timestamp_ms, self._app_secret),
+        }
+        if body is not None:
+            headers["Content-Type"] = "application/json;charset=UTF-8"
+        return Request("GET" if query["action"] == "get" else "POST", PATH, query, headers, body)
+
+
+def _chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Yield the items in runs of at most `size`."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,204 @@
+"""The token and its one owner.
+
+A token lives two hours and belongs to the app key, not to a process: asking again gives the same one, refreshing
+gives another and may end the old one for everybody. So one keeper asks for all callers, one request at a time;
+those who waited share what came of it, good or bad. It refreshes ahead of the end, and a token the
+gateway refuses is dropped and asked for anew.
+Source: page invoke_api_with_access_token, 2.3.0; refreshing ten minutes ahead is what Envision's Java client does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pydantic import ValidationError
+
+from rollout.enos import limits
+from rollout.enos.codes import (
+    TOKEN_STATUS,
+    Course,
+    Operation,
+    Signal,
+    TokenStatus,
+    advise,
+    signal_of_http,
+    signal_of_token,
+)
+from rollout.enos.messages import TokenReply
+from rollout.enos.signing import Secret, Timestamps, encrypt
+from rollout.enos.translate import Answer, BrokenOff, Unreadable, clean, retry_after_s, strict_object
+from rollout.enos.transport import Request, Transport
+from rollout.errors import Phase, ServiceError
+
+__all__ = ["Grant", "Refusal", "TokenKeeper", "read_token"]
+
+# A header value: one word of visible ASCII.
+TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A token and how long it is good for, clipped to 60-7,200 s."""
+
+    token: Secret
+    lifetime_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No token: why, in words without any secret, and what kind of failure that is."""
+
+    reason: str
+    signal: Signal
+    status: int | None = None
+    http_status: int | None = None
+    retry_after_s: float | None = None
+
+    def error(self) -> ServiceError:
+        """Return what a call raises that could not even be signed: nothing of it was sent."""
+        advice = advise(self.signal, Operation.READ)
+        credentials = self.signal in {
+            Signal.TOKEN_MISCONFIGURED,
+            Signal.TOKEN_EXPIRED,
+            Signal.TOKEN_REFUSED,
+            Signal.ADDRESS_REFUSED,
+        }
+        return ServiceError(
+            f"no token: {self.reason}",
+            phase=Phase.CONNECT,
+            enos_code=self.status,
+            http_status=self.http_status,
+            retry_after_s=self.retry_after_s,
+            hint=advice.note,
+            permanent=credentials or advice.course is Course.STOP,
+            credentials=credentials,
+        )
+
+
+def read_token(answer: Answer | BrokenOff) -> Grant | Refusal:
+    """Return the token in the token service's answer, or why there is none."""
+    if isinstance(answer, BrokenOff):
+        return Refusal(answer.reason, Signal.NO_ANSWER if answer.handed else Signal.NOT_CONNECTED)
+    document = Unreadable("answer too large") if answer.truncated else strict_object(answer.body)
+    if isinstance(document, Unreadable) or "status" not in document:
+        reason = document.reason if isinstance(document, Unreadable) else "not an answer of the token service"
+        return Refusal(
+            f"HTTP {answer.status}: {reason}",
+            signal_of_http(answer.status),
+            http_status=answer.status,
+            retry_after_s=retry_after_s(answer.retry_after),
+        )
+    try:
+        reply = TokenReply.model_validate(document)
+    except ValidationError:
+        return Refusal("unreadable answer of the token service", Signal.UNREADABLE, http_status=answer.status)
+    if reply.status != TokenStatus.SUCCESS:
+        known = reply.status in set(TokenStatus)
+        meaning = TOKEN_STATUS[TokenStatus(reply.status)].meaning if known else clean(reply.msg)
+        return Refusal(f"status {reply.status}: {meaning}", signal_of_token(reply.status), reply.status)
+    if reply.data is None or not TOKEN.fullmatch(reply.data.access_token):
+        return Refusal("success without a usable token", Signal.UNREADABLE, http_status=answer.status)
+    # Without a stated life, and with an absurd one, ask again soon
+    lifetime_s = reply.data.expire or 0
+    lifetime_s = min(max(lifetime_s, limits.TOKEN_LIFETIME_S_MIN), limits.TOKEN_LIFETIME_S)
+    return Grant(Secret(reply.data.access_token), lifetime_s)
+
+
+class TokenKeeper:
+    """Gives every caller a good token, whatever that takes."""
+
+    def __init__(
+        self, transport: Transport, *, app_key: str, app_secret: Secret, timestamps: Timestamps
+    ) -> None:
+        self._transport = transport
+        self._app_key = app_key
+        self._app_secret = app_secret
+        self._timestamps = timestamps
+        self._asking = asyncio.Lock()
+        self._rounds = 0
+        self._last_refusal: Refusal | None = None
+        self._token: Secret | None = None
+        self._good_until = 0.0
+        self._refresh_at = 0.0
+
+    async def current(self) -> Secret:
+        """Return a token that is good now. Raises `ServiceError` (phase connect) if there is none to be had."""
+        rounds = self._rounds
+        if (token := self._at_hand()) is not None:
+            return token
+        async with self._asking:
+            if (token := self._at_hand()) is not None:
+                return token
+            if self._rounds != rounds and self._last_refusal is not None:
+                raise self._last_refusal.error()
+            self._last_refusal = await self._renew()
+            self._rounds += 1
+            if self._token is None:
+                assert self._last_refusal is not None, "without a token there is a reason"
+                raise self._last_refusal.error()
+            return self._token
+
+    def refuse(self, token: Secret) -> None:
+        """Drop the token, which the gateway refused, unless another has replaced it already."""
+        if self._token is token:
+            self._token = None
+
+    def _at_hand(self) -> Secret | None:
+        return self._token if asyncio.get_running_loop().time() < self._refresh_at else None
+
+    async def _renew(self) -> Refusal | None:
+        """Refresh the token, or get one; a token still good outlives a failed refresh."""
+        now = asyncio.get_running_loop().time()
+        if self._token is not None and now < self._good_until:
+            result = await self._ask("refresh")
+            if isinstance(result, Refusal) and result.signal is not Signal.TOKEN_EXPIRED:
+                self._refresh_at = min(now + limits.TOKEN_RETRY_S, self._good_until)
+                return result
+            if isinstance(result, Refusal):
+                result = await self._ask("get")
+        else:
+            self._token = None
+            result = await self._ask("get")
+        if isinstance(result, Refusal):
+            self._token = None
+            return result
+        # A short life (the rest of a shared token's) is refreshed half-way
+        ahead_s = min(limits.TOKEN_REFRESH_AHEAD_S, result.lifetime_s / 2)
+        self._token = result.token
+        self._good_until = now + result.lifetime_s
+        self._refresh_at = self._good_until - ahead_s
+        return None
+
+    async def _ask(self, verb: Literal["get", "refresh"]) -> Grant | Refusal:
+        """Return the token service's answer; a timestamp it has seen before (1001) is replaced by a later one."""
+        result: Grant | Refusal
+        for _ in range(limits.TOKEN_TRIES_MAX):
+            result = read_token(
+                await self._transport.exchange(
+                    self._request(verb), body_bytes_max=limits.TOKEN_REPLY_BYTES_MAX, fresh=True
+                )
+            )
+            if isinstance(result, Grant) or result.signal is not Signal.TOKEN_REPEATED:
+                break
+        return result
+
+    def _request(self, verb: Literal["get", "refresh"]) -> Request:
+        timestamp_ms = self._timestamps.next_ms()
+        body: dict[str, str | int] = {
+            "appKey": self._app_key,
+            "encryption": encrypt(self._app_key, timestamp_ms, self._app_secret),
+            "timestamp": timestamp_ms,
+        }
+        if verb == "refresh" and self._token is not None:
+            body["accessToken"] = self._token.reveal()
+        return Request(
+            "POST",
+            f"apim-token-service/v2.0/token/{verb}",
+            {},
+            {"Content-Type": "application/json;charset=UTF-8"},
+            json.dumps(body, separators=(",", ":")).encode(),
+        )

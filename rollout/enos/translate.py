@@ -1,0 +1,450 @@
+"""Between our values and EnOS's bytes, both ways. No I/O.
+
+*Out*: an order becomes a query and a body. The body's bytes are put together around the ready slice of device
+keys, because they are signed and sent as they are and half a thousand keys need not be parsed again.
+
+*In*: what came back becomes an `Outcome` or a reply. For a create, only a complete and well-formed success and a
+listed refusal are believed. All else is `Unknown`: HTTP clients report a garbled answer like a refusal, proxies
+answer with pages of their own, and a number in quotes is not the platform's. Whether a call that broke off may be
+repeated depends on one fact only, whether the request had been handed to a connection; the type of the
+exception says nothing (a time-out has the same one before and after).
+
+Foreign text is escaped and cut before it becomes ours.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn, TypeVar
+
+from pydantic import ValidationError
+
+from rollout.core.campaign import JobSpec, JobType
+from rollout.core.outcome import Accepted, Found, Rejected, Throttled, Unknown, Unsent
+from rollout.enos import limits
+from rollout.enos.codes import (
+    CREATE_REFUSALS,
+    GATEWAY,
+    Advice,
+    Code,
+    Course,
+    Operation,
+    Signal,
+    advise,
+    signal_of_code,
+    signal_of_http,
+)
+from rollout.enos.messages import Envelope, JobBrief, Pagination, SearchBody
+from rollout.errors import Phase, ServiceError
+from rollout.ports import CreateOrder
+
+__all__ = [
+    "Answer",
+    "BrokenOff",
+    "Unreadable",
+    "any_of",
+    "clean",
+    "create_body",
+    "create_query",
+    "equals",
+    "error_of_break",
+    "found",
+    "is_token_refused",
+    "like",
+    "outcome_of_answer",
+    "outcome_of_break",
+    "read_reply",
+    "retry_after_s",
+    "search_body",
+    "strict_object",
+]
+
+T = TypeVar("T")
+
+# A gateway that maps business codes to HTTP statuses (undocumented, but allowed for) uses these.
+ENVELOPE_STATUSES: Final = frozenset({200, 400, 403, 404, 422})
+RETRY_AFTER: Final = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,9})?")
+
+# ── out ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def create_query(org_id: str, order: CreateOrder) -> dict[str, str]:
+    """Return the query of the order's create call."""
+    return {"action": "create", "orgId": org_id, "firmwareId": order.firmware_id}
+
+
+def create_body(order: CreateOrder) -> bytes:
+    """Return the body of the order's create call: ASCII JSON, `upgradeScope` and its selector last.
+
+    A verification job gets only the fields documented for it; `spec.extra` goes into both, since the operator
+    asked for it by name.
+    """
+    spec = order.spec
+    head: dict[str, Any] = {
+        **spec.extra,
+        "name": {
+            "defaultValue": order.name,
+            "i18nValue": {locale: f"{text} · {order.name}" for locale, text in order.label.i18n.items()},
+        },
+        "type": spec.type.value,
+        "upgradeTimeout": spec.upgrade_timeout_s,
+        **(_upgrade_fields(spec) if spec.type is JobType.UPGRADE else {}),
+    }
+    # The scope is appended by hand below; twice the same key would leave the choice to the platform.
+    head.pop("upgradeScope", None)
+    scope: dict[str, Any] = {"type": "partial" if order.scope is None else order.scope.type}
+    if spec.version_numbers:
+        scope["versionNumbers"] = list(spec.version_numbers)
+    if spec.product_key is not None:
+        scope["productKey"] = spec.product_key
+    if order.scope is None:
+        keys = b',"deviceKeys":[' + order.device_keys + b"]"
+    else:
+        assert not order.device_keys, "an order names its devices or a scope, not both"
+        keys = b""
+        if order.scope.selector is not None:
+            scope[order.scope.selector] = order.scope.value
+    return b'%s,"upgradeScope":%s%s}}' % (_dump(head)[:-1], _dump(scope)[:-1], keys)
+
+
+def _upgrade_fields(spec: JobSpec) -> dict[str, Any]:
+    """Return what only an upgrade job carries; a policy not asked for is left to EnOS's default."""
+    fields: dict[str, Any] = {
+        "upgradePolicy": spec.upgrade_policy,
+        "enableUpgradeRequest": spec.enable_upgrade_request,
+        "maximumConcurrency": spec.maximum_concurrency,
+    }
+    if spec.retry.enabled:
+        fields["retryPolicy"] = {
+            "enableRetry": True,
+            "retryInterval": spec.retry.interval_s,
+            "retryCount": spec.retry.count,
+        }
+    if spec.schedule is not None:
+        fields["schedulePolicy"] = {
+            "startTimestamp": spec.schedule.start_ms,
+            "endTimestamp": spec.schedule.end_ms,
+        }
+        if spec.schedule.repeat_daily is not None:
+            fields["schedulePolicy"]["isRepeatDaily"] = spec.schedule.repeat_daily
+    return fields
+
+
+def _dump(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def search_body(expression: str, *, page_no: int, page_size: int) -> bytes:
+    """Return the body of a search or searchTask call."""
+    body = SearchBody(expression=expression, pagination=Pagination(page_no=page_no, page_size=page_size))
+    return body.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
+def equals(name: str, value: str) -> str:
+    """Return `name='value'`. Raises `ServiceError` like all of these if the value cannot be quoted safely."""
+    return f"{name}={_quoted(value)}"
+
+
+def like(name: str, value: str) -> str:
+    """Return `name like 'value'`: fuzzy on the platform, so compare again here."""
+    return f"{name} like {_quoted(value)}"
+
+
+def any_of(name: str, values: Iterable[str]) -> str:
+    """Return `name in ('a','b')`."""
+    return f"{name} in ({','.join(map(_quoted, values))})"
+
+
+def _quoted(value: str) -> str:
+    """Return the value in single quotes. How EnOS escapes a quote is not published, so none is let through."""
+    if not value or not value.isprintable() or any(sign in value for sign in "'\"\\"):
+        raise ServiceError(
+            f"cannot search for {clean(value)!r}: empty, or with a quote, backslash or control character",
+            phase=Phase.CONNECT,
+            permanent=True,
+        )
+    return f"'{value}'"
+
+
+# ── in ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, as far as it may be looked at: no header but the four named here.
+
+    `truncated` if the body went on beyond our cap. `elapsed_s` runs from the moment the request was let go.
+    """
+
+    status: int
+    body: bytes = field(repr=False)
+    content_type: str = ""
+    content_encoding: str = ""
+    retry_after: str = ""
+    location_host: str = ""
+    truncated: bool = False
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """No answer came back. `handed` tells whether a connection may have got any byte of the request.
+
+    `withheld` if our own last check stopped it.
+    """
+
+    reason: str
+    handed: bool
+    withheld: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A body that is not what it should be, and why."""
+
+    reason: str
+
+
+def clean(text: object, chars: int = limits.MESSAGE_CHARS_MAX) -> str:
+    """Return foreign text as at most `chars` printable characters on one line.
+
+    Control, bidirectional, zero-width and surrogate characters come out as escapes.
+    """
+    head = str(text)[: chars + 1]
+    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in head)
+    return shown if len(shown) <= chars else shown[: chars - 1] + "…"
+
+
+def strict_object(body: bytes) -> dict[str, Any] | Unreadable:
+    """Return the JSON object that `body` is, or why it is none.
+
+    Stricter than the standard: a repeated key, NaN, an infinity and a byte order mark are refused, since
+    parsers disagree about them.
+    """
+    try:
+        value = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_pairs,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
+    except UnicodeDecodeError:
+        return Unreadable("not UTF-8")
+    except RecursionError:
+        return Unreadable("nested too deeply")
+    except ValueError as error:  # JSONDecodeError is one; so is an integer of thousands of digits
+        return Unreadable(f"not JSON: {clean(error, 80)}")
+    return value if isinstance(value, dict) else Unreadable("JSON, but not an object")
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if value in {float("inf"), float("-inf")}:
+        raise ValueError("a number is too large")
+    return value
+
+
+def retry_after_s(header: str) -> float | None:
+    """Return the wait asked for, 0 to 300 s; None for a date or any other text, which is no promise to rely on."""
+    if not RETRY_AFTER.fullmatch(header.strip()):
+        return None
+    return min(max(float(header), 0.0), limits.RETRY_AFTER_S_MAX)
+
+
+def _document(answer: Answer) -> dict[str, Any] | Unreadable:
+    """Return the answer's JSON object, or why there is none to be believed."""
+    if answer.truncated:
+        return Unreadable("answer too large")
+    if answer.content_encoding.strip().lower() not in {"", "identity"}:
+        return Unreadable(f"encoded as {clean(answer.content_encoding, 40)}, which was not asked for")
+    if not answer.body:
+        return Unreadable("empty answer")
+    document = strict_object(answer.body)
+    if isinstance(document, Unreadable) and "json" not in answer.content_type.lower():
+        kind = clean(answer.content_type, 60) or "no content type"
+        return Unreadable(f"{document.reason} ({kind}); a proxy or login page?")
+    return document
+
+
+def _is_gateway_refusal(status: int, document: Mapping[str, Any]) -> bool:
+    """Tell whether the gateway itself said no: its status, its wording, and nothing of the envelope."""
+    return (
+        status in GATEWAY
+        and status < 500
+        and document.get("message") == GATEWAY[status].message
+        and not document.keys() & {"code", "msg", "data"}
+    )
+
+
+def is_token_refused(answer: Answer) -> bool:
+    """Tell whether the gateway refused token or signature, before the service saw anything."""
+    if answer.status != 401:
+        return False
+    document = _document(answer)
+    return isinstance(document, dict) and _is_gateway_refusal(401, document)
+
+
+def outcome_of_break(broken: BrokenOff) -> Unsent | Unknown:
+    """Return what a create without an answer came to."""
+    if broken.handed:
+        return Unknown(broken.reason)
+    return Unsent(broken.reason, withheld=broken.withheld)
+
+
+def outcome_of_answer(answer: Answer) -> Accepted | Rejected | Throttled | Unknown:
+    """Return what a create came to, by the positive list; a second 401 is for the caller to tell from a first."""
+    document = _document(answer)
+    if 300 <= answer.status < 400:
+        return _unknown(answer, f"unexpected redirect to {clean(answer.location_host, 80) or 'nowhere'}")
+    if isinstance(document, Unreadable):
+        return _unknown(answer, document.reason)
+    if _is_gateway_refusal(answer.status, document):
+        message = GATEWAY[answer.status].message
+        if answer.status == 429:
+            return Throttled(retry_after_s(answer.retry_after), message)
+        return Rejected(answer.status, message, credentials=answer.status in {401, 403})
+    code, msg, request_id = document.get("code"), document.get("msg"), _request_id(document)
+    if type(code) is not int or not isinstance(msg, str):
+        return _unknown(answer, "not an answer of the OTA service", request_id=request_id)
+    if code == Code.OK and answer.status == 200:
+        data = document.get("data")
+        job_id = data.get("jobId") if isinstance(data, dict) else None
+        if isinstance(job_id, str) and limits.JOB_ID.fullmatch(job_id):
+            return Accepted(job_id, request_id, answer.elapsed_s)
+        return _unknown(answer, "success without a usable jobId", code=code, request_id=request_id)
+    if code in CREATE_REFUSALS and answer.status in ENVELOPE_STATUSES:
+        return Rejected(
+            code,
+            clean(msg),
+            request_id,
+            retryable=advise(signal_of_code(code, Operation.CREATE), Operation.CREATE).course is Course.HOLD,
+            credentials=code == Code.DENIED,
+        )
+    return _unknown(answer, f"code {clean(code, 40)}: {clean(msg)}", code=code, request_id=request_id)
+
+
+def _unknown(answer: Answer, reason: str, *, code: int | None = None, request_id: str = "") -> Unknown:
+    return Unknown(clean(f"HTTP {answer.status}: {reason}"), code, answer.status, request_id)
+
+
+def _request_id(document: Mapping[str, Any]) -> str:
+    value = document.get("requestId")
+    return clean(value, limits.ID_CHARS_MAX) if isinstance(value, str) else ""
+
+
+def error_of_break(broken: BrokenOff, operation: Operation) -> ServiceError:
+    """Return what a call other than create, without an answer, raises."""
+    advice = advise(Signal.NO_ANSWER if broken.handed else Signal.NOT_CONNECTED, operation)
+    return ServiceError(
+        f"{operation}: {broken.reason}",
+        phase=Phase.SENT if broken.handed else Phase.CONNECT,
+        hint=advice.note,
+    )
+
+
+def read_reply(answer: Answer, operation: Operation, data: type[T], *, renewed: bool = False) -> Envelope[T]:
+    """Return the reply of a call other than create, its data read as `data`.
+
+    Raises `ServiceError` for anything but a readable success; `renewed` if the token was renewed for this call.
+    """
+    document = _document(answer)
+    if 300 <= answer.status < 400:
+        host = clean(answer.location_host, 80) or "nowhere"
+        raise _error(
+            answer, advise(Signal.ODD_STATUS, operation), f"{operation}: unexpected redirect to {host}"
+        )
+    if isinstance(document, dict) and type(document.get("code")) is int:
+        # The code decides whatever the status is: which one EnOS sends along is not documented
+        return _envelope(answer, document, operation, data)
+    refused = isinstance(document, dict) and _is_gateway_refusal(answer.status, document)
+    signal = Signal.TOKEN_REFUSED_TWICE if refused and renewed else signal_of_http(answer.status)
+    if refused:
+        reason = GATEWAY[answer.status].message
+    else:
+        reason = document.reason if isinstance(document, Unreadable) else "not an answer of the OTA service"
+    raise _error(
+        answer,
+        advise(signal, operation),
+        f"{operation}: HTTP {answer.status}: {reason}",
+        phase=Phase.REFUSED if refused else Phase.ANSWERED,
+        credentials=refused and answer.status in {401, 403},
+    )
+
+
+def _envelope(
+    answer: Answer, document: Mapping[str, Any], operation: Operation, data: type[T]
+) -> Envelope[T]:
+    code = document["code"]
+    if code != Code.OK:
+        raise _error(
+            answer,
+            advise(signal_of_code(code, operation), operation),
+            f"{operation}: code {clean(code, 40)}: {clean(document.get('msg') or 'no message')}",
+            enos_code=code,
+            request_id=_request_id(document),
+            credentials=code == Code.DENIED,
+        )
+    if not 200 <= answer.status < 300:
+        raise _error(
+            answer, advise(Signal.UNREADABLE, operation), f"{operation}: success under HTTP {answer.status}"
+        )
+    try:
+        return Envelope[data].model_validate(document)  # type: ignore[valid-type]  # the class is the argument
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+    where = clean(".".join(str(part) for part in faults[0]["loc"]), 80)
+    raise _error(
+        answer,
+        advise(Signal.UNREADABLE, operation),
+        f"{operation}: cannot read {where}: {clean(faults[0]['type'], 40)}",
+        request_id=_request_id(document),
+    )
+
+
+def _error(
+    answer: Answer,
+    advice: Advice,
+    message: str,
+    *,
+    phase: Phase = Phase.ANSWERED,
+    enos_code: int | None = None,
+    request_id: str = "",
+    credentials: bool = False,
+) -> ServiceError:
+    return ServiceError(
+        message,
+        phase=phase,
+        enos_code=enos_code,
+        http_status=answer.status,
+        request_id=request_id,
+        retry_after_s=retry_after_s(answer.retry_after),
+        hint=advice.note,
+        permanent=advice.course is Course.STOP,
+        credentials=credentials,
+    )
+
+
+def found(job: JobBrief) -> Found:
+    """Return what is needed of a job to recognise it as ours."""
+    return Found(
+        job_id=job.job_id,
+        name=(job.name.default_value if job.name else None) or "",
+        firmware_id=job.firmware_id or "",
+        type=job.type or "",
+        status=job.status or "",
+        create_time_ms=job.create_time,
+    )
