@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import socket
 import ssl
 from collections.abc import Mapping
@@ -280,6 +281,10 @@ def _reason(error: Exception) -> str:
         return clean(f"garbled answer: {error.message}")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "name not resolved"
-    if isinstance(error, OSError) and error.strerror:
-        return clean(f"{type(error).__name__}: {error.strerror}")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return clean(f"certificate not accepted: {error.certificate_error}")
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return "TLS handshake failed"
+    if isinstance(error, OSError) and error.errno:
+        return f"{type(error).__name__}: {os.strerror(error.errno)}"
     return type(error).__name__

@@ -1,0 +1,70 @@
+"""A scripted server, a client for it, and an order to send."""
+
+import asyncio
+
+import pytest
+from scripted_server import CANARY, Server
+
+from rollout.core.campaign import JobSpec, Localized
+from rollout.enos.service import EnosService
+from rollout.enos.signing import Secret
+from rollout.ports import CreateOrder
+
+
+@pytest.fixture
+async def server():
+    """A scripted server on a free port of this machine."""
+    script = Server()
+    tasks: set[asyncio.Task] = set()
+
+    async def serve(reader, writer):
+        tasks.add(asyncio.current_task())
+        try:
+            await script.serve(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    script.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    yield script
+    listener.close()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+async def connect():
+    """Build services that are closed after the test."""
+    services = []
+
+    def build(url: str, **settings) -> EnosService:
+        settings = {"org_id": "o1", "app_key": "key-1", "app_secret": Secret(CANARY), **settings}
+        services.append(EnosService(url, **settings))
+        return services[-1]
+
+    yield build
+    for service in services:
+        await service.aclose()
+
+
+@pytest.fixture
+def order():
+    """An order for two devices."""
+    return CreateOrder(
+        firmware_id="fw1",
+        name="c1-w01-b000001-0123456789ab.",
+        label=Localized("Spring", {"en_US": "Spring", "zh_CN": "春"}),
+        spec=JobSpec(version_numbers=("1.0",)),
+        device_keys=b'"d-001","d-002"',
+    )
+
+
+@pytest.fixture
+def passing():
+    """A guard that lets everything through."""
+
+    async def guard():
+        return None
+
+    return guard
