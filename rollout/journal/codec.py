@@ -46,14 +46,17 @@ Reader = Callable[[Any], Any]
 def encode(event: Event) -> str:
     """Return the event's fields as one line of compact JSON; `kind` is not among them.
 
-    An ephemeral event or a float that is not finite is a fault of the caller (AssertionError).
+    An event that could not be read back (a value of another type, a float that is not finite) or is no history
+    is a fault of the caller: AssertionError. Stored, it would make the whole journal unreadable.
     """
     assert event.kind not in EPHEMERAL, f"{event.kind} is not history"
-    shape = _SHAPES[event.kind]
-    record = {name: getattr(event, name) for name in shape.readers}
-    for name in shape.floats:
-        value = record[name]
-        assert value is None or isfinite(value), f"{event.kind}: {name} is {value}"
+    record = {}
+    for name, read in _SHAPES[event.kind].readers.items():
+        value = getattr(event, name)
+        try:
+            record[name] = read(value)
+        except _UNFIT as error:
+            raise AssertionError(f"{event.kind}: {name} is {value!r:.80}, expected {error}") from None
     return _dumps(record)
 
 
@@ -75,7 +78,6 @@ class _Shape:
     event: type[Event]
     readers: Mapping[str, Reader]
     required: frozenset[str]
-    floats: tuple[str, ...]
 
     def build(self, record: Mapping[str, Any]) -> Event:
         readers = self.readers
@@ -111,35 +113,35 @@ def _refuse_newer(message: str) -> Never:
     )
 
 
-# --- readers: one for each type that occurs in an event ---------------------------------------------------
+# --- readers, one for each type that occurs in an event: they check a value on its way in, too ---------------------------------------------------
 
 
 def _whole(value: Any) -> int:
-    if type(value) is int:  # exactly: True is an int, and no index
+    if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise ValueError("a whole number")
 
 
 def _index(value: Any) -> int:
-    if type(value) is int and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     raise ValueError("a whole number, 0 or more")
 
 
 def _number(value: Any) -> float:
-    if type(value) in (float, int) and isfinite(value):
+    if isinstance(value, (float, int)) and not isinstance(value, bool) and isfinite(value):
         return float(value)
     raise ValueError("a finite number")
 
 
 def _text(value: Any) -> str:
-    if type(value) is str:
+    if isinstance(value, str):
         return value
     raise ValueError("text")
 
 
 def _flag(value: Any) -> bool:
-    if type(value) is bool:
+    if isinstance(value, bool):
         return value
     raise ValueError("true or false")
 
@@ -150,8 +152,8 @@ def _optional(reader: Reader) -> Reader:
 
 def _tuple_of(reader: Reader) -> Reader:
     def read(value: Any) -> tuple[Any, ...]:
-        if type(value) is not list:
-            raise ValueError("a list")
+        if not isinstance(value, (list, tuple)):
+            raise TypeError("a list")
         return tuple(reader(item) for item in value)
 
     return read
@@ -182,7 +184,6 @@ def _shape(event: type[Event]) -> _Shape:
             for f in known
         },
         required=frozenset(f.name for f in known if f.default is MISSING),
-        floats=tuple(f.name for f in known if hints[f.name] in (float, float | None)),
     )
 
 
@@ -204,5 +205,9 @@ def _dumps_fast(record: Mapping[str, Any]) -> str:
         return _dumps_plainly(record)
 
 
+def _loads_fast(body: str) -> Any:
+    return orjson.loads(body)
+
+
 _dumps: Callable[[Mapping[str, Any]], str] = _dumps_fast if _FAST else _dumps_plainly
-_loads: Callable[[str], Any] = orjson.loads if _FAST else json.loads
+_loads: Callable[[str], Any] = _loads_fast if _FAST else json.loads

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import fields
+from http import HTTPStatus
 from types import NoneType
 from typing import get_args, get_origin, get_type_hints
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from rollout.core import events as ev
 from rollout.core.events import EPHEMERAL, EVENTS
-from rollout.errors import JournalCorrupt
+from rollout.errors import JournalCorrupt, Phase
 from rollout.journal import codec
 
 BY_TYPE = {
@@ -144,3 +145,27 @@ def test_floats_are_finite(backend, value, field):
     event = ev.GateHeld(**{"at": 1.0, "wave": 0, "reason": "soak", "until": None, field: value})
     with pytest.raises(AssertionError, match=field):
         codec.encode(event)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ev.WaveOpened(1.0, -1),
+        ev.WaveOpened(1.0, None),
+        ev.WaveOpened("now", 1),
+        ev.BatchParked(1.0, 0, ValueError("reason")),
+        ev.BatchJobDuplicated(1.0, 0, "a", "b"),
+        ev.BatchJobCreated(1.0, 0, 1, "j", adopted=1),
+    ],
+    ids=lambda event: event.kind,
+)
+def test_what_could_not_be_read_back_is_not_written(backend, event):
+    """One event of wrong types would make a whole journal unreadable, so it never gets there."""
+    with pytest.raises(AssertionError, match="expected"):
+        codec.encode(event)
+
+
+def test_enumerations_become_their_values(backend):
+    """A string or number that is also an enumeration member is stored as what it equals."""
+    event = ev.BatchOutcomeUnknown(1.0, 0, 1, Phase.SENT, HTTPStatus.BAD_GATEWAY)
+    assert codec.decode(event.kind, codec.encode(event)) == event
