@@ -110,7 +110,8 @@ class _Processors:
     def moment(self, _logger: Any, level: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         at = fields.pop("at", None)
         at = self._clock() if at is None else at
-        return {"timestamp": iso_utc(at), "ts": round(at * 1000), "level": level, **fields}
+        event = fields.pop("event", "")
+        return {"timestamp": iso_utc(at), "ts": round(at * 1000), "level": level, "event": event, **fields}
 
     def redact(self, _logger: Any, _level: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         hidden: MutableMapping[str, Any] = self._redactor.value(fields)

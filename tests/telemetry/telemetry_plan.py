@@ -1,0 +1,36 @@
+"""A small plan whose states the tests of this room look at."""
+
+from fractions import Fraction
+
+from rollout.core.campaign import (
+    Campaign,
+    Denominator,
+    Gate,
+    JobSpec,
+    Localized,
+    Rest,
+    Share,
+    Threshold,
+    Wave,
+)
+from rollout.core.plan import Batch, Plan, PlannedWave
+
+
+def make_plan():
+    """Two waves: canary with 2 batches of 5 devices and a gate that soaks, total with 1 batch of 20."""
+    gate = Gate(resolved=Threshold(Fraction(9, 10), Denominator.PLANNED), soak_s=3600.0, approval=True)
+    job = JobSpec(maximum_concurrency=5)
+    waves = (Wave("canary", Share(Fraction(1, 3)), job, gate), Wave("total", Rest(), job))
+    campaign = Campaign("demo", Localized("Demo"), "o1", "f1", waves, per_job=20)
+    return Plan(
+        campaign,
+        1,
+        (PlannedWave(0, "canary", 10, 0, 2), PlannedWave(1, "total", 20, 2, 3)),
+        (
+            Batch(0, 0, 1, 5, 0, 1, "aaaaaaaaaaaa"),
+            Batch(1, 0, 2, 5, 1, 2, "bbbbbbbbbbbb"),
+            Batch(2, 1, 1, 20, 2, 3, "cccccccccccc"),
+        ),
+        30,
+        "ab" * 32,
+    )

@@ -1,0 +1,140 @@
+"""What people watch tells the state by words and marks, and its sums add up to the fleet."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from telemetry_plan import make_plan
+
+from rollout.core import events as e
+from rollout.core.state import State, fold
+from rollout.telemetry.progress import (
+    ASCII_MARKS,
+    MARKS,
+    heartbeat,
+    live_lines,
+    marks_for,
+    summary_lines,
+    waiting_for,
+    wave_mark,
+)
+
+STARTED = (
+    e.CampaignStarted(100.0, "demo", "d", 30, 3, 2),
+    e.EngineStarted(100.0, "r", "1", 60.0, 5.0),
+    e.WaveAudited(100.0, 0, 100.0, 0),
+    e.WaveOpened(100.0, 0),
+)
+
+
+def created(batch, at=110.0):
+    return (e.BatchCreateSent(at, batch, 1, "n"), e.BatchJobCreated(at, batch, 1, f"job-{batch}"))
+
+
+CANARY = (*STARTED, *created(0), *created(1), e.TasksCounted(120.0, 0, 119.0, 2, 10, 1, 8, 1))
+
+
+@pytest.mark.parametrize(
+    ("events", "marks"),
+    [
+        (STARTED, "●○"),
+        ((*CANARY, e.GateHeld(120.0, 0, "approval")), "‖○"),
+        ((*CANARY, e.CampaignPaused(121.0, "ana")), "‖○"),
+        ((*CANARY, e.CampaignHalted(121.0, "stop rule", wave=0)), "✗○"),
+        (
+            (
+                *CANARY,
+                e.GatePassed(121.0, 0, "ok"),
+                e.WaveAudited(122.0, 1, 122.0, 0),
+                e.WaveOpened(122.0, 1),
+            ),
+            "✓●",
+        ),
+    ],
+)
+def test_a_wave_bears_a_mark_for_its_state(folded, events, marks):
+    """Done, running, waiting, failed, held: told by a sign, never by colour."""
+    state = folded(*events)
+    assert "".join(wave_mark(state, wave, MARKS) for wave in state.waves) == marks
+
+
+@pytest.mark.parametrize(
+    ("encoding", "marks"),
+    [("utf-8", MARKS), ("ascii", ASCII_MARKS), ("latin-1", ASCII_MARKS), (None, ASCII_MARKS)],
+)
+def test_marks_fall_back_to_ascii(encoding, marks):
+    """Where the stream cannot show a sign, a word in brackets stands for it."""
+    assert marks_for(encoding) is marks
+
+
+def test_the_live_view_fits_a_screen(folded):
+    """A head line, at most the given number of waves, calls and failures, in ASCII if need be."""
+    state = folded(*CANARY)
+    lines = live_lines(state, 130.0, MARKS)
+    assert lines[0].startswith("demo · wave 1 of 2 · 30s · running, waiting for ")
+    assert " ".join(lines[1].split()) == "● canary 9 of 10 2 of 2 jobs 9 resolved 90% · 8 ok 88.88%"
+    assert " ".join(lines[2].split()) == "○ total 20 1 job"
+    assert "2 created · 0 unknown · 0 parked" in lines[3]
+    assert lines[4] == " failed 1"
+    assert "... 1 more" in live_lines(state, 130.0, MARKS, rows=1)[2]
+    assert "\n".join(live_lines(state, 130.0, ASCII_MARKS)).isascii()
+
+
+@pytest.mark.parametrize(
+    ("events", "reason"),
+    [
+        ((), "its first run"),
+        (STARTED, "jobs to be created"),
+        (
+            (*STARTED, e.BatchCreateSent(101.0, 0, 1, "n"), e.BatchOutcomeUnknown(102.0, 0, 1, "lost")),
+            "1 creates of unknown",
+        ),
+        ((*CANARY, e.GateHeld(120.0, 0, "devices")), "devices"),
+        ((*CANARY, e.GateSatisfied(120.0, 0, "ok"), e.GateHeld(120.0, 0, "soak")), "soak, 59m50s left"),
+        ((*CANARY, e.CampaignHalted(121.0, "stop rule", wave=0)), "a person"),
+        ((*CANARY, e.CampaignAbortRequested(121.0, "ana", stop_jobs=True)), "2 jobs to be stopped"),
+    ],
+)
+def test_a_wait_always_has_a_reason(folded, events, reason):
+    """A campaign that seems to stand still says what it waits for."""
+    assert waiting_for(folded(*events), 130.0).startswith(reason)
+
+
+@given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 10), st.integers(0, 10)), max_size=8))
+def test_the_summary_adds_up_to_the_fleet(counts):
+    """Whatever was counted, OK + FAILED + OPEN is TOTAL, and TOTAL is the fleet."""
+    state = State.initial(make_plan())
+    for event in (*STARTED, *created(0), *created(1)):
+        fold(state, event)
+    for step, (in_progress, succeeded, failed) in enumerate(counts):
+        if in_progress + succeeded + failed <= 10:
+            fold(state, e.TasksCounted(120.0 + step, 0, 119.0 + step, 2, 10, in_progress, succeeded, failed))
+    last = summary_lines(state, MARKS)[-1]
+    numbers = {name: int(value) for name, value in (pair.split("=") for pair in last.split()[1:])}
+    assert numbers["OK"] + numbers["FAILED"] + numbers["OPEN"] == numbers["TOTAL"] == 30
+
+
+def test_the_summary_says_how_it_ended(folded):
+    """The head line tells the outcome with its reason; approvals are told with their giver."""
+    state = folded(
+        *CANARY,
+        e.ApprovalGiven(121.0, 0, "ana@ops"),
+        e.CampaignHalted(200.0, "stop rule", "failed 20%", wave=0),
+    )
+    lines = summary_lines(state, MARKS)
+    assert lines[0] == "Halted demo in wave canary: stop rule (failed 20%)"
+    assert lines[1].endswith("approved by ana@ops")
+    assert lines[-1] == "Done. JOBS=2 OK=8 FAILED=1 OPEN=21 TOTAL=30"
+
+
+def test_the_heartbeat_has_the_numbers_that_move(folded):
+    """One line a minute tells wave, counts and what is waited for."""
+    assert heartbeat(folded(*CANARY, e.GateHeld(120.0, 0, "devices")), 130.0) == {
+        "campaign_id": "demo",
+        "wave": "canary",
+        "resolved": "9/10",
+        "failed": 1,
+        "jobs": 2,
+        "in_progress": 1,
+        "unknown": 0,
+        "waiting": "devices",
+    }

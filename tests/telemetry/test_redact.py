@@ -1,0 +1,88 @@
+"""No known secret passes in any form it usually leaks in."""
+
+import base64
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout.telemetry.redact import HIDDEN, Redactor
+
+SECRET = "cAnAry/secret+77=="
+
+
+@pytest.fixture
+def redactor():
+    redactor = Redactor()
+    redactor.learn(SECRET, "another-secret-0123")
+    return redactor
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        SECRET,
+        f"key={SECRET};",
+        SECRET.encode().hex(),
+        SECRET.encode().hex().upper(),
+        quote(SECRET, safe=""),
+        base64.b64encode(SECRET.encode()).decode(),
+        base64.b64encode(b"app:" + SECRET.encode() + b":tail").decode(),
+        base64.b64encode(b"ap:" + SECRET.encode() + b"x").decode(),
+        base64.b64encode(b"a:" + SECRET.encode()).decode(),
+    ],
+)
+def test_every_usual_form_is_hidden(redactor, leak):
+    """Raw, hexadecimal, percent-encoded, and base64 at any offset inside something longer."""
+    shown = redactor.text(leak)
+    assert HIDDEN in shown
+    assert SECRET[3:-3] not in shown
+    assert base64.b64encode(SECRET.encode()).decode()[6:-6] not in shown
+
+
+@given(st.text(), st.text())
+def test_whatever_stands_around_it_stays(before, after):
+    """Redaction removes the secret and nothing else."""
+    redactor = Redactor()
+    redactor.learn("s3cr3t-value-42")
+    assert "s3cr3t-value-42" not in redactor.text(f"{before} s3cr3t-value-42 {after}")
+    assert redactor.text("nothing here") == "nothing here"
+
+
+def test_headers_that_only_hold_secrets_are_hidden_by_name(redactor):
+    """Also where the value is not known: a token, a signature."""
+    assert "abc123" not in redactor.text("headers={'apim-accesstoken': 'abc123', 'apim-signature': 'ff00'}")
+    assert "ff00" not in redactor.text("APIM-SIGNATURE: ff00")
+    hidden = redactor.value(
+        {"apim-accesstoken": "abc123", "appSecret": "x", "headers": {"Authorization": "y"}, "n": 1}
+    )
+    assert json.loads(json.dumps(hidden)) == {
+        "apim-accesstoken": HIDDEN,
+        "appSecret": HIDDEN,
+        "headers": {"Authorization": HIDDEN},
+        "n": 1,
+    }
+
+
+def test_nested_values_and_foreign_objects(redactor):
+    """Lists, keys and bytes are searched; of an object of unknown kind only the type is told."""
+
+    class Request:
+        def __repr__(self):
+            return SECRET
+
+    assert redactor.value([SECRET, {SECRET: (1, None, SECRET.encode())}]) == [
+        HIDDEN,
+        {HIDDEN: [1, None, HIDDEN]},
+    ]
+    assert redactor.value(Request()) == "<Request>"
+
+
+def test_a_secret_inside_another_leaves_no_rest():
+    """The longer one goes first, whichever was learnt first."""
+    redactor = Redactor()
+    redactor.learn("short")
+    redactor.learn("short-and-longer")
+    assert redactor.text("x short-and-longer y") == f"x {HIDDEN} y"

@@ -1,0 +1,81 @@
+"""Every event becomes one record with its own name, its place in the campaign, and a level that fits."""
+
+import dataclasses
+
+import pytest
+
+from rollout.core import events as e
+from rollout.telemetry.render import level, render
+
+FIELD_VALUES = {float: 2.0, int: 1, str: "text", bool: True}
+
+
+def sample(kind):
+    """Return an event of this kind with every field set to something."""
+    values = {}
+    for field in dataclasses.fields(e.EVENTS[kind]):
+        annotation = str(field.type)
+        if annotation.startswith("tuple[int"):
+            values[field.name] = (1,)
+        elif annotation.startswith("tuple[str"):
+            values[field.name] = ("text",)
+        else:
+            values[field.name] = next(v for t, v in FIELD_VALUES.items() if annotation.startswith(t.__name__))
+    return e.EVENTS[kind](**values)
+
+
+@pytest.mark.parametrize("kind", e.EVENTS)
+def test_every_event_is_told_with_its_name_and_place(plan, kind):
+    """Name and campaign always; wave and batch by their names wherever the event has them; all fields flat."""
+    event = sample(kind)
+    record = render(event, plan, seq=7)
+    assert record.name == kind
+    assert record.at == 2.0
+    assert record.fields["campaign_id"] == "demo"
+    assert record.fields["seq"] == 7
+    if hasattr(event, "batch"):
+        assert (record.fields["wave"], record.fields["batch"]) == ("canary", "canary/0002")
+    elif hasattr(event, "wave"):
+        assert record.fields["wave"] == "total"
+    for field in dataclasses.fields(event):
+        if field.name not in ("at", "campaign_id", "elapsed_s"):
+            assert field.name in record.fields
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (e.BatchJobCreated(1.0, 0, 1, "j"), "info"),
+        (e.BatchOutcomeUnknown(1.0, 0, 1, "lost"), "warning"),
+        (e.BatchCreateThrottled(1.0, 0, 1, 2.0), "warning"),
+        (e.BatchCreateRejected(1.0, 0, 1, 24404, "no such firmware"), "error"),
+        (e.BatchCreateRejected(1.0, 0, 1, 24610, "not verified", retry_at=9.0), "warning"),
+        (e.BatchParked(1.0, 0, "not found"), "error"),
+        (e.CampaignHalted(1.0, "stop rule"), "error"),
+        (e.EngineStarted(1.0, "r", "1", 60.0, 5.0), "info"),
+        (e.EngineStarted(1.0, "r", "1", 60.0, 5.0, paranoid=True), "warning"),
+        (e.JobStopFailed(1.0, 0, "j", "lost", 5.0), "warning"),
+        (e.JobStopFailed(1.0, 0, "j", "lost", None), "error"),
+        (e.WaveAudited(1.0, 0, 0.5, 2), "info"),
+        (e.WaveAudited(1.0, 0, 0.5, 2, foreign=("x",)), "error"),
+    ],
+)
+def test_the_level_says_who_must_act(event, expected):
+    """Info happened, warning is tried or looked at again, error needs a person."""
+    assert level(event) == expected
+
+
+def test_a_created_job_carries_what_support_asks_for(plan):
+    """Job, request, attempt, devices and the call's time in milliseconds; empty fields are left out, zeros are not."""
+    event = e.BatchJobCreated(1.0, 0, 2, "job-1", "req-1", elapsed_s=0.184)
+    assert render(event, plan).fields == {
+        "campaign_id": "demo",
+        "wave": "canary",
+        "batch": "canary/0001",
+        "devices": 5,
+        "attempt": 2,
+        "job_id": "job-1",
+        "request_id": "req-1",
+        "ms": 184,
+    }
+    assert render(e.TasksCounted(1.0, 0, 0.0, 1, 5, 0, 5, 0), plan).fields["failed"] == 0

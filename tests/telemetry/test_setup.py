@@ -1,0 +1,166 @@
+"""Log lines: one a record, redacted and escaped, and an outlet that fails never holds anybody up."""
+
+import json
+import os
+import stat
+
+import pytest
+import structlog
+
+from rollout.errors import SettingsError
+from rollout.telemetry.redact import Redactor
+from rollout.telemetry.setup import LogFormat, Outlet, configure, console_line, json_line
+from rollout.telemetry.sink import LineSink, open_log
+
+SECRET = "cAnAry-secret-77"
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    """Leave structlog as it was for other tests."""
+    yield
+    structlog.reset_defaults()
+
+
+def records(path, *calls, debug=False):
+    """Return the lines that `calls` on a logger leave in a log file."""
+    redactor = Redactor()
+    redactor.learn(SECRET)
+    sink = open_log(path)
+    configure([Outlet(sink, LogFormat.JSON)], redactor=redactor, clock=lambda: 1_795_429_452.5, debug=debug)
+    for call in calls:
+        call(structlog.get_logger())
+    sink.close()
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_a_record_has_time_level_name_and_its_fields(tmp_path):
+    """What a log reader filters by stands in fields of its own."""
+    (line,) = records(
+        tmp_path / "log", lambda log: log.warning("batch.outcome_unknown", batch="canary/0001", code=24500)
+    )
+    assert line == {
+        "timestamp": "2026-11-23T10:24:12.500Z",
+        "ts": 1_795_429_452_500,
+        "level": "warning",
+        "event": "batch.outcome_unknown",
+        "batch": "canary/0001",
+        "code": 24500,
+    }
+
+
+def test_one_line_a_record_whatever_is_in_it(tmp_path):
+    """A line feed forges no record, an escape repaints no terminal, a direction mark turns nothing round."""
+    path = tmp_path / "log"
+    (line,) = records(
+        path, lambda log: log.info("x", message="a\n{}\r\x1b[2J\u202e", nested={"k\n": ["\x9b"]})
+    )
+    assert line["message"] == "a\\x0a{}\\x0d\\x1b[2J\\u202e"
+    assert line["nested"] == {"k\\x0a": ["\\x9b"]}
+    assert path.read_bytes().count(b"\n") == 1
+
+
+def test_no_secret_passes(tmp_path):
+    """Neither as a value nor inside a text, nor as a field's name."""
+    path = tmp_path / "log"
+    records(
+        path,
+        lambda log: log.error(
+            SECRET.join(("a", "b")), headers={"apim-accesstoken": "unknown-0"}, extra=[SECRET]
+        ),
+    )
+    assert SECRET.encode() not in path.read_bytes()
+    assert b"unknown-0" not in path.read_bytes()
+
+
+def test_debug_is_for_those_who_ask(tmp_path):
+    """Debug records appear only when wanted."""
+    assert records(tmp_path / "a", lambda log: log.debug("x")) == []
+    assert len(records(tmp_path / "b", lambda log: log.debug("x"), debug=True)) == 1
+
+
+def test_huge_integers_are_written(tmp_path):
+    """The platform may send any number as a code; the fast encoder takes 64 bits only."""
+    (line,) = records(tmp_path / "log", lambda log: log.info("x", code=10**30))
+    assert line["code"] == 10**30
+
+
+def test_the_log_file_is_private_and_appended_to(tmp_path):
+    """Mode 0600 from the start, and a torn last line of a killed process is ended first."""
+    path = tmp_path / "log"
+    path.write_bytes(b'{"torn":')
+    records(tmp_path / "new", lambda log: log.info("x"))
+    sink = open_log(path)
+    sink.write(b"{}\n")
+    sink.close()
+    assert path.read_bytes() == b'{"torn":\n{}\n'
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+def test_only_a_plain_file_is_a_log(tmp_path, kind):
+    """A link or a pipe planted in its place is refused."""
+    path = tmp_path / "log"
+    if kind == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(SettingsError):
+        open_log(path)
+
+
+def test_a_reader_that_went_away_costs_lines_and_nothing_else():
+    """Writing to a closed pipe drops and counts; it never raises."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    sink = LineSink(writer, owned=True)
+    sink.write(b"lost\n")
+    sink.close()
+    assert sink.dropped == 1
+    sink.write(b"too late\n")
+    assert sink.dropped == 2
+
+
+def test_a_reader_that_sleeps_never_blocks_the_writer():
+    """With the pipe full and the queue full, further lines are dropped at once; closing gives up in time."""
+    reader, writer = os.pipe()
+    sink = LineSink(writer, owned=False, lines_max=10)
+    line = b"x" * 4095 + b"\n"
+    for _ in range(200):
+        sink.write(line)
+    assert sink.dropped > 0
+    sink.close(wait_s=0.01)
+    while sink._thread.is_alive():
+        os.read(reader, 65_536)
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_full_disk_costs_lines_and_nothing_else():
+    """A device without room drops and counts."""
+    sink = LineSink(os.open("/dev/full", os.O_WRONLY), owned=True)
+    sink.write(b"lost\n")
+    sink.close()
+    assert sink.dropped == 1
+
+
+def test_the_console_form_reads_like_a_sentence():
+    """Time, name, pairs; words with spaces are quoted; the campaign, known to the reader, is left out."""
+    fields = {
+        "timestamp": "2026-11-23T08:06:13.420Z",
+        "ts": 1,
+        "level": "warning",
+        "event": "batch.create_throttled",
+        "campaign_id": "x",
+        "seq": 3,
+        "wave": "canary",
+        "reason": "slow down",
+        "wait_s": 2.0,
+        "code": None,
+    }
+    assert console_line(fields) == (
+        b'2026-11-23T08:06:13.420Z WARNING batch.create_throttled wave=canary reason="slow down" wait_s=2\n'
+    )
+    assert json_line({"a": 1}) == b'{"a":1}\n'
