@@ -103,6 +103,7 @@ CODES: Mapping[str, tuple[Severity, str]] = MappingProxyType(
         "R180": (_E, "not a saved plan"),
         "R181": (_E, "a saved plan of a newer program"),
         "R182": (_E, "a damaged saved plan"),
+        "R183": (_E, "a plan that cannot be saved"),
         "R199": (_E, "more faults than are shown"),
         # warnings: other readers
         "R110": (_W, "a value that other YAML readers change"),

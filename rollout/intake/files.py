@@ -1,4 +1,4 @@
-"""Opening files that somebody else wrote: only what can be read to an end, and never what hangs.
+"""Files: opening what somebody else wrote without ever hanging, and writing so that nothing is half there.
 
 Opening a FIFO waits for a writer, reading `/dev/zero` never ends, and a symbolic link may point anywhere. So
 a file is opened without waiting, looked at through its descriptor (no second look-up by name that could see
@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
-__all__ = ["Unopened", "open_regular", "replace_file"]
+__all__ = ["Unopened", "open_regular", "replacing", "unnamed_file"]
 
 
 class Unopened(Exception):
@@ -42,9 +45,28 @@ def open_regular(path: Path, *, pipes: bool = False, follow: bool = True) -> Bin
     raise Unopened(f"cannot be read: is {kind}")
 
 
-def replace_file(temporary: Path, path: Path) -> None:
-    """Put a finished, synced file in its place in one step that survives a power cut. Raises OSError."""
-    os.replace(temporary, path)  # noqa: PTH105 - the os call whose atomicity is meant
+def unnamed_file(directory: Path, stack: ExitStack) -> IO[bytes]:
+    """Open a temporary file without a name, so that nothing of it stays even after a kill; `stack` closes it."""
+    return stack.enter_context(tempfile.TemporaryFile(dir=directory))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write that takes the place of `path` when the block ends well, and vanishes otherwise.
+
+    The change is one step and survives a power cut. Raises OSError.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(directory)

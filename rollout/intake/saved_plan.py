@@ -1,0 +1,403 @@
+"""The saved plan: what `run` executes, exactly, on any machine, however the device list has changed since.
+
+Two files in one directory. `plan.devices` is the manifest: all keys in plan order, `"k1","k2",…`, which is
+read by slices through a memory map and never as a whole. `plan.json` is everything else: the campaign, the
+seed, the waves, and for every batch its slice and its digest. Opening costs a few milliseconds for thousands
+of batches, since nothing is done per device.
+
+    {"schema": "rollout.plan/1", "checksum": sha256 of all other members, "digest": sha256 of the plan,
+     "campaign": {…}, "seed": n, "manifest": {"file", "bytes", "sha256"},
+     "waves": [{"name", "devices", "batches"}, …], "batches": [[wave, devices, start, stop, digest], …],
+     "report": {"rows", "duplicates", "excluded", "filtered", "devices", "warnings": […]}}
+
+Both files are written beside their names and moved into place when they are complete and on disk, the
+manifest first; a crash in between leaves a pair that `open_saved_plan` refuses, never one that misleads.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import mmap
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from rollout.core.campaign import Campaign, Scope, Share
+from rollout.core.plan import (
+    Batch,
+    Cutter,
+    KeyBlob,
+    Plan,
+    PlannedWave,
+    Quota,
+    ThinSpread,
+    assign_waves,
+    batch_digest,
+    batch_name,
+    plan_digest,
+    seal_of,
+    size_waves,
+)
+from rollout.errors import Complaint, PlanError, Severity
+from rollout.intake.campaign_json import campaign_from_json, campaign_to_json
+from rollout.intake.complaints import Complaints, Loc
+from rollout.intake.document import PlanDocument
+from rollout.intake.files import Unopened, open_regular, replacing, unnamed_file
+from rollout.intake.fleet_file import Source
+from rollout.intake.fleet_order import Counts, OrderedFleet, order_fleet
+from rollout.intake.sense import check_sizes
+
+__all__ = ["PlanningReport", "SavedPlan", "compile_plan", "open_saved_plan", "write_waves_csv"]
+
+SCHEMA = "rollout.plan/1"
+PLAN_NAME = "plan.json"
+MANIFEST_NAME = "plan.devices"
+
+PLAN_BYTES_MAX = 256 << 20
+"""Bytes of plan.json: two million batches. Ours."""
+
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PlanningReport:
+    """What became of the device list; `rows` is the sum of the other four counts."""
+
+    rows: int = 0
+    duplicates: int = 0
+    excluded: int = 0
+    filtered: int = 0
+    devices: int = 0
+    warnings: tuple[Complaint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """A plan on disk, with its manifest; `path` is that of plan.json."""
+
+    path: Path
+    plan: Plan
+    manifest: KeyBlob
+    report: PlanningReport
+    manifest_sha256: str = field(repr=False, default="")
+
+    def verify(self) -> None:
+        """Read the whole manifest and compare it, and every batch, with the digests. Raises PlanError."""
+        place = self.path.parent / MANIFEST_NAME
+        blob_digest = hashlib.sha256()
+        for start in range(0, len(self.manifest), _COPY_BYTES):
+            blob_digest.update(self.manifest.json_slice(start, start + _COPY_BYTES))
+        if blob_digest.hexdigest() != self.manifest_sha256:
+            raise _refused("R182", place, "is damaged: its digest is not the plan's")
+        for wave in self.plan.waves:
+            _check_batches(self.plan, self.manifest, self.plan.batches[wave.first : wave.last], place)
+
+
+def compile_plan(
+    document: PlanDocument,
+    directory: Path,
+    *,
+    devices: Sequence[str | Path] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> SavedPlan:
+    """Plan the document's fleet and save the plan into `directory`, replacing one that is there.
+
+    Args:
+        devices: device files instead of those the plan names; `-` is standard input.
+        progress: told the number of rows read so far, now and then.
+    Raises: PlanError with all faults of the device files, or of the plan with this fleet; nothing is
+        written then.
+    """
+    complaints = Complaints(str(document.path), document.places)
+    complaints.extend(document.warnings)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            _compile(document, directory, complaints, stack, devices=devices, progress=progress)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise _refused("R183", directory, f"the plan cannot be saved: {reason.lower()}") from error
+    return open_saved_plan(directory / PLAN_NAME)
+
+
+def open_saved_plan(path: Path) -> SavedPlan:
+    """Open a saved plan.
+
+    Checks all of plan.json, and of the manifest its size, its first and its last batch; `verify` checks the
+    rest. Raises: PlanError if it is not a saved plan, is damaged, or was made by a newer program.
+    """
+    data = _read_plan_json(path)
+    try:
+        campaign = campaign_from_json(data["campaign"])
+        waves, batches = _waves_and_batches(data["waves"], data["batches"])
+        manifest_sha256, size = str(data["manifest"]["sha256"]), int(data["manifest"]["bytes"])
+        digest = plan_digest(campaign, data["seed"], waves, batches, manifest_sha256)
+        report = _report_from_json(data["report"])
+        seed = int(data["seed"])
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise _refused("R182", path, f"is damaged: {type(error).__name__} in its content") from error
+    if digest != data["digest"]:
+        raise _refused("R182", path, "is damaged: its digest is not that of its content")
+    plan = Plan(campaign, seed, waves, batches, sum(wave.devices for wave in waves), digest)
+    place = path.parent / MANIFEST_NAME
+    manifest = _map_manifest(place, size)
+    listed = [batch for batch in batches if batch.devices]
+    _check_batches(plan, manifest, [*listed[:1], *listed[1:][-1:]], place)
+    return SavedPlan(path, plan, manifest, report, manifest_sha256)
+
+
+def write_waves_csv(saved: SavedPlan, path: Path) -> None:
+    """Write which device is in which wave and job: wave, batch number, job name, device key. Raises OSError."""
+    with replacing(path) as binary:
+        text = os.fdopen(os.dup(binary.fileno()), "w", encoding="utf-8", newline="")
+        with text:
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(("wave", "batch", "jobName", "deviceKey"))
+            for batch in saved.plan.batches:
+                wave, name = saved.plan.waves[batch.wave].name, batch_name(saved.plan.campaign.id, batch)
+                keys = saved.manifest.keys(batch.start, batch.stop)
+                writer.writerows((wave, batch.number, name, key) for key in keys)
+
+
+# Planning
+
+
+def _compile(
+    document: PlanDocument,
+    directory: Path,
+    complaints: Complaints,
+    stack: ExitStack,
+    *,
+    devices: Sequence[str | Path] | None,
+    progress: Callable[[int], None] | None,
+) -> None:
+    campaign = document.campaign
+    if all(isinstance(wave.size, Scope) for wave in campaign.waves):
+        if devices:
+            complaints.add("R130", "no wave takes devices from a list: EnOS picks them all", loc=("waves",))
+            complaints.settle()
+        fleet: OrderedFleet | None = None
+    else:
+        fleet = order_fleet(
+            document.devices,
+            campaign.waves,
+            document.seed,
+            sources=_sources(document, document.devices.files, "from", complaints)
+            if devices is None
+            else [_typed_source(name) for name in devices],
+            exclude=_sources(document, document.devices.exclude, "exclude", complaints),
+            scratch=directory,
+            stack=stack,
+            complaints=complaints,
+            progress=progress,
+        )
+        if fleet is None:
+            complaints.settle()
+            return
+    counts = Counts() if fleet is None else fleet.counts
+    quotas, uncovered = size_waves(campaign.waves, counts.devices)
+    _check_quotas(complaints, campaign, quotas, uncovered, counts)
+    complaints.settle()
+    parts = [unnamed_file(directory, stack) for _ in campaign.waves]
+    cutter = Cutter(campaign, lambda wave, text: parts[wave].write(text))
+    if fleet is not None:
+        assignment = assign_waves(campaign.waves, quotas, counts.devices, fleet.fixed, fleet.strata)
+        _warn_of_thin(complaints, campaign, assignment.thin)
+        position = 0
+        for keys in fleet.chunks():
+            cutter.take(keys, assignment.wave_of[position : position + len(keys)])
+            position += len(keys)
+    waves, batches = cutter.finish()
+    warnings = complaints.settle()
+    size, sha256 = _write_manifest(directory, parts)
+    digest = plan_digest(campaign, document.seed, waves, batches, sha256)
+    content = {
+        "schema": SCHEMA,
+        "digest": digest,
+        "campaign": campaign_to_json(campaign),
+        "seed": document.seed,
+        "manifest": {"file": MANIFEST_NAME, "bytes": size, "sha256": sha256},
+        "waves": [{"name": w.name, "devices": w.devices, "batches": w.last - w.first} for w in waves],
+        "batches": [[b.wave, b.devices, b.start, b.stop, b.digest] for b in batches],
+        "report": {**asdict(counts), "warnings": [asdict(warning) for warning in warnings]},
+    }
+    with replacing(directory / PLAN_NAME) as file:
+        file.write(_dumped({"schema": SCHEMA, "checksum": _checksum(content), **content}) + b"\n")
+
+
+def _sources(document: PlanDocument, names: Sequence[str], key: str, complaints: Complaints) -> list[Source]:
+    """Return the files a plan names; one that leads out of the plan's directory is a fault."""
+    base = document.path.parent
+    sources = []
+    for index, name in enumerate(names):
+        if name == "-":
+            sources.append(Source("<stdin>", None))
+            continue
+        path = base / name
+        try:
+            resolved = path.resolve()
+            inside = resolved.is_relative_to(base.resolve())
+        except (OSError, RuntimeError):  # a loop of links: RuntimeError up to Python 3.12
+            resolved, inside = path, False
+        if inside:
+            sources.append(Source(str(path), resolved))
+        else:
+            hint = "files elsewhere can be given on the command line"
+            loc: Loc = ("devices", key, index)
+            complaints.add("R148", f"{name!r} is outside the plan's directory", loc=loc, hint=hint)
+    return sources
+
+
+def _typed_source(name: str | Path) -> Source:
+    return Source("<stdin>", None) if str(name) == "-" else Source(str(name), Path(name), trusted=True)
+
+
+def _check_quotas(
+    complaints: Complaints, campaign: Campaign, quotas: Sequence[Quota], uncovered: int, counts: Counts
+) -> None:
+    if not counts.devices and not all(isinstance(wave.size, Scope) for wave in campaign.waves):
+        message = f"0 devices in scope: {counts.excluded:,} excluded, {counts.filtered:,} filtered out"
+        complaints.add("R151", message, loc=("devices",), at_key=True)
+        return
+    sizes: list[int | None] = []
+    for index, (wave, quota) in enumerate(zip(campaign.waves, quotas, strict=True)):
+        sizes.append(None if isinstance(wave.size, Scope) else quota.given)
+        loc: Loc = ("waves", index, "size")
+        if isinstance(wave.size, Scope):
+            continue
+        if quota.given < quota.asked and not isinstance(wave.size, Share):
+            message = (
+                f"asks for {quota.asked:,} devices, {max(0, quota.given):,} are left of {counts.devices:,}"
+            )
+            complaints.add("R139", message, loc=loc)
+        elif quota.given <= 0:
+            complaints.add("R139", f"no devices are left for it of {counts.devices:,}", loc=loc)
+    if uncovered > 0:
+        if any(isinstance(wave.size, Scope) for wave in campaign.waves):
+            message = (
+                f"{uncovered:,} listed devices are in no wave of their own; EnOS's scope must reach them"
+            )
+            complaints.add("R307", message, loc=("waves",), at_key=True)
+        else:
+            hint = "add a wave of size: rest, or exclude the devices"
+            complaints.add(
+                "R149", f"{uncovered:,} devices are in no wave", loc=("waves",), at_key=True, hint=hint
+            )
+    check_sizes(complaints, campaign.waves, sizes, per_job=campaign.per_job, limits=campaign.limits)
+
+
+def _warn_of_thin(complaints: Complaints, campaign: Campaign, thin: Sequence[ThinSpread]) -> None:
+    for spread in thin:
+        wave = campaign.waves[spread.wave]
+        message = (
+            f"{spread.missed:,} of {spread.strata:,} values of {wave.spread_by} are too small "
+            "to be in a sample of this size"
+        )
+        complaints.add("R201", message, loc=("waves", spread.wave, "spreadBy"))
+
+
+# Files
+
+
+def _write_manifest(directory: Path, parts: Sequence[IO[bytes]]) -> tuple[int, str]:
+    """Join the waves' parts into the manifest and return its size and sha256."""
+    digest = hashlib.sha256()
+    size = 0
+    with replacing(directory / MANIFEST_NAME) as file:
+        for part in parts:
+            if size and part.tell():
+                digest.update(b",")
+                size += file.write(b",")
+            part.seek(0)
+            while text := part.read(_COPY_BYTES):
+                digest.update(text)
+                size += file.write(text)
+    return size, digest.hexdigest()
+
+
+def _dumped(content: object) -> bytes:
+    return json.dumps(content, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _checksum(content: object) -> str:
+    return hashlib.sha256(_dumped(content)).hexdigest()
+
+
+def _read_plan_json(path: Path) -> dict[str, Any]:
+    try:
+        with open_regular(path) as file:
+            raw = file.read(PLAN_BYTES_MAX + 1)
+    except Unopened as refusal:
+        raise _refused("R180", path, str(refusal)) from refusal
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise _refused("R182", path, "is not JSON: no saved plan, or a damaged one") from error
+    schema = data.get("schema") if isinstance(data, dict) else None
+    name, _, number = str(schema).partition("/")
+    if name != "rollout.plan":
+        raise _refused("R180", path, "is not a saved plan", hint="`rollout plan` saves one")
+    if schema != SCHEMA:
+        newer = number.isdigit() and int(number) > 1
+        message = f"has the schema {schema}, this program reads {SCHEMA}"
+        raise _refused("R181" if newer else "R182", path, message, hint="use the program that saved it")
+    content: dict[str, Any] = data
+    if content.pop("checksum", None) != _checksum(content):
+        raise _refused("R182", path, "is damaged: its checksum is not that of its content")
+    return content
+
+
+def _waves_and_batches(
+    waves: Sequence[Any], rows: Sequence[Any]
+) -> tuple[tuple[PlannedWave, ...], tuple[Batch, ...]]:
+    """Return waves and batches; indices and numbers, being counted, are not stored."""
+    planned: list[PlannedWave] = []
+    first = 0
+    for index, wave in enumerate(waves):
+        last = first + wave["batches"]
+        planned.append(PlannedWave(index, wave["name"], wave["devices"], first, last))
+        first = last
+    starts = [wave.first for wave in planned]
+    batches = tuple(
+        Batch(index, wave, index - starts[wave] + 1, devices, start, stop, digest)
+        for index, (wave, devices, start, stop, digest) in enumerate(rows)
+    )
+    return tuple(planned), batches
+
+
+def _report_from_json(data: dict[str, Any]) -> PlanningReport:
+    warnings = tuple(
+        Complaint(**{**warning, "severity": Severity(warning["severity"])}) for warning in data["warnings"]
+    )
+    return PlanningReport(**{**data, "warnings": warnings})
+
+
+def _map_manifest(path: Path, size: int) -> KeyBlob:
+    try:
+        with open_regular(path) as file:
+            found = os.fstat(file.fileno()).st_size
+            if found != size:
+                raise _refused("R182", path, f"is damaged: {found:,} bytes, the plan has {size:,}")
+            # an empty file cannot be mapped: a plan whose devices are all EnOS's to pick
+            return KeyBlob(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
+    except Unopened as refusal:
+        raise _refused("R182", path, str(refusal)) from refusal
+
+
+def _check_batches(plan: Plan, manifest: KeyBlob, batches: Sequence[Batch], place: Path) -> None:
+    campaign = plan.campaign
+    for batch in batches:
+        wave = campaign.waves[batch.wave]
+        seal = seal_of(campaign.firmware_id, wave.job, wave.size if isinstance(wave.size, Scope) else None)
+        if batch_digest(seal, manifest.keys(batch.start, batch.stop)) != batch.digest:
+            message = f"is damaged: batch {batch.number} of wave {wave.name} has another digest"
+            raise _refused("R182", place, message)
+
+
+def _refused(code: str, path: Path, message: str, *, hint: str = "") -> PlanError:
+    return PlanError(Complaint(str(path), 0, 0, code, message, hint))
