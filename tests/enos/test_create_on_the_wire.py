@@ -466,10 +466,17 @@ async def test_an_unknown_host_is_unsent(server, connect, order):
 
 async def test_a_failed_tls_handshake_is_unsent(server, connect, order):
     """F12: a plain server behind an https address gets no request."""
-    service = await moved_to(connect(server.url), port=int(server.url.rsplit(":", 1)[1]), scheme="https")
-    outcome = await service.create(order, never)
-    assert isinstance(outcome, Unsent)
-    assert not server.calls
+
+    async def plain(reader, writer):
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        assert b"fw1" not in await reader.read()
+        writer.close()
+
+    listener = await asyncio.start_server(plain, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    service = await moved_to(connect(server.url), port=port, scheme="https")
+    assert await service.create(order, never) == Unsent("TLS handshake failed")
+    listener.close()
 
 
 async def test_a_connection_that_does_not_come_about_is_unsent(server, connect, order):
