@@ -283,10 +283,10 @@ def _read_csv(lines: _Lines, delimiter: str, key: str, columns: Sequence[str]) -
                     continue
                 if take:
                     values = tuple([row[at] for at in take])
-                    for at, value in zip(take, values, strict=True):
-                        if value not in sound_values:
+                    if not sound_values.issuperset(values):
+                        for at, value in zip(take, values, strict=True):
                             _check_value(lines, value, start, _field_column(lines, start, delimiter, at))
-                            sound_values.add(value)
+                        sound_values.update(values)
                     yield name, values, start
                 else:
                     yield name, (), start
