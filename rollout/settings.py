@@ -22,7 +22,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,6 +39,7 @@ __all__ = [
     "Credentials",
     "CredentialsMissing",
     "Profile",
+    "emulator_profile",
     "is_loopback",
     "load_profile",
 ]
@@ -60,10 +61,16 @@ LATEST_EFFECT_S = 60.0
 SEARCH_LAG_S = 5.0
 """S: how late a created job may become findable. EnOS's pages advise to wait 2 s; this is twice that and more."""
 
+EMULATOR_LATEST_EFFECT_S = 2.0
+"""L of the emulator inside this process, which dies with its caller: nothing takes effect late. Real seconds."""
+
+EMULATOR_SEARCH_LAG_S = 3.0
+"""S of the emulator inside this process: its searches lag by 2 s of its own, faster time. Real seconds."""
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class CredentialsMissing(RolloutError):  # noqa: N818 - named for what is the case, like `JournalHeld`
+class CredentialsMissing(RolloutError):
     """The profile's keys are not there."""
 
     exit_code = 4
@@ -282,6 +289,10 @@ def load_profile(
     layers = [("flag", {"url": _checked_url(url, "--url") if url else None, "ca_file": ca_file}), *tables]
     if name != "emulator" or _merged(layers)["url"][0] != EMULATOR_URL:
         layers.insert(1, ("environment", _from_environment(environment)))
+    else:
+        layers.append(
+            ("built in", {"latest_effect_s": EMULATOR_LATEST_EFFECT_S, "search_lag_s": EMULATOR_SEARCH_LAG_S})
+        )
     merged = _merged(layers)
     if "url" not in merged:
         raise SettingsError(f"profile {name}: no url", hint="write url in rollout.toml, or set ENOS_URL")
@@ -335,11 +346,15 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def emulator_profile(profile: Profile | None) -> Profile:
-    """Return the profile of `--emulator`: in-process whatever else is configured, with the same L and S."""
-    base = Profile(name="emulator", url=EMULATOR_URL)
-    if profile is None or not profile.is_local:
-        return base
-    return replace(base, latest_effect_s=profile.latest_effect_s, search_lag_s=profile.search_lag_s)
+    """Return the profile of `--emulator`: in-process, whatever tenant is configured."""
+    if profile is not None and profile.in_process:
+        return profile
+    return Profile(
+        name="emulator",
+        url=EMULATOR_URL,
+        latest_effect_s=EMULATOR_LATEST_EFFECT_S,
+        search_lag_s=EMULATOR_SEARCH_LAG_S,
+    )
 
 
 def _checked_url(value: str, source: str) -> str:

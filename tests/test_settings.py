@@ -104,12 +104,13 @@ def test_the_emulators_profile_ignores_the_environment(tmp_path):
     assert profile.credentials(environment).access_key.get_secret_value() == DEMO_ACCESS_KEY
 
 
-def test_rehearsing_takes_over_only_a_local_profiles_bounds():
-    """`--emulator` never inherits anything of a real tenant."""
-    real = Profile("eu", "https://gw.example.com", latest_effect_s=1.0)
-    local = Profile("emulator", EMULATOR_URL, latest_effect_s=1.0)
-    assert emulator_profile(real) == Profile("emulator", EMULATOR_URL)
-    assert emulator_profile(local).latest_effect_s == 1.0
+def test_rehearsing_takes_over_nothing_of_a_real_tenant(tmp_path):
+    """`--emulator` keeps the bounds of an emulator's profile, and has its own otherwise."""
+    rehearsal = emulator_profile(Profile("eu", "https://gw.example.com", latest_effect_s=1.0, protected=True))
+    assert (rehearsal.url, rehearsal.latest_effect_s, rehearsal.protected) == (EMULATOR_URL, 2.0, False)
+    (tmp_path / "rollout.toml").write_text('[profiles.emulator]\nlatest_effect = "9s"\n')
+    assert emulator_profile(load(tmp_path, "emulator")).latest_effect_s == 9.0
+    assert load(tmp_path, "emulator").search_lag_s == 3.0
 
 
 def test_an_unknown_profile_names_the_known_ones(home):

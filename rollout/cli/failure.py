@@ -20,10 +20,10 @@ from rollout.cli.console import Console, Output, document, envelope
 from rollout.errors import Complaint, PlanError, RolloutError, ServiceError, Severity
 from rollout.telemetry.redact import REDACTOR
 
-__all__ = ["COMPLAINTS_SHOWN", "complaint_lines", "report"]
+__all__ = ["complaint_json", "complaint_lines", "report"]
 
-COMPLAINTS_SHOWN = 20
-"""Faults of one document shown at once; beyond that a reader corrects and tries again. Our choice."""
+MORE_FAULTS = "R199"
+"""The complaint that only says that there are more."""
 
 INTERRUPTED = 130
 USAGE = 2
@@ -71,17 +71,16 @@ def report(error: BaseException, arguments: list[str]) -> int:
 
 
 def complaint_lines(complaints: tuple[Complaint, ...]) -> list[str]:
-    """Return the complaints as lines, at most 20 of them, with the counts of all at the end."""
+    """Return the complaints as lines, with their counts at the end. Readers tell at most 20 errors, then R199."""
     lines: list[str] = []
-    for complaint in complaints[:COMPLAINTS_SHOWN]:
+    for complaint in complaints:
         lines.append(str(complaint))
         if complaint.hint:
             lines.append(f"  hint: {complaint.hint}")
-    if len(complaints) > COMPLAINTS_SHOWN:
-        lines.append(f"... and {len(complaints) - COMPLAINTS_SHOWN:,} more")
-    errors = sum(complaint.severity is Severity.ERROR for complaint in complaints)
-    warnings = len(complaints) - errors
-    lines.append(f"{_plural(errors, 'error')}, {_plural(warnings, 'warning')}")
+    told = [complaint for complaint in complaints if complaint.code != MORE_FAULTS]
+    errors = sum(complaint.severity is Severity.ERROR for complaint in told)
+    more = "more than " if len(told) < len(complaints) else ""
+    lines.append(f"{more}{_plural(errors, 'error')}, {_plural(len(told) - errors, 'warning')}")
     return lines
 
 
@@ -140,14 +139,12 @@ def _tell(
 
 def _tell_complaints(console: Console, error: PlanError) -> int:
     if console.is_json:
-        shown = [complaint_json(complaint) for complaint in error.complaints[:COMPLAINTS_SHOWN]]
         content = {
             "code": error.code,
             "message": error.message,
             "hint": error.hint,
             "exitCode": error.exit_code,
-            "complaints": shown,
-            "complaintsTotal": len(error.complaints),
+            "complaints": [complaint_json(complaint) for complaint in error.complaints],
         }
         _tell_json(console, content)
     else:

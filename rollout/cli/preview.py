@@ -17,10 +17,10 @@ from rollout.core.budget import job_exposure
 from rollout.core.campaign import CallLimit, Gate, JobSpec, Scope, Threshold, Wave, WhenUnsure
 from rollout.core.gate import percent
 from rollout.core.plan import Plan, PlannedWave
-from rollout.errors import Complaint
+from rollout.intake.saved_plan import PlanningReport
 from rollout.telemetry.text import clipped, count, duration, local_time, safe
 
-__all__ = ["FleetCounts", "Preview", "rate_text"]
+__all__ = ["Preview", "rate_text"]
 
 GATE_WIDTH = 48
 """Columns of the GATE column; longer gates are wrapped between words."""
@@ -30,22 +30,11 @@ WAVE_WIDTH = 24
 
 
 @dataclass(frozen=True, slots=True)
-class FleetCounts:
-    """What became of the rows of the device lists. N rows each; `filtered` did not match `where`."""
-
-    rows: int
-    duplicates: int
-    excluded: int
-    filtered: int
-
-
-@dataclass(frozen=True, slots=True)
 class Preview:
     """All a preview tells. `created` jobs exist already; L and S in real seconds; `now` in epoch seconds."""
 
     plan: Plan
-    fleet: FleetCounts
-    warnings: Sequence[Complaint]
+    report: PlanningReport
     path: Path
     target: str
     created: int
@@ -76,9 +65,9 @@ class Preview:
             f"Lost call  {self._lost_call()}",
             "",
         ]
-        if self.warnings:
+        if self.report.warnings:
             lines.append("Warnings")
-            lines += [f"  {warning.code} {safe(warning.message)}" for warning in self.warnings]
+            lines += [f"  {warning.code} {safe(warning.message)}" for warning in self.report.warnings]
             lines.append("")
         lines += [
             f"Plan: {self._to_do()}",
@@ -99,10 +88,10 @@ class Preview:
             "digest": plan.digest,
             "saved": str(self.path),
             "devices": {
-                "rows": self.fleet.rows,
-                "duplicates": self.fleet.duplicates,
-                "excluded": self.fleet.excluded,
-                "filtered": self.fleet.filtered,
+                "rows": self.report.rows,
+                "duplicates": self.report.duplicates,
+                "excluded": self.report.excluded,
+                "filtered": self.report.filtered,
                 "inScope": plan.devices,
             },
             "waves": [
@@ -130,13 +119,15 @@ class Preview:
             "soakSeconds": _soak_s(campaign.waves),
             "latestEffectSeconds": self.latest_effect_s,
             "searchLagSeconds": self.search_lag_s,
-            "warnings": [{"code": warning.code, "message": warning.message} for warning in self.warnings],
+            "warnings": [
+                {"code": warning.code, "message": warning.message} for warning in self.report.warnings
+            ],
             "jobsToCreate": self.jobs_left,
             "jobsCreated": self.created,
         }
 
     def _devices(self) -> str:
-        fleet = self.fleet
+        fleet = self.report
         told = [f"{count(fleet.rows)} rows"]
         told += [
             f"{count(number)} {what}"

@@ -7,6 +7,7 @@ no limit.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,13 @@ import click
 
 __all__ = [
     "DURATION",
-    "FAULT",
     "PORT",
-    "RATE",
     "SEED",
     "SHARE",
     "SITE_SHARE",
     "SPEED",
     "Number",
+    "Parsed",
     "check_output_file",
 ]
 
@@ -79,50 +79,47 @@ class Duration(click.ParamType[float]):
         return int(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
-class Rate(click.ParamType[float]):
-    """Calls per second, written `20/s` or `600/min`."""
+class SiteShare(click.ParamType[tuple[str, float]]):
+    """A value of the fleet's site column with a share: `site-113:20%`."""
 
-    name = "rate"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return calls per second."""
-        if not isinstance(value, str):
-            return float(value)
-        match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)/(s|min)", value)
-        rate = float(match[1]) / (60 if match[2] == "min" else 1) if match else 0.0
-        if rate <= 0:
-            self.fail(f"expected a rate such as 20/s or 600/min, got {value[:40]!r}", param, ctx)
-        return rate
-
-
-class _Named(click.ParamType[tuple[str, float]]):
-    """A name with a share: `site-113:20%`, `commit_then_drop=0.2`."""
-
-    def __init__(self, name: str, separator: str) -> None:
-        self.name = name
-        self._separator = separator
+    name = "SITE:SHARE"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, float]:
-        """Return name and share."""
+        """Return site and share."""
         if isinstance(value, tuple):
             return value
-        name, separator, share = value.rpartition(self._separator)
-        if not separator or not name:
+        site, separator, share = value.rpartition(":")
+        if not separator or not site:
             self.fail(f"expected {self.name}, got {value[:40]!r}", param, ctx)
-        return name, SHARE.convert(share, param, ctx)
+        return site, SHARE.convert(share, param, ctx)
+
+
+class Parsed(click.ParamType[Any]):
+    """A text that another room reads; what it cannot read is a wrong flag."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return what the text means."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 SHARE = Share()
 DURATION = Duration()
-RATE = Rate()
 SEED = Number("seed", 0, 999_999_999, whole=True)
 PORT = Number("port", 0, 65_535, whole=True)
 SPEED = Number("speed", 1, 100_000)
 """How many times faster than real time an emulated platform lives; beyond this its clock outruns any call."""
-SITE_SHARE = _Named("SITE:SHARE", ":")
-FAULT = _Named("NAME=P", "=")
+SITE_SHARE = SiteShare()
 
 
 def check_output_file(path: Path, *inputs: Path) -> None:

@@ -33,7 +33,7 @@ def batch_label(plan: Plan, batch: int) -> str:
 
 
 def level(event: e.Event) -> str:
-    """Return `info`, `warning` or `error`."""
+    """Return `debug`, `info`, `warning` or `error`."""
     match event:
         case e.BatchCreateRejected():
             return "error" if event.retry_at is None else "warning"
@@ -58,13 +58,14 @@ def level(event: e.Event) -> str:
             | e.CampaignAbortRequested()
         ):
             return "warning"
+        case e.BatchCreateSent() | e.TasksCounted():
+            # steps on the way to news: kept in the log, too many to watch go by
+            return "debug"
         case (
             e.CampaignStarted()
             | e.EngineStopped()
             | e.WaveOpened()
-            | e.BatchCreateSent()
             | e.BatchJobCreated()
-            | e.TasksCounted()
             | e.GateHeld()
             | e.GateSatisfied()
             | e.GatePassed()

@@ -75,16 +75,21 @@ RENDERERS: Mapping[LogFormat, Callable[[Fields], bytes]] = {
 }
 
 
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """One place log lines go to, and how they are written there."""
+    """One place log lines go to, how they are written there, and from which level on."""
 
     sink: LineSink
     format: LogFormat
+    least: str = "debug"
 
     def put(self, fields: Fields) -> None:
         """Hand the record over; never waits, never raises for what the outlet's end does."""
-        self.sink.write(RENDERERS[self.format](fields))
+        if LEVELS.index(fields["level"]) >= LEVELS.index(self.least):
+            self.sink.write(RENDERERS[self.format](fields))
 
 
 class _Fan:
@@ -141,19 +146,17 @@ def configure(
     *,
     redactor: Redactor = REDACTOR,
     clock: Callable[[], float] = time.time,
-    debug: bool = False,
 ) -> None:
     """Send every structlog record of this process to `outlets`, redacted and escaped.
 
     Args:
         clock: epoch seconds for records that bring no `at` of their own.
-        debug: let debug records through too.
     """
     chain = _Processors(redactor, clock)
     fan = _Fan(tuple(outlets))
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, chain.moment, chain.redact, chain.escape],
-        wrapper_class=structlog.make_filtering_bound_logger("debug" if debug else "info"),
+        wrapper_class=structlog.make_filtering_bound_logger("debug"),
         logger_factory=lambda *_: fan,
         cache_logger_on_first_use=False,
     )

@@ -45,6 +45,7 @@ def test_every_event_is_told_with_its_name_and_place(plan, kind):
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
+        (e.TasksCounted(1.0, 0, 0.0, 1, 5, 0, 5, 0), "debug"),
         (e.BatchJobCreated(1.0, 0, 1, "j"), "info"),
         (e.BatchOutcomeUnknown(1.0, 0, 1, "lost"), "warning"),
         (e.BatchCreateThrottled(1.0, 0, 1, 2.0), "warning"),

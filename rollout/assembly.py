@@ -1,0 +1,261 @@
+"""The one place that wires an engine: settings in, a campaign carried out.
+
+    profile ─► EnosService ─┐                     ┌─ EventLog ─► events.ndjson, stderr, stdout
+    or emulator in-process ─┴► Runner ◄─ journal  ├─ Watch ────► live view or heartbeat
+               one Clock ───┘                     ┘
+
+An in-process emulator and the engine share one clock, so that "a soak of two hours" means the same to both
+however fast it runs. The clock starts no earlier than the last event of the journal and the last operation of
+the emulator's own log: what a killed process wrote is never in the future of the next one.
+
+L and S (how late a create takes effect, how late it is found) are properties of real networks: where the clock
+runs `speed` times faster they are `speed` times as many engine seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rollout import __version__
+from rollout.core.state import State
+from rollout.engine.clock import Clock
+from rollout.engine.control import Inbox
+from rollout.engine.runner import EngineSettings, Leave, Runner
+from rollout.enos.service import EnosService
+from rollout.enos.signing import Secret
+from rollout.errors import CampaignBusy
+from rollout.intake.saved_plan import SavedPlan
+from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal
+from rollout.settings import Credentials, Profile
+from rollout.telemetry.live import LiveView
+from rollout.telemetry.observer import EventLog
+from rollout.telemetry.progress import Marks
+from rollout.telemetry.redact import REDACTOR
+from rollout.telemetry.setup import LogFormat, Outlet, configure
+from rollout.telemetry.sink import open_log
+from rollout.telemetry.watch import Watch
+
+__all__ = ["EMULATOR_LOG", "EVENT_LOG", "Rehearsal", "RunOrder", "RunResult", "carry_out"]
+
+EVENT_LOG = "events.ndjson"
+EMULATOR_LOG = "emulator.ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """The emulator inside this process: how its fleet behaves. Shares are 0 to 1.
+
+    `bad_sites` are values of the fleet column `column` with their own share of failures; `columns` maps device
+    keys to their value in it.
+    """
+
+    failed_ratio: float = 0.0
+    offline_ratio: float = 0.0
+    column: str = ""
+    bad_sites: tuple[tuple[str, float], ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """One run of one campaign: what, where to, and when to leave.
+
+    `speed` above 1 is for platforms on this machine only. `outlets` are told every log record beside the
+    campaign's own event log; `view`, where there is one, is redrawn.
+    """
+
+    saved: SavedPlan
+    directory: Path
+    profile: Profile
+    marks: Marks
+    speed: float = 1.0
+    rehearsal: Rehearsal | None = None
+    until: int | None = None
+    exit_on_wait: bool = False
+    approve: tuple[int, ...] = ()
+    approved_by: str = ""
+    outlets: tuple[Outlet, ...] = ()
+    view: LiveView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How the run ended. `signal` is the number of the signal that ended it, if one did.
+
+    `lines_dropped` of the event log could not be written; the journal has what they told.
+    """
+
+    leave: Leave
+    state: State
+    signal: int | None
+    lines_dropped: int
+
+
+async def carry_out(order: RunOrder) -> RunResult:
+    """Run the campaign until it is over, must wait, or a signal says leave.
+
+    Raises: JournalHeld where another runner holds it; CampaignBusy where the journal was begun with another
+    plan; ServiceError, JournalError and CredentialsMissing as they come. The campaign can always be run again.
+    """
+    plan = order.saved.plan
+    async with AsyncExitStack() as stack:
+        journal = _open_journal(order)
+        stack.push_async_callback(journal.aclose)
+        last_event_at = max((event.at for event in journal.read()), default=0.0)
+        log = open_log(order.directory / EVENT_LOG)
+        stack.callback(log.close)
+        clock = Clock(not_before=max(last_event_at, _emulator_time(order)), speed=order.speed)
+        configure((Outlet(log, LogFormat.JSON), *order.outlets), clock=clock)
+        url = order.profile.url if order.rehearsal is None else await _start_emulator(stack, order, clock)
+        keys = order.profile.credentials()
+        REDACTOR.learn(keys.access_key.get_secret_value(), keys.secret_key.get_secret_value())
+
+        async def read_permit() -> None:
+            # The pacer belongs to the runner, which needs the service first.
+            await runner.read_pacer.permit()
+
+        service = _service(order.profile, plan.campaign.org_id, url, keys, read_permit)
+        stack.push_async_callback(service.aclose)
+        watch = Watch(clock, order.view, order.marks)
+        runner = Runner(
+            plan=plan,
+            manifest=order.saved.manifest,
+            journal=journal,
+            service=service,
+            clock=clock,
+            settings=_engine_settings(order, journal),
+            rng=random.Random(),  # noqa: S311 - spreads retries, protects nothing
+            inbox=Inbox(order.directory),
+            observers=(EventLog(), watch),
+        )
+        with _signals(runner, order.view) as received:
+            showing = asyncio.create_task(watch.show())
+            try:
+                leave = await runner.run()
+            finally:
+                showing.cancel()
+        log.close()
+        return RunResult(leave, runner.state, received[0] if received else None, log.dropped)
+
+
+def _open_journal(order: RunOrder) -> SqliteJournal:
+    plan = order.saved.plan
+    if not (order.directory / JOURNAL_NAME).exists():
+        return SqliteJournal.create(order.directory, plan.campaign.id, plan.digest)
+    journal = SqliteJournal.open(order.directory)
+    if journal.plan_digest == plan.digest:
+        return journal
+    raise CampaignBusy(
+        f"{journal.path} was begun with plan {journal.plan_digest}, not {plan.digest}",
+        code="R601",
+        hint="give the changed plan another id",
+    )
+
+
+def _engine_settings(order: RunOrder, journal: SqliteJournal) -> EngineSettings:
+    return EngineSettings(
+        runner=f"{socket.gethostname()}:{os.getpid()}",
+        version=__version__,
+        latest_effect_s=order.profile.latest_effect_s * order.speed,
+        search_lag_s=order.profile.search_lag_s * order.speed,
+        paranoid=not journal.was_clean or journal.older_than_lock,
+        until=order.until,
+        exit_on_wait=order.exit_on_wait,
+        approve=order.approve,
+        approved_by=order.approved_by,
+    )
+
+
+def _service(
+    profile: Profile, org_id: str, url: str, keys: Credentials, read_permit: Callable[[], Awaitable[None]]
+) -> EnosService:
+    return EnosService(
+        url,
+        org_id=org_id,
+        app_key=keys.access_key.get_secret_value(),
+        app_secret=Secret(keys.secret_key.get_secret_value()),
+        ca_file=profile.ca_file,
+        read_permit=read_permit,
+        search_by_name=profile.search_by_name,
+    )
+
+
+# --- the emulator --------------------------------------------------------------------------------------------
+
+
+def _emulator_time(order: RunOrder) -> float:
+    """Return when the in-process emulator last did something, in its own time; 0 without one."""
+    if order.rehearsal is None:
+        return 0.0
+    from rollout.emulator.oplog import read_last_time  # noqa: PLC0415 - only a rehearsal loads the emulator
+
+    return read_last_time(order.directory / EMULATOR_LOG) or 0.0
+
+
+async def _start_emulator(stack: AsyncExitStack, order: RunOrder, clock: Clock) -> str:
+    """Start the emulator on a free loopback port, with the plan's devices as its fleet; return its URL."""
+    from rollout.emulator.population import Population, Stratum  # noqa: PLC0415 - only a rehearsal loads it
+    from rollout.emulator.server import EmulatorConfig, serve  # noqa: PLC0415 - as above
+
+    rehearsal = order.rehearsal
+    assert rehearsal is not None, "only a rehearsal has an emulator"
+    strata = tuple(Stratum(rehearsal.column, site, failed_ratio=share) for site, share in rehearsal.bad_sites)
+    config = EmulatorConfig(
+        org_id=order.saved.plan.campaign.org_id,
+        seed=rehearsal.seed,
+        speed=order.speed,
+        population=Population(
+            failed_ratio=rehearsal.failed_ratio, offline_ratio=rehearsal.offline_ratio, strata=strata
+        ),
+        devices=_fleet(order.saved, rehearsal),
+        log_path=order.directory / EMULATOR_LOG,
+    )
+    running = await stack.enter_async_context(serve(config, clock))
+    url: str = running.url
+    return url
+
+
+def _fleet(saved: SavedPlan, rehearsal: Rehearsal) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Yield the plan's devices with their value in the one column that matters."""
+    nothing: Mapping[str, str] = {}
+    for batch in saved.plan.batches:
+        for key in saved.manifest.keys(batch.start, batch.stop):
+            value = rehearsal.columns.get(key)
+            yield key, nothing if value is None else {rehearsal.column: value}
+
+
+# --- signals -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _signals(runner: Runner, view: LiveView | None) -> Iterator[list[int]]:
+    """Let the first SIGINT or SIGTERM stop the runner in good order, and the second leave at once."""
+    received: list[int] = []
+    loop = asyncio.get_running_loop()
+
+    def receive(number: int) -> None:
+        received.append(number)
+        if len(received) == 1:
+            runner.stop(f"signal {signal.Signals(number).name}")
+            return
+        if view is not None:
+            view.close()
+        # Nothing is lost: the journal has every intent, and an open call is in doubt in the next life.
+        os._exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, receive, int(number))
+    try:
+        yield received
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,374 @@
+"""`rollout run`: carry a campaign out, or go on with one, after showing it and asking once."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import resource
+import shlex
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rollout.assembly import Rehearsal, RunOrder, RunResult, carry_out
+from rollout.cli.campaigns import remember_run
+from rollout.cli.common import Common, command
+from rollout.cli.console import Console
+from rollout.cli.plan import make_preview
+from rollout.cli.planning import Prepared, open_or_compile
+from rollout.cli.types import SEED, SHARE, SITE_SHARE, SPEED
+from rollout.core.state import State
+from rollout.engine.runner import Leave
+from rollout.errors import RolloutError, SettingsError
+from rollout.settings import Profile, emulator_profile, load_profile
+from rollout.telemetry.live import LiveView
+from rollout.telemetry.progress import marks_for, summary_lines, wave_rows
+from rollout.telemetry.setup import LogFormat, Outlet
+from rollout.telemetry.sink import stream_sink
+
+__all__ = ["exit_code", "run"]
+
+STDOUT, STDERR = 1, 2
+
+CLOCK_IS_SET = 1_577_836_800.0
+"""2020-01-01T00:00Z: a clock before it was never set, and every signature made with it is refused."""
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NETRC")
+
+
+@command("run")
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.option("--devices", multiple=True, metavar="FILE", help="Device list instead of the plan's own.")
+@click.option("--seed", type=SEED, help="Draw the waves with this seed instead of the plan's.")
+@click.option("--url", metavar="URL", help="Gateway instead of the profile's.")
+@click.option("--ca-file", type=click.Path(path_type=Path), metavar="FILE", help="Certificates to trust.")
+@click.option("--yes", is_flag=True, help="Do not ask; not enough for a protected profile.")
+@click.option("--confirm", metavar="ID", help="The campaign's id, instead of typing it.")
+@click.option("--until", metavar="WAVE", help="Leave when the gate of this wave has passed.")
+@click.option("--exit-on-wait", is_flag=True, help="Leave (6) instead of waiting for a person or a soak.")
+@click.option("--approve", multiple=True, metavar="WAVE", help="Approve this wave in advance.")
+@click.option("--events", metavar="-", help="'-': also write the event log to standard output.")
+@click.option(
+    "--log-format", type=click.Choice([str(form) for form in LogFormat]), help="Log to stderr, no live view."
+)
+@click.option("--emulator", is_flag=True, help="Rehearse on an emulator inside this process.")
+@click.option(
+    "--speed", type=SPEED, default="1", help="Times faster than real; platforms on this machine only."
+)
+@click.option("--fail", type=SHARE, default="0", help="With --emulator: share of upgrades that fail.")
+@click.option("--offline", type=SHARE, default="0", help="With --emulator: share of devices that are away.")
+@click.option(
+    "--bad-site", type=SITE_SHARE, multiple=True, metavar="SITE:SHARE", help="With --emulator: one bad site."
+)
+@click.option("--emulator-seed", type=SEED, default="0", help="With --emulator: what chance follows from.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    common: Common,
+    *,
+    plan: Path,
+    devices: tuple[str, ...],
+    seed: int | None,
+    url: str | None,
+    ca_file: Path | None,
+    yes: bool,
+    confirm: str | None,
+    until: str | None,
+    exit_on_wait: bool,
+    approve: tuple[str, ...],
+    events: str | None,
+    log_format: str | None,
+    emulator: bool,
+    speed: float,
+    fail: float,
+    offline: float,
+    bad_site: tuple[tuple[str, float], ...],
+    emulator_seed: int,
+) -> int:
+    """Carry out the campaign of PLAN, a plan file or a saved plan.json; go on with it if it was begun.
+
+    Example: rollout run plans/canary-then-total.yaml --emulator --speed 600
+    """
+    console = common.console
+    if events not in (None, "-"):
+        raise click.UsageError("--events: only '-' (standard output); the log is always in events.ndjson")
+    _harden(console)
+    profile = _profile(common, url=url, ca_file=ca_file, emulator=emulator)
+    if speed != 1 and not profile.is_local:
+        raise click.UsageError(f"--speed: {profile.url} lives in real time")
+    if not profile.in_process and (fail or offline or bad_site):
+        raise click.UsageError("--fail, --offline and --bad-site describe the emulator: add --emulator")
+    prepared = open_or_compile(plan, common.state_dir, devices=devices, seed=seed)
+    names = [wave.name for wave in prepared.saved.plan.waves]
+    _check_org(profile, prepared)
+    preview = make_preview(prepared, profile)
+    if not console.is_json:
+        console.note("\n".join([*preview.lines(), ""]))
+    _agree(console, profile, prepared, preview.jobs_left, yes=yes, confirm=confirm)
+    arguments = list(ctx.find_root().obj or ())
+    remember_run(prepared.directory, arguments)
+    order = RunOrder(
+        saved=prepared.saved,
+        directory=prepared.directory,
+        profile=profile,
+        marks=marks_for(getattr(sys.stderr, "encoding", None)),
+        speed=speed,
+        rehearsal=_rehearsal(
+            prepared, devices=devices, fail=fail, offline=offline, bad_site=bad_site, seed=emulator_seed
+        )
+        if profile.in_process
+        else None,
+        until=None if until is None else _wave(names, until, "--until"),
+        exit_on_wait=exit_on_wait,
+        approve=tuple(_wave(names, name, "--approve") for name in approve),
+        approved_by=f"{_user()}@{socket.gethostname()}",
+    )
+    return _carry_out(console, order, arguments, events=events == "-", log_format=log_format)
+
+
+def exit_code(leave: Leave, state: State, signal_number: int | None) -> int:
+    """Return the documented exit code of a run that ended without an error."""
+    match leave:
+        case Leave.STOPPED:
+            return 128 + (signal_number or signal.SIGINT)
+        case Leave.ABORTED | Leave.HALTED:
+            return 3
+        case Leave.WAITING:
+            return 6
+        case Leave.FINISHED | Leave.REACHED:
+            return 8 if state.parked else 0
+
+
+# --- before -------------------------------------------------------------------------------------------------
+
+
+def _harden(console: Console) -> None:
+    """Leave nothing readable behind: private files, no core dump with secrets in it."""
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if os.geteuid() == 0:
+        console.note("note: running as root is not needed")
+    if time.time() < CLOCK_IS_SET:
+        raise SettingsError(
+            f"the clock says {time.strftime('%Y-%m-%d')}", hint="set it; signatures carry the time"
+        )
+
+
+def _profile(common: Common, *, url: str | None, ca_file: Path | None, emulator: bool) -> Profile:
+    """Return where the run goes, with keys that exist."""
+    if emulator and url is not None:
+        raise click.UsageError("--emulator and --url exclude each other")
+    loaded = load_profile(common.profile, config=common.config, url=url, ca_file=ca_file)
+    if emulator:
+        return emulator_profile(loaded)
+    if loaded is None:
+        raise SettingsError(
+            "no profile says where to run",
+            code="R404",
+            hint="--emulator rehearses in this process; --profile NAME, --url or ENOS_URL name a gateway",
+        )
+    loaded.credentials()  # missing keys are told before anything is planned or asked
+    ignored = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
+    if ignored and not loaded.is_local:
+        common.console.note(f"note: {', '.join(ignored)} is set and not used")
+    return loaded
+
+
+def _check_org(profile: Profile, prepared: Prepared) -> None:
+    """Refuse a plan for another organisation than the profile's."""
+    wanted = prepared.saved.plan.campaign.org_id
+    if not profile.in_process and profile.org_id not in (None, wanted):
+        raise SettingsError(
+            f"profile {profile.name} is for organisation {profile.org_id}, the plan for {wanted}",
+            code="R405",
+            hint="choose the other profile, or correct the plan's orgId",
+        )
+
+
+def _agree(
+    console: Console, profile: Profile, prepared: Prepared, jobs_left: int, *, yes: bool, confirm: str | None
+) -> None:
+    """Return if the operator agrees; raises otherwise. A rehearsal and a run that creates nothing need no word."""
+    name = prepared.saved.plan.campaign.id
+    if confirm is not None and confirm != name:
+        raise click.UsageError(f"--confirm: the campaign is {name}")
+    if profile.in_process or not jobs_left or confirm is not None or (yes and not profile.protected):
+        return
+    if yes:
+        raise click.UsageError(f"profile {profile.name} is protected: --confirm {name} instead of --yes")
+    if not console.can_ask:
+        flag = f"--confirm {name}" if profile.protected else "--yes"
+        raise click.UsageError(f"nobody can answer here: repeat it with {flag}")
+    question = f"Create {jobs_left:,} jobs in {profile.name}?"
+    if profile.protected:
+        agreed = console.ask(f"{question} Type the campaign id to go on:") == name
+    else:
+        agreed = console.ask(f"{question} [y/N]").lower() in ("y", "yes")
+    if not agreed:
+        raise click.UsageError("not run")
+
+
+def _wave(names: list[str], name: str, flag: str) -> int:
+    if name not in names:
+        raise click.UsageError(f"{flag}: no wave {name!r}; there are {', '.join(names)}")
+    return names.index(name)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return "somebody"
+
+
+def _rehearsal(
+    prepared: Prepared,
+    *,
+    devices: tuple[str, ...],
+    fail: float,
+    offline: float,
+    bad_site: tuple[tuple[str, float], ...],
+    seed: int,
+) -> Rehearsal:
+    """Return how the emulator's fleet behaves; a bad site needs the fleet's column of sites."""
+    if not bad_site:
+        return Rehearsal(failed_ratio=fail, offline_ratio=offline, seed=seed)
+    column = next((wave.spread_by for wave in prepared.saved.plan.campaign.waves if wave.spread_by), None)
+    if column is None:
+        raise click.UsageError("--bad-site: no wave of the plan has spreadBy, so no column holds sites")
+    columns = _columns(prepared, devices, column)
+    known = set(columns.values())
+    for site, _ in bad_site:
+        if site not in known:
+            raise click.UsageError(f"--bad-site: no device has {column} {site!r}")
+    return Rehearsal(fail, offline, column, bad_site, columns, seed)
+
+
+def _columns(prepared: Prepared, devices: tuple[str, ...], column: str) -> Mapping[str, str]:
+    """Return each device's value of `column`, read again from the plan's device lists."""
+    from rollout.intake.complaints import Complaints  # noqa: PLC0415 - only a bad site is looked up
+    from rollout.intake.fleet_file import Source, read_rows  # noqa: PLC0415 - as above
+
+    document = prepared.document
+    if document is None:
+        raise click.UsageError("--bad-site: give the plan file; a saved plan does not keep the sites")
+    names = devices or document.devices.files
+    if "-" in names:
+        raise click.UsageError("--bad-site: standard input cannot be read twice")
+    base = Path() if devices else document.path.parent
+    complaints = Complaints(str(document.path))
+    values: dict[str, str] = {}
+    for name in names:
+        source = Source(name, base / name, trusted=True)
+        values.update(
+            (key, row[0]) for key, row, _ in read_rows(source, document.devices.key, (column,), complaints)
+        )
+    complaints.settle()
+    return values
+
+
+# --- the run ------------------------------------------------------------------------------------------------
+
+
+def _carry_out(
+    console: Console, order: RunOrder, arguments: list[str], *, events: bool, log_format: str | None
+) -> int:
+    """Run, tell how it ended, and return the exit code."""
+    least = "error" if console.quiet else "debug" if console.verbosity else "info"
+    outlets: list[Outlet] = []
+    view: LiveView | None = None
+    if log_format is None and console.live:
+        view = LiveView(color=console.colored(sys.stderr))
+    else:
+        outlets.append(Outlet(stream_sink(STDERR), LogFormat(log_format or LogFormat.CONSOLE), least))
+    if events:
+        outlets.append(Outlet(stream_sink(STDOUT), LogFormat.JSON))
+    line = shlex.join(["rollout", *arguments])
+    try:
+        result = _in_loop(lambda: carry_out(replace(order, outlets=tuple(outlets), view=view)))
+    except RolloutError as error:
+        # Whatever went wrong, the journal has all that happened: the same line goes on from there.
+        if not error.hint:
+            error.hint = f"the campaign's state is saved; go on with: {line}"
+        raise
+    finally:
+        if view is not None:
+            view.close()
+        for outlet in outlets:
+            outlet.sink.close()
+    code = exit_code(result.leave, result.state, result.signal)
+    dropped = result.lines_dropped + sum(outlet.sink.dropped for outlet in outlets)
+    if dropped:
+        console.note(f"note: {dropped:,} log lines could not be written")
+    _tell(console, result, code, to_stderr=events)
+    if following := _next(result, line):
+        console.warn(following)
+    return code
+
+
+def _in_loop(main: Callable[[], Coroutine[Any, Any, RunResult]]) -> RunResult:
+    """Run the coroutine on uvloop where it is installed, else on asyncio's own loop."""
+    try:
+        import uvloop  # noqa: PLC0415 - the `speed` extra is optional
+
+        factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop
+    except ImportError:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main())
+
+
+def _tell(console: Console, result: RunResult, code: int, *, to_stderr: bool) -> None:
+    state = result.state
+    total = state.tally()
+    if console.is_json and not to_stderr:
+        console.json(
+            "run",
+            campaignId=state.campaign.id,
+            result=result.leave.value,
+            status=state.status.value,
+            exitCode=code,
+            reason=state.reason,
+            evidence=state.evidence,
+            jobs={
+                "created": state.jobs,
+                "adopted": state.adopted,
+                "unknown": state.unknown,
+                "parked": len(state.parked),
+            },
+            devices={
+                "planned": total.planned,
+                "succeeded": total.succeeded,
+                "failed": total.failed_final,
+                "open": total.open,
+            },
+            waves=list(wave_rows(state)),
+        )
+        return
+    stream = sys.stderr if to_stderr else sys.stdout
+    text = "\n".join(summary_lines(state, marks_for(getattr(stream, "encoding", None))))
+    (console.note if to_stderr else console.result)(
+        f"{text}\nJobs and their ids:  rollout jobs {state.campaign.id}"
+    )
+
+
+def _next(result: RunResult, line: str) -> str:
+    """Return what the operator may do now, if anything is left to do."""
+    campaign = result.state.campaign.id
+    match result.leave:
+        case Leave.STOPPED:
+            return f"Interrupted, state saved. Go on with:  {line}"
+        case Leave.WAITING | Leave.REACHED:
+            return f"Go on with:  {line}"
+        case Leave.HALTED:
+            return f"To go on all the same:  rollout resume {campaign}   and then   {line}"
+        case Leave.FINISHED | Leave.ABORTED:
+            return ""
