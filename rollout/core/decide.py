@@ -168,7 +168,11 @@ def _gate_fact(state: State, wave: WaveState, now: float, decision: Decision) ->
         )
         match verdict:
             case Open():
-                return ev.GatePassed(now, wave.index, verdict.evidence) if wave.verified else None
+                if wave.verified:
+                    return ev.GatePassed(now, wave.index, verdict.evidence)
+                # a last look at the platform: every batch exactly one job, before the next wave builds on it
+                audit = HoldReason.AUDIT.value
+                return None if wave.held == audit else ev.GateHeld(now, wave.index, audit, verdict.evidence)
             case Hold():
                 if verdict.until is not None:
                     decision.wake(verdict.until)
@@ -259,7 +263,7 @@ def _audit_due(state: State, wave: WaveState, now: float) -> float | None:
         case WaveStatus.OPEN if wave.suspect_until is not None:
             return wave.suspect_until
         case WaveStatus.OPEN:
-            return visible_at if wave.created and not wave.verified else None
+            return visible_at if wave.held == HoldReason.AUDIT and not wave.verified else None
         case WaveStatus.PASSED:
             ending = wave.created and (wave.settled or _over(state, wave, now, Decision()))
             return visible_at if ending and not wave.closed else None

@@ -38,6 +38,7 @@ class HoldReason(StrEnum):
     SUCCESS = "success"
     SOAK = "soak"
     APPROVAL = "approval"
+    AUDIT = "audit of the wave's jobs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from rollout.core.agenda import Agenda
 from rollout.core.budget import group_exposure, job_exposure
 from rollout.core.campaign import Campaign, Gate, JobSpec
 from rollout.core.commands import CancelTasks, StopJob
+from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import BATCH, CAMPAIGN, WAVE, BatchStatus, CampaignStatus, WaveStatus, step
 from rollout.core.plan import Batch, Plan
 from rollout.core.polling import PERIOD_MIN_S, group_size, next_period
@@ -352,6 +353,7 @@ def fold(state: State, event: ev.Event) -> None:
         case ev.GateHeld():
             wave = state.waves[event.wave]
             wave.held, wave.evidence = event.reason, event.evidence
+            wave.verified = False
         case ev.GateSatisfied():
             wave = state.waves[event.wave]
             wave.satisfied_at, wave.evidence = event.at, event.evidence
@@ -593,6 +595,8 @@ def _audit(state: State, event: ev.WaveAudited) -> None:
         wave.audit_retry_at = event.at + 2 * state.search_lag_s
         return
     wave.misses = 0
+    if wave.status is WaveStatus.OPEN and wave.held != HoldReason.AUDIT:
+        return
     if wave.created and event.began_at >= wave.last_created_at + state.search_lag_s:
         wave.verified = True
         wave.closed = wave.status is WaveStatus.PASSED

@@ -55,6 +55,7 @@ class Pacer:
 
     async def _fill(self) -> None:
         await self._bucket.acquire(self._bucket.max_rate)
+        self._last_at = asyncio.get_running_loop().time()
 
     async def join(self) -> None:
         """Wait until the permit of one more call is near enough to connect for it. Follow by `leave`."""
@@ -65,7 +66,8 @@ class Pacer:
         self._waiting += 1
 
     def _expected(self) -> float:
-        return self._last_at + (self._waiting + 1 - self._limit.burst) / self.rate
+        ahead = self._waiting + 1 - (self._limit.burst - 1)
+        return self._last_at + ahead / self.rate
 
     def leave(self) -> None:
         """End what `join` began, permit taken or not."""

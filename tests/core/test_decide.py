@@ -1,0 +1,321 @@
+"""The heart of the engine, driven through whole campaigns in virtual time."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.plans import build, gate
+from support.world import Crash, World
+
+from rollout.core import events as ev
+from rollout.core.campaign import ApiRetry, CallLimit, JobSpec, Limits, OnFail, StopRule, WhenUnsure
+from rollout.core.decide import BLIND_MAX_S, may_create
+from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
+from rollout.core.plan import batch_name
+from rollout.core.state import State, fold
+
+TWO_WAVES = [("canary", [20, 20], gate(soak_s=3600.0), None), ("total", [50] * 6, None, None)]
+FAULTS = {"answer_lost": 0.3, "late": 0.2, "request_lost": 0.2, "unsent": 0.2, "throttled": 0.2}
+
+
+def world(*waves, faults=(), seed=0, campaign=None, **platform):
+    plan, _ = build(*(waves or TWO_WAVES), **(campaign or {}))
+    return World(plan, seed=seed, faults=faults, **platform)
+
+
+def kinds(w):
+    return [event.kind for event in w.journal]
+
+
+def test_a_healthy_campaign_runs_to_its_end_in_order():
+    """Canary, its soak, then the rest; each wave audited; every device counted."""
+    w = world()
+    state = w.live()
+    assert state.status is CampaignStatus.FINISHED
+    w.assert_complete()
+    assert state.tally().succeeded == w.plan.devices
+    opened = [e for e in w.journal if isinstance(e, ev.WaveOpened)]
+    passed = next(e for e in w.journal if isinstance(e, ev.GatePassed))
+    satisfied = next(e for e in w.journal if isinstance(e, ev.GateSatisfied))
+    assert passed.at >= satisfied.at + 3600.0
+    assert [e.wave for e in opened] == [0, 1]
+    assert opened[1].at >= passed.at
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    crashes=st.lists(st.integers(1, 40), max_size=6),
+    lag=st.floats(0.0, 5.0),
+)
+def test_no_crash_and_no_fault_makes_a_second_job_or_loses_a_batch(seed, crashes, lag):
+    """At any step, with answers and requests lost and effects as late as allowed: one job a batch, all of them."""
+    w = world(faults=FAULTS, seed=seed, lag=lag)
+    for steps in crashes:
+        w.crash_in(steps)
+        try:
+            w.live()
+        except Crash:
+            w.now += w.rng.choice([0.0, 1.0, 30.0])
+            w.platform.jobs.sort(key=lambda job: job.at)
+    w.crash_at = None
+    state = w.live()
+    for _ in range(5):
+        if not state.parked:
+            break
+        state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    if state.parked:
+        w.assert_one_job_each()
+    else:
+        w.assert_complete()
+        assert state.status is CampaignStatus.FINISHED
+
+
+def test_pending_effects_of_a_dead_life_are_found_by_the_next_one():
+    """A create that left just before the crash and took effect after it is adopted, not repeated."""
+    w = world(("only", [5], None, None))
+    w.crash_in(6)
+    with pytest.raises(Crash):
+        w.live()
+    assert w.journal[-1].kind == "batch.create_sent"
+    w.platform.create(batch_name("c1", w.plan.batches[0]), 5, w.now)
+    w.crash_at = None
+    state = w.live()
+    w.assert_complete()
+    assert state.adopted == 1
+
+
+def test_a_request_that_never_arrived_is_sent_again_only_after_the_quarantine():
+    """L + S after the end of the attempt, not after its start."""
+    w = world(("only", [5], None, None), faults={"ok": 0.0, "request_lost": 1.0})
+    w.live(until=w.now + 26.0)
+    unknown = next(e for e in w.journal if e.kind == "batch.outcome_unknown")
+    w.faults = {"ok": 1.0}
+    w.live(until=unknown.at + 24.0)
+    assert w.creates == 1
+    w.live()
+    second = [e for e in w.journal if e.kind == "batch.create_sent"][1]
+    lives = [e for e in w.journal if e.kind == "engine.started"]
+    assert second.at >= lives[-1].at + 25.0, "the last life counts anew, since it cannot know"
+    w.assert_complete()
+
+
+def test_a_cautious_plan_parks_what_it_cannot_find():
+    """`whenUnsure: park` never sends again, ends loudly, and looks again when run again."""
+    w = world(
+        ("only", [5, 5], None, None),
+        faults={"ok": 0.0, "request_lost": 1.0},
+        campaign={"api_retry": ApiRetry(when_unsure=WhenUnsure.PARK)},
+    )
+    state = w.live()
+    assert state.parked == {0, 1}
+    assert w.creates == 2
+    assert state.tally().open == 10
+    w.platform.create(batch_name("c1", w.plan.batches[1]), 5, w.now)
+
+
+def test_duplicates_are_seen_stopped_and_halt_the_campaign():
+    """Where the platform breaks its bounds the audit finds two jobs, stops the younger, and says so."""
+    w = world(("canary", [5], gate(soak_s=3600.0), None), ("total", [5], None, None))
+    w.live(until=w.now + 10.0)
+    first = w.platform.jobs[0]
+    w.platform.create(first.name, 5, w.now)
+    state = w.live()
+    assert state.status is CampaignStatus.HALTED
+    assert state.reason == "job duplicated"
+    assert w.platform.jobs[1].stopped_at < float("inf")
+    assert first.stopped_at == float("inf")
+    assert state.waves[1].status is WaveStatus.WAITING
+
+
+def test_a_bad_firmware_is_stopped_in_the_canary():
+    """20 % failing: the stop rule halts, nothing of the next wave is created."""
+    w = world(failing=0.2)
+    state = w.live()
+    assert state.status is CampaignStatus.HALTED
+    assert state.reason == "stop rule"
+    assert "20%" in state.evidence
+    assert {j.name[:7] for j in w.platform.jobs} == {"c1-w01-"}
+    again = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    assert again.status is CampaignStatus.HALTED, "resuming does not blind the brake"
+
+
+def test_a_person_may_pass_a_failed_gate_on_the_record():
+    """Approving the halted wave overrides its gate and the campaign goes on."""
+    w = world(failing=0.2)
+    w.live()
+    state = w.live(orders=[lambda now: ev.ApprovalGiven(now, 0, "ana", "known flaky lab")])
+    assert state.status is CampaignStatus.FINISHED
+    assert state.waves[0].overridden
+    assert state.tally().failed == round(0.2 * w.plan.devices)
+
+
+def test_on_fail_abort_stops_the_jobs():
+    """A gate that aborts ends the campaign and stops every job of it."""
+    w = world(
+        ("canary", [20, 20], gate(on_fail=OnFail.ABORT), None),
+        ("total", [5], None, None),
+        failing=0.5,
+        silent=0.1,
+    )
+    state = w.live()
+    assert state.status is CampaignStatus.ABORTED
+    assert all(job.stopped_at < float("inf") for job in w.platform.jobs)
+    assert len(w.platform.jobs) == 2
+
+
+def test_silent_devices_hold_the_gate_until_the_deadline():
+    """Half the canary never answers: coverage is not reached, the deadline halts, with the numbers."""
+    w = world(("canary", [20], gate(deadline_s=7200.0), None), ("total", [5], None, None), silent=0.5)
+    state = w.live()
+    assert state.reason == "deadline"
+    assert "10 of 20 planned" in state.evidence
+    assert state.waves[1].status is WaveStatus.WAITING
+
+
+def test_stragglers_do_not_keep_a_finished_campaign_open():
+    """Once nothing has moved for `stragglersAfter`, what is open is reported as such and the campaign ends."""
+    w = world(("total", [100], None, None), silent=0.05, campaign={"stragglers_after_s": 5000.0})
+    state = w.live()
+    assert state.status is CampaignStatus.FINISHED
+    assert state.waves[0].stragglers == 5
+    assert state.tally().open == 5
+    finished = next(e for e in w.journal if isinstance(e, ev.WaveFinished))
+    assert finished.at >= 1600.0 + 5000.0
+
+
+def test_approval_waits_for_a_person_and_counts_once_given():
+    """The gate holds after the soak; the approval opens it."""
+    w = world(("canary", [5], gate(approval=True), None), ("total", [5], None, None))
+    state = w.live(until=50_000.0)
+    assert state.waves[0].held == "approval"
+    assert state.waves[1].status is WaveStatus.WAITING
+    state = w.live(orders=[lambda now: ev.ApprovalGiven(now, 0, "ana", "CHG-1")])
+    assert state.status is CampaignStatus.FINISHED
+
+
+def test_a_paused_campaign_watches_and_creates_nothing():
+    """Pause withholds every create; resume brings the campaign to its end."""
+    w = world()
+    state = w.live(orders=[lambda now: ev.CampaignPaused(now, "ana", "storm")], until=90_000.0)
+    assert w.creates == 0
+    assert state.status is CampaignStatus.PAUSED
+    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    assert state.status is CampaignStatus.FINISHED
+
+
+def test_a_refused_create_halts_and_is_tried_again_after_resume():
+    """A definite refusal says which code; once mended, the same batches are created."""
+    w = world(faults={"ok": 0.0, "rejected": 1.0})
+    state = w.live()
+    assert state.status is CampaignStatus.HALTED
+    assert "24404" in state.evidence
+    w.faults = {}
+    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    assert state.status is CampaignStatus.FINISHED
+    w.assert_complete()
+
+
+def test_foreign_jobs_under_our_prefix_stop_the_first_create():
+    """A second journal for the same campaign id must not start beside the first."""
+    w = world()
+    w.platform.create(batch_name("c1", w.plan.batches[0]), 20, w.now - 100)
+    state = w.live()
+    assert state.reason == "foreign jobs"
+    assert w.creates == 0
+    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana", "the journal was lost")])
+    assert state.status is CampaignStatus.FINISHED
+    w.assert_complete()
+
+
+def test_a_lost_journal_is_made_good_from_the_platform():
+    """A paranoid life adopts every job its journal does not know, before it creates any."""
+    w = world(("total", [5] * 6, None, None))
+    w.live(until=w.now + 3.0)
+    made = len(w.platform.jobs)
+    assert made > 2
+    opened = next(i for i, e in enumerate(w.journal) if e.kind == "wave.opened")
+    del w.journal[opened + 1 :]
+    w.journal.append(ev.EngineStarted(w.now, "test", "0", 20.0, 5.0, paranoid=True))
+    w.crash_at = None
+    state = w.live()
+    w.assert_complete()
+    assert state.adopted == made
+
+
+def test_devices_in_progress_is_a_cap_over_all_jobs_and_is_used():
+    """Exposure never passes the cap and reaches it while work is left."""
+    limits = Limits(CallLimit(1000.0, in_flight=8), CallLimit(1000.0), devices_in_progress=100)
+    spec = JobSpec(version_numbers=("1.0",), maximum_concurrency=10)
+    w = world(("total", [15] * 40, None, spec), campaign={"limits": limits})
+    state = w.live()
+    assert state.status is CampaignStatus.FINISHED
+    assert w.exposed_max == 100
+    w.assert_complete()
+
+
+def test_doubtful_creates_keep_their_call_slots_after_a_restart():
+    """Two creates in doubt and two slots: nothing else is sent until they are settled."""
+    limits = Limits(CallLimit(1000.0, in_flight=2), CallLimit(1000.0))
+    w = world(
+        ("total", [5] * 6, None, None), campaign={"limits": limits}, faults={"ok": 0.0, "request_lost": 1.0}
+    )
+    w.live(until=w.now + 2.0)
+    assert w.creates == 2
+    assert w.state.unknown == 2
+    state = w.live(until=w.now + 20.0)
+    assert w.creates == 2
+    assert state.status_of(2) is BatchStatus.PLANNED
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_folding_the_journal_again_gives_the_living_state(seed):
+    """Resume and replay are the same thing: no living state differs from its journal's."""
+    w = world(faults=FAULTS, seed=seed)
+    w.live(until=w.now + 400.0)
+    replayed = State.initial(w.plan)
+    for event in w.journal:
+        fold(replayed, event)
+    for name in ("status", "jobs", "unknown", "exposure", "parked", "rejected", "adopted"):
+        assert getattr(replayed, name) == getattr(w.state, name), name
+    assert replayed.tally() == w.state.tally()
+    assert replayed.batches == w.state.batches
+
+
+def test_counts_that_cannot_be_read_stop_creating():
+    """Two minutes without a successful count: nothing more is created until one succeeds."""
+    w = world()
+    w.live(until=w.now + 1.0)
+    assert w.state.groups
+    fold(w.state, ev.TasksCountFailed(w.now, 0, "no answer", w.now + 1.0))
+    assert may_create(w.state, 0, w.now + BLIND_MAX_S - 1.0)
+    assert not may_create(w.state, 0, w.now + BLIND_MAX_S)
+    numbers = (1, 40, 40, 0, 0)
+    fold(w.state, ev.TasksCounted(w.now + 1.0, 0, w.now + 1.0, *numbers))
+    assert may_create(w.state, 0, w.now + BLIND_MAX_S)
+
+
+def test_a_job_that_vanished_is_reported_and_never_created_again():
+    """An operator deleted a job: the audit misses it, halts, and after resume goes on without it."""
+    w = world(("canary", [5, 5], None, None), ("total", [5], None, None))
+    w.live(until=w.now + 3.0)
+    gone = w.platform.jobs.pop(0)
+    state = w.live()
+    assert state.reason == "jobs missing"
+    assert state.waves[1].status is WaveStatus.WAITING
+    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    assert gone.name not in {job.name for job in w.platform.jobs}
+    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    assert state.status is CampaignStatus.FINISHED
+    assert state.tally().open == 5
+
+
+def test_stop_rules_watch_a_passed_wave_as_long_as_the_campaign_runs():
+    """Failures that come late, after the gate opened, still stop the campaign."""
+    lenient = gate(resolved=None, success=None, stop=StopRule(Fraction(1, 10), min_sample=5))
+    w = world(("canary", [20], lenient, None), ("total", [50], None, None), failing=0.5)
+    state = w.live()
+    assert state.status is CampaignStatus.HALTED
+    assert state.halted_wave == 0

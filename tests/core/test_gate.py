@@ -1,0 +1,105 @@
+"""A gate's verdict for every way a wave can stand."""
+
+from fractions import Fraction
+
+import pytest
+from support.plans import gate, success
+
+from rollout.core.campaign import Denominator, Gate, StopRule
+from rollout.core.gate import Halt, Hold, HoldReason, Open, judge, percent, stop_evidence
+from rollout.core.tally import Tally
+
+
+def verdict(its_gate, tally, **given):
+    situation = {
+        "created": True,
+        "settled": False,
+        "opened_at": 0.0,
+        "satisfied_at": None,
+        "approved": False,
+        "now": 100.0,
+    }
+    return judge(its_gate, tally, **(situation | given))
+
+
+def counts(planned, succeeded=0, failed=0, **more):
+    return Tally(planned, planned, 0, succeeded, failed, failed) if not more else Tally(planned, **more)
+
+
+ASKS = gate(soak_s=50.0, deadline_s=1000.0)
+
+
+@pytest.mark.parametrize(
+    ("its_gate", "tally", "given", "expected"),
+    [
+        (None, counts(10), {}, Open),
+        (None, counts(10), {"created": False}, HoldReason.CREATING),
+        (ASKS, counts(100, 50), {"created": False}, HoldReason.CREATING),
+        (ASKS, counts(100, 50), {}, HoldReason.COVERAGE),
+        (ASKS, counts(100, 0), {}, HoldReason.SAMPLE),
+        (ASKS, counts(100, 95), {"satisfied_at": 90.0}, HoldReason.SOAK),
+        (ASKS, counts(100, 95), {"satisfied_at": 50.0}, Open),
+        (gate(soak_s=50.0, approval=True), counts(100, 95), {"satisfied_at": 50.0}, HoldReason.APPROVAL),
+        (gate(soak_s=50.0, approval=True), counts(100, 95), {"satisfied_at": 50.0, "approved": True}, Open),
+        (ASKS, counts(100, 50), {"now": 1000.0}, "deadline"),
+        (ASKS, counts(100, 95), {"now": 1000.0, "satisfied_at": 990.0}, HoldReason.SOAK),
+        (ASKS, counts(100, 80, 10), {}, "stop rule"),
+        (ASKS, counts(100, 80, 10), {"created": False}, "stop rule"),
+        (ASKS, counts(100, 4, 1), {}, HoldReason.COVERAGE),  # 20 % of five devices says nothing yet
+        (ASKS, counts(100, 80, 3), {"settled": True}, "thresholds out of reach"),
+        (Gate(success=success("1", Denominator.PLANNED)), counts(3, 1, 1), {}, "thresholds out of reach"),
+        (Gate(success=success("1"), min_sample=50), counts(100, 49), {}, HoldReason.SAMPLE),
+        (Gate(success=success("1"), min_sample=500), counts(100, 100), {"satisfied_at": 1.0}, Open),
+    ],
+)
+def test_each_situation_has_one_verdict(its_gate, tally, given, expected):
+    """Open, hold with its reason, or halt with its reason."""
+    said = verdict(its_gate, tally, **given)
+    if isinstance(said, Hold):
+        assert said.reason is expected
+    elif isinstance(said, Halt):
+        assert said.reason == expected
+    else:
+        assert expected is Open
+
+
+def test_every_verdict_names_its_denominator():
+    """A percentage without "of what" is never shown."""
+    said = verdict(ASKS, counts(480, 449, 2))
+    assert said.evidence == (
+        "resolved 451 of 480 planned (93.95%), at least 90%; succeeded 449 of 451 resolved (99.55%), at least 90%"
+    )
+
+
+def test_a_hold_says_when_time_alone_may_end_it():
+    """The soak's end, or the deadline."""
+    assert verdict(ASKS, counts(100, 95), satisfied_at=90.0).until == 140.0
+    assert verdict(ASKS, counts(100, 10)).until == 1000.0
+
+
+@pytest.mark.parametrize(
+    ("rule", "tally", "stops"),
+    [
+        (StopRule(Fraction(1, 10), min_sample=10), counts(100, 8, 1), False),
+        (StopRule(Fraction(1, 10), min_sample=10), counts(100, 9, 1), False),  # exactly at the limit
+        (StopRule(Fraction(1, 10), min_sample=10), counts(100, 8, 2), True),
+        (StopRule(Fraction(1, 10), Denominator.PLANNED, 1), counts(100, 0, 10), False),
+        (StopRule(Fraction(1, 10), Denominator.PLANNED, 1), counts(100, 0, 11), True),
+        (StopRule(3), counts(100, 0, 3), False),
+        (StopRule(3), counts(100, 0, 4), True),
+        # a failure the platform may still retry counts for stopping, not for opening
+        (StopRule(3), Tally(100, 100, 0, 0, 4, 0), True),
+    ],
+)
+def test_the_stop_rule_is_strict_and_waits_for_its_sample(rule, tally, stops):
+    """More than the limit stops; the limit itself does not; too few devices say nothing."""
+    assert (stop_evidence(rule, tally) is not None) is stops
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [("1", "100%"), ("0.99999", "99.99%"), ("0.995", "99.5%"), ("0.0005", "0.05%"), ("0", "0%")],
+)
+def test_shares_are_never_rounded_up(share, told):
+    """99.999 % must not read as 100 %."""
+    assert percent(Fraction(share)) == told
