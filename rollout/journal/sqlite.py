@@ -235,6 +235,7 @@ class SqliteJournal:
             self._closing = asyncio.get_running_loop().run_in_executor(self._writer, self._shut, clean)
             self._writer.shutdown(wait=False)  # takes nothing new; the thread ends after `_shut`
         await asyncio.shield(self._closing)
+        self._writer.shutdown()  # joins a thread that has nothing left to do
 
     # --- on the loop: gathering -------------------------------------------------------------------------
 

@@ -251,6 +251,25 @@ async def test_a_restored_backup_is_known_to_be_older(directory):
     await journal.aclose()
 
 
+async def test_a_life_that_stored_nothing_counts_too(directory):
+    """An opening alone is remembered: a backup from before it is older, though no event is missing."""
+    backup = (directory / JOURNAL_NAME).read_bytes()
+    journal = SqliteJournal.open(directory)
+    await journal.aclose(clean=False)
+    (directory / JOURNAL_NAME).write_bytes(backup)
+    journal = SqliteJournal.open(directory)
+    assert journal.older_than_lock
+    await journal.aclose()
+
+
+async def test_a_new_file_is_not_clean_until_closed(tmp_path):
+    """The mark of an unfinished life is in the file from its birth, not first written at the start."""
+    sqlite._build(tmp_path / JOURNAL_NAME, "c1", "d1")
+    journal = SqliteJournal.open(tmp_path)
+    assert not journal.was_clean
+    await journal.aclose()
+
+
 async def test_a_copy_of_the_same_life_with_fewer_events_is_older(directory):
     """Events taken off the end leave a sound file; the lock file remembers how many there were."""
     alter(directory, "DELETE FROM events WHERE seq > 300")
@@ -422,13 +441,25 @@ async def test_what_comes_while_the_disk_works_is_gathered(tmp_path):
     await journal.aclose()
 
 
+async def test_a_commit_after_a_failed_one_is_not_written(tmp_path):
+    """What waits behind a failed commit fails too, though the disk would take it: history has no gaps."""
+    journal = SqliteJournal.create(tmp_path, "c1", "d1", linger_s=0)
+    journal._connection.execute(
+        "CREATE TEMP TRIGGER once BEFORE INSERT ON main.events WHEN new.seq = 1 BEGIN SELECT raise(ROLLBACK, 'no'); END"
+    )
+    first = [journal.append([opened(n)]) for n in range(sqlite.COMMIT_EVENTS_MAX)]
+    answers = await asyncio.gather(*first, journal.append([opened(5_000)]), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {JournalError}
+    await journal.aclose()
+    assert list(read_events(tmp_path)) == []
+
+
 async def test_no_thread_and_no_file_is_left(directory):
     """A closed journal leaves no thread, no lock, and no side file."""
     journal = SqliteJournal.open(directory)
     await journal.append([opened(400)])
     assert [thread for thread in threading.enumerate() if thread.name.startswith("journal")]
     await journal.aclose()
-    journal._writer.shutdown()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("journal")]
     assert sorted(path.name for path in directory.iterdir()) == [JOURNAL_NAME, LOCK_NAME]
 
