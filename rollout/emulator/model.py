@@ -45,6 +45,7 @@ from rollout.emulator.tasks import (
 )
 from rollout.emulator.window import Span, is_open, next_open
 from rollout.enos import limits
+from rollout.enos.codes import Code
 
 __all__ = ["Platform"]
 
@@ -201,7 +202,7 @@ class Platform:
         self.advance(now)
         job = self._job(job_id)
         if job.started:
-            raise Refusal(24615, "Job has started")
+            raise Refusal(Code.JOB_HAS_STARTED)
         self._switch(self.now, job, started=True)
         if job.order.incremental:
             # what came to match while the job stood still
@@ -216,7 +217,7 @@ class Platform:
         self.advance(now)
         job = self._job(job_id)
         if not job.started:
-            raise Refusal(24616, "Job has stopped")
+            raise Refusal(Code.JOB_HAS_STOPPED)
         self._switch(self.now, job, started=False)
         if self.knobs.stop_running == "fail":
             for position in range(len(job.tasks)):
@@ -229,7 +230,7 @@ class Platform:
         self.advance(now)
         job = self._job(job_id)
         if job.started:
-            raise Refusal(24618, "Not allowed to delete running job")
+            raise Refusal(Code.JOB_RUNNING)
         job.deleted = True
         del self.jobs[job_id]
         kept = self.knobs.deleted_job_tasks == "kept"
@@ -246,7 +247,7 @@ class Platform:
             job_id,
             body,
             allowed=frozenset({Status.INIT, Status.PUBLISHED}),
-            refusal=Refusal(24620, "Only init or published tasks can be canceled"),
+            refusal=Refusal(Code.TASK_NOT_CANCELLABLE),
             change=self._cancel,
         )
 
@@ -260,7 +261,7 @@ class Platform:
             job_id,
             body,
             allowed=frozenset({Status.FAILED}),
-            refusal=Refusal(24621, "Only failed tasks can be retried"),
+            refusal=Refusal(Code.TASK_NOT_FAILED),
             change=self._retry,
         )
 
@@ -287,9 +288,9 @@ class Platform:
         """Delete a firmware no job uses. Raises: Refusal 24404, 24604."""
         self.advance(now)
         if firmware_id not in self.firmware:
-            raise Refusal(24404, "Firmware not found")
+            raise Refusal(Code.NOT_FOUND, "Firmware not found")
         if any(job.firmware.id == firmware_id for job in self.jobs.values()):
-            raise Refusal(24604, "Firmware cannot be deleted")
+            raise Refusal(Code.FIRMWARE_IN_USE)
         del self.firmware[firmware_id]
 
     def report_device(self, now: float, key: str, columns: Mapping[str, str]) -> None:
@@ -339,25 +340,25 @@ class Platform:
     def _create(self, at: float, firmware_id: str, body: Any) -> str:
         firmware = self.firmware.get(firmware_id)
         if firmware is None and self.knobs.strict_firmware:
-            raise Refusal(24404, "Firmware not found")
+            raise Refusal(Code.NOT_FOUND, "Firmware not found")
         order = read_job_order(body, self.knobs)
         if firmware is None:
             firmware = _unheard_of_firmware(at, firmware_id, order.scope.product_key)
         if order.verify:
             if order.scope.total:
-                raise Refusal(24611, "upgradeScope type total is not allowed for verification task")
+                raise Refusal(Code.VERIFY_WITH_TOTAL_SCOPE)
         elif firmware.enable_verification and firmware.verified_at is None:
-            raise Refusal(
-                24610,
-                "Not allowed to create job as firmware is not verified while enable verification is switched on",
-            )
+            raise Refusal(Code.FIRMWARE_NOT_VERIFIED)
         product_key = order.scope.product_key or firmware.product_key
         if order.scope.selector == "deviceKeys" and product_key is None:
             raise invalid("upgradeScope.productKey is missing for a firmware without a product")
         matched = select(self.devices, order.scope, product_key, firmware.version, self.knobs)
         named = len(order.scope.value) if order.scope.selector == "deviceKeys" else len(matched)
         if order.verify and named > firmware.verify_devices_max:
-            raise Refusal(24612, f"Exceeded max verification deviceKeys, max[{firmware.verify_devices_max}]")
+            raise Refusal(
+                Code.TOO_MANY_VERIFY_DEVICES,
+                f"Exceeded max verification deviceKeys, max[{firmware.verify_devices_max}]",
+            )
         self.firmware[firmware_id] = firmware
         job = Job(
             number=len(self.all_jobs),
@@ -449,7 +450,7 @@ class Platform:
     def _job(self, job_id: str) -> Job:
         job = self.jobs.get(job_id)
         if job is None:
-            raise Refusal(24404, "Job not found")
+            raise Refusal(Code.NOT_FOUND, "Job not found")
         return job
 
     def _view(self, job: Job) -> JobView:
@@ -485,7 +486,7 @@ class Platform:
         job = self._job(job_id)
         keys = read_device_keys(body, self.knobs)
         if not job.started:
-            raise Refusal(24617, "Job not running")
+            raise Refusal(Code.JOB_NOT_RUNNING)
         good: list[int] = []
         wrong = False
         for key in keys:

@@ -206,7 +206,7 @@ def read_device_keys(body: Any, knobs: Knobs) -> list[str]:
     """Return the mandatory `deviceKeys` of cancelTask and retryTask, each once. Raises: Refusal 99400."""
     fields = Fields(body, "body", knobs)
     fields.only(frozenset({"deviceKeys"}))
-    keys = _strings(fields.get("deviceKeys"), "deviceKeys")
+    keys = _strings(fields.get("deviceKeys") or [], "deviceKeys")
     if not keys:
         raise invalid("deviceKeys is missing")
     return list(dict.fromkeys(keys))

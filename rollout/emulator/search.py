@@ -25,6 +25,7 @@ from rollout.emulator.orders import Paging, Texts, read_paging
 from rollout.emulator.refusal import Refusal, invalid
 from rollout.emulator.tasks import STATUSES, Status
 from rollout.enos import limits
+from rollout.enos.codes import Code
 
 __all__ = [
     "Page",
@@ -110,7 +111,7 @@ def get_job(platform: Platform, now: float, job_id: str) -> dict[str, Any]:
     platform.advance(now)
     view = platform.index.jobs.get(job_id)
     if view is None:
-        raise Refusal(24404, "Job not found")
+        raise Refusal(Code.NOT_FOUND, "Job not found")
     return _job_record(platform, view)
 
 
@@ -174,7 +175,7 @@ def get_firmware(platform: Platform, now: float, firmware_id: str) -> dict[str, 
     platform.advance(now)
     firmware = platform.firmware.get(firmware_id)
     if firmware is None or firmware.created_at > platform.index.horizon:
-        raise Refusal(24404, "Firmware not found")
+        raise Refusal(Code.NOT_FOUND, "Firmware not found")
     return _firmware_record(platform, firmware)
 
 

@@ -1,0 +1,180 @@
+"""What can go wrong between a caller and the platform: seeded, counted, each with its probability.
+
+A fault strikes before the operation (nothing happened, whatever the caller sees), after it (it happened, whatever
+the caller sees), or instead of its right moment (it happens later, or twice). The worst is `commit_then_drop` on
+create: the job exists and nobody was told.
+
+Written as text, a fault is its name and probability, then any of the rest:
+`commit_then_drop=0.2`, `error_503=1,on=search+get,from=60,until=120`, `http_429=0.1,seconds=3,limit=5`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rollout.emulator.chance import dice
+
+__all__ = ["OPERATIONS", "Fault", "FaultKind", "FaultPlan", "Faults"]
+
+OPERATIONS = frozenset(
+    {
+        "create",
+        "get",
+        "search",
+        "start",
+        "stop",
+        "delete",
+        "searchTask",
+        "cancelTask",
+        "retryTask",
+        "token",
+        "firmware",
+        "device",
+    }
+)
+"""What a fault can strike: the actions on jobs, the token service, all firmware calls, all device calls."""
+
+
+class FaultKind(StrEnum):
+    """What goes wrong. `seconds` of the fault has its meaning in brackets."""
+
+    COMMIT_THEN_DROP = "commit_then_drop"  # done, connection closed without an answer
+    COMMIT_THEN_RESET = "commit_then_reset"  # done, connection reset
+    COMMIT_THEN_500 = "commit_then_500"  # done, the gateway says it failed
+    COMMIT_THEN_24500 = "commit_then_24500"  # done, the service says it failed
+    DROP_BEFORE_COMMIT = "drop_before_commit"  # not done, connection closed without an answer
+    RESET = "reset"  # not done, connection reset
+    ERROR_24500 = "error_24500"  # not done, the service failed
+    ERROR_500 = "error_500"  # not done, the gateway failed
+    ERROR_503 = "error_503"  # not done, nobody behind the gateway
+    HTTP_429 = "http_429"  # not done, flow control [Retry-After; none if 0]
+    UNAUTHORIZED = "unauthorized"  # not done, the token is revoked
+    DELAY = "delay"  # a create done later, others never; no answer [lateness, emulator's clock]
+    SLOW_ANSWER = "slow_answer"  # done, the answer takes its time [wait, real seconds]
+    TRUNCATED = "truncated"  # done, the answer is half its JSON
+    HALF_CLOSED = "half_closed"  # done, the connection ends within the answer
+    DUPLICATE_DELIVERY = "duplicate_delivery"  # done twice, answered once
+
+
+SECONDS_DEFAULT = {FaultKind.DELAY: 5.0, FaultKind.SLOW_ANSWER: 1.0, FaultKind.HTTP_429: 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of trouble: how likely, for which operations, when, how often.
+
+    `from_s` and `until_s` are seconds of the emulator's clock since its start; `limit` bounds how often it
+    strikes in one life of the emulator.
+    """
+
+    kind: FaultKind
+    probability: float
+    operations: frozenset[str] = frozenset({"create"})
+    from_s: float = 0.0
+    until_s: float | None = None
+    limit: int | None = None
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise ValueError(f"{self.kind}: a probability lies in 0 to 1, not {self.probability}")
+        if unknown := self.operations - OPERATIONS:
+            raise ValueError(
+                f"{self.kind}: no operation {', '.join(sorted(unknown))}; there are {', '.join(sorted(OPERATIONS))}"
+            )
+        if self.seconds < 0 or (self.limit is not None and self.limit < 0):
+            raise ValueError(f"{self.kind}: seconds and limit cannot be negative")
+
+    @classmethod
+    def parse(cls, text: str) -> Fault:
+        """Return the fault a text describes. Raises: ValueError saying what cannot be read."""
+        first, *rest = (part.strip() for part in text.split(","))
+        name, _, probability = first.partition("=")
+        try:
+            kind = FaultKind(name)
+        except ValueError:
+            raise ValueError(f"no fault is called {name!r}; there are {', '.join(FaultKind)}") from None
+        options = dict(part.partition("=")[::2] for part in rest)
+        if unknown := options.keys() - {"on", "from", "until", "limit", "seconds"}:
+            raise ValueError(
+                f"{name}: no option {', '.join(sorted(unknown))}; there are on, from, until, limit, seconds"
+            )
+        try:
+            return cls(
+                kind=kind,
+                probability=float(probability or 1),
+                operations=frozenset(options.get("on", "create").split("+")),
+                from_s=float(options.get("from", 0)),
+                until_s=float(options["until"]) if "until" in options else None,
+                limit=int(options["limit"]) if "limit" in options else None,
+                seconds=float(options.get("seconds", SECONDS_DEFAULT.get(kind, 0.0))),
+            )
+        except ValueError as error:
+            raise ValueError(f"fault {text!r}: {error}") from error
+
+    def __str__(self) -> str:
+        parts = [f"{self.kind}={self.probability:g}"]
+        if self.operations != frozenset({"create"}):
+            parts.append("on=" + "+".join(sorted(self.operations)))
+        if self.from_s:
+            parts.append(f"from={self.from_s:g}")
+        if self.until_s is not None:
+            parts.append(f"until={self.until_s:g}")
+        if self.limit is not None:
+            parts.append(f"limit={self.limit}")
+        if self.seconds != SECONDS_DEFAULT.get(self.kind, 0.0):
+            parts.append(f"seconds={self.seconds:g}")
+        return ",".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultPlan:
+    """All faults, in the order in which they are tried; the first that strikes a call is the only one."""
+
+    faults: tuple[Fault, ...] = ()
+
+    @classmethod
+    def parse(cls, texts: Iterable[str]) -> FaultPlan:
+        """Return the plan some texts describe, one fault each. Raises: ValueError."""
+        return cls(tuple(Fault.parse(text) for text in texts))
+
+
+class Faults:
+    """The plan at work. `struck` counts how often each fault has, in the plan's order."""
+
+    def __init__(self, plan: FaultPlan, seed: int) -> None:
+        self.plan = plan
+        self.struck: Counter[int] = Counter()
+        self._seed = seed
+        self._asked: Counter[int] = Counter()
+
+    def change(self, plan: FaultPlan) -> None:
+        """Go on with another plan, its dice from their beginning."""
+        self.plan = plan
+        self.struck.clear()
+        self._asked.clear()
+
+    def draw(self, operation: str, elapsed_s: float) -> Fault | None:
+        """Return the fault that strikes this call, if one does.
+
+        Args:
+            elapsed_s: seconds of the emulator's clock since its start.
+        """
+        for number, fault in enumerate(self.plan.faults):
+            if operation not in fault.operations or elapsed_s < fault.from_s:
+                continue
+            if fault.until_s is not None and elapsed_s >= fault.until_s:
+                continue
+            if fault.limit is not None and self.struck[number] >= fault.limit:
+                continue
+            self._asked[number] += 1
+            if (
+                dice(self._seed, "fault", number, fault.kind, self._asked[number]).random()
+                < fault.probability
+            ):
+                self.struck[number] += 1
+                return fault
+        return None

@@ -1,0 +1,210 @@
+"""The API gateway in front of the platform: tokens, signatures, flow control. No I/O; the time is an argument.
+
+The gateway lives in real time, whatever speed the platform's clock has: tokens age and quotas refill as a
+caller's own clock goes. It refuses in its own body shape, `{"message": …}`, before the platform sees anything.
+Source: pages invoke_api_with_access_token and gettingstarted; API Management's flow control.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rollout.enos import limits
+from rollout.enos.codes import GATEWAY, TokenStatus
+from rollout.enos.signing import Secret, encrypt, sign
+
+__all__ = ["DEMO_ACCESS_KEY", "DEMO_SECRET_KEY", "Credentials", "Gateway", "GatewayRules", "Quota", "Turned"]
+
+DEMO_ACCESS_KEY = "demo-access-key"
+DEMO_SECRET_KEY = "demo-secret-key"  # noqa: S105 - the keys of a demonstration, printed by it
+
+ENCRYPTIONS_MAX = 10_000
+"""Token requests remembered against replay; ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One application's key pair."""
+
+    access_key: str = DEMO_ACCESS_KEY
+    secret_key: Secret = field(default_factory=lambda: Secret(DEMO_SECRET_KEY))
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Flow control: at most `calls` in each span of `per_s` seconds, over all calls together.
+
+    `retry_after`: whether a refusal says when to come back; gateways differ.
+    """
+
+    calls: int
+    per_s: int
+    retry_after: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Quota:
+        """Return the quota of a text such as `20/s` or `600/min`. Raises: ValueError."""
+        found = re.fullmatch(r"(\d+)/(s|min|h)", text)
+        if found is None or int(found[1]) == 0:
+            raise ValueError(f"a quota reads 20/s, 600/min or 5000/h, not {text!r}")
+        return cls(int(found[1]), {"s": 1, "min": 60, "h": 3600}[found[2]])
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRules:
+    """How strict the gateway is.
+
+    `signature`: token and signature are checked, the token alone, or nothing. `skew_s_max`: how far a call's
+    timestamp may lie from the gateway's clock; None asks nothing, as no page says what EnOS does.
+    """
+
+    signature: Literal["strict", "token", "none"] = "strict"
+    skew_s_max: float | None = None
+    quota: Quota | None = None
+    body_bytes_max: int = 8 * 1024 * 1024
+    token_lifetime_s: int = limits.TOKEN_LIFETIME_S
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A call the gateway turned away: the HTTP status, and `Retry-After` in seconds if it is told."""
+
+    status: int
+    retry_after_s: int | None = None
+
+    @property
+    def body(self) -> dict[str, str]:
+        """The gateway's own body shape."""
+        return {"message": GATEWAY[self.status].message}
+
+
+class Gateway:
+    """One gateway, for one application. `now` everywhere: real seconds since the epoch."""
+
+    def __init__(self, credentials: Credentials, rules: GatewayRules, seed: int) -> None:
+        self.rules = rules
+        self._credentials = credentials
+        self._seed = seed
+        self._issued = 0
+        self._token: Secret | None = None
+        self._expires_at = 0.0
+        self._encryptions: deque[str] = deque(maxlen=ENCRYPTIONS_MAX)
+        self._span = -1
+        self._spent = 0
+
+    # --- the token service ------------------------------------------------------------------------------------
+
+    def get_token(self, body: Any, now: float) -> dict[str, Any]:
+        """Return the reply to a token request: the same token as long as it is valid, with what is left of its life."""
+        refused = self._check_request(body, now)
+        if refused is not None:
+            return _token_reply(refused)
+        if self._token is None or now >= self._expires_at:
+            self._issue(now)
+        return self._token_data(now)
+
+    def refresh_token(self, body: Any, now: float) -> dict[str, Any]:
+        """Return the reply to a refresh: a new token, which ends the old one."""
+        refused = self._check_request(body, now)
+        if refused is not None:
+            return _token_reply(refused)
+        offered = body.get("accessToken")
+        if not offered:
+            return _token_reply(TokenStatus.EMPTY_PARAMETER)
+        if self._token is None or not _same(str(offered), self._token):
+            return _token_reply(TokenStatus.REFRESH_FAILED)
+        if now >= self._expires_at:
+            return _token_reply(TokenStatus.TOKEN_EXPIRED)
+        self._issue(now)
+        return self._token_data(now)
+
+    def revoke_token(self) -> None:
+        """Forget the token: every call with it is refused until another is fetched."""
+        self._token = None
+
+    def _issue(self, now: float) -> None:
+        self._issued += 1
+        self._token = Secret(
+            hashlib.sha256(f"{self._seed}/token/{self._issued}/{now}".encode()).hexdigest()[:40]
+        )
+        self._expires_at = now + self.rules.token_lifetime_s
+
+    def _token_data(self, now: float) -> dict[str, Any]:
+        assert self._token is not None, "a token was issued or is valid"
+        data = {"accessToken": self._token.reveal(), "expire": int(self._expires_at - now)}
+        return _token_reply(TokenStatus.SUCCESS) | {"data": data}
+
+    def _check_request(self, body: Any, now: float) -> TokenStatus | None:
+        if not isinstance(body, dict):
+            return TokenStatus.INVALID_PARAMETER
+        app_key, encryption, timestamp = (body.get(name) for name in ("appKey", "encryption", "timestamp"))
+        if not app_key or not encryption or not timestamp:
+            return TokenStatus.EMPTY_PARAMETER
+        # a number in the documents, a text in Envision's Java client
+        if not re.fullmatch(r"\d{1,16}", str(timestamp)) or self._is_skewed(str(timestamp), now):
+            return TokenStatus.INVALID_PARAMETER
+        if app_key != self._credentials.access_key:
+            return TokenStatus.UNKNOWN_APP_KEY
+        wanted = encrypt(self._credentials.access_key, str(timestamp), self._credentials.secret_key)
+        if not _same(str(encryption), Secret(wanted)):
+            return TokenStatus.WRONG_ENCRYPTION
+        if encryption in self._encryptions:
+            return TokenStatus.REPEATED
+        self._encryptions.append(str(encryption))
+        return None
+
+    # --- calls --------------------------------------------------------------------------------------------------
+
+    def check_credentials(
+        self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes | None, now: float
+    ) -> Turned | None:
+        """Return the refusal of a call whose token or signature is not right.
+
+        Args:
+            headers: by lower-case name.
+            body: None where it is not part of the signature, as with an upload.
+        """
+        if self.rules.signature == "none":
+            return None
+        token = headers.get("apim-accesstoken", "")
+        if self._token is None or now >= self._expires_at or not _same(token, self._token):
+            return Turned(401)
+        if self.rules.signature == "token":
+            return None
+        timestamp = headers.get("apim-timestamp", "")
+        if not re.fullmatch(r"\d{1,16}", timestamp) or self._is_skewed(timestamp, now):
+            return Turned(401)
+        wanted = sign(self._token, query, body, timestamp, self._credentials.secret_key)
+        return None if _same(headers.get("apim-signature", ""), Secret(wanted)) else Turned(401)
+
+    def check_quota(self, now: float) -> Turned | None:
+        """Count a call; return its refusal if the span's calls are spent. Spans begin on the clock's full marks."""
+        quota = self.rules.quota
+        if quota is None:
+            return None
+        span = int(now // quota.per_s)
+        if span != self._span:
+            self._span, self._spent = span, 0
+        if self._spent >= quota.calls:
+            wait_s = int((span + 1) * quota.per_s - now) + 1
+            return Turned(429, wait_s if quota.retry_after else None)
+        self._spent += 1
+        return None
+
+    def _is_skewed(self, timestamp_ms: str, now: float) -> bool:
+        allowed_s = self.rules.skew_s_max
+        return allowed_s is not None and abs(int(timestamp_ms) / 1000 - now) > allowed_s
+
+
+def _same(offered: str, wanted: Secret) -> bool:
+    return hmac.compare_digest(offered.encode(), wanted.reveal().encode())
+
+
+def _token_reply(status: TokenStatus) -> dict[str, Any]:
+    return {"status": int(status), "msg": status.name, "business": "apim-token-service", "data": None}

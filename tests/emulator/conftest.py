@@ -1,0 +1,41 @@
+"""Fixtures of the emulator's tests: a clock that only moves when told, and a server on a free port."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+from emulator_client import Client, new_session
+
+from rollout.emulator.server import EmulatorConfig, serve
+
+
+class HandClock:
+    """Time that stands still until it is set on."""
+
+    def __init__(self, now=1_000_000.0):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+    def pass_s(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def clock():
+    return HandClock()
+
+
+@pytest.fixture
+def emulator(clock):
+    """A server for the length of a block, and a client that is logged in."""
+
+    @asynccontextmanager
+    async def start(*, log_in=True, **settings):
+        async with serve(EmulatorConfig(**settings), clock) as running, new_session() as session:
+            client = Client(session, running.url)
+            if log_in:
+                await client.log_in()
+            yield running, client
+
+    return start

@@ -1,0 +1,156 @@
+"""Faults: each leaves the platform and the caller in the state its name says."""
+
+import asyncio
+
+import aiohttp
+import pytest
+from emulator_client import keys, upgrade
+
+from rollout.emulator.faults import Fault, FaultKind, FaultPlan, Faults
+from rollout.emulator.knobs import Knobs
+
+pytestmark = pytest.mark.anyio
+
+NOW = Knobs(read_lag_s=0, materialise_s=0)
+
+NO_ANSWER = "no answer"
+
+RESULTS = {
+    FaultKind.COMMIT_THEN_DROP: (NO_ANSWER, 1),
+    FaultKind.COMMIT_THEN_RESET: (NO_ANSWER, 1),
+    FaultKind.COMMIT_THEN_500: (500, 1),
+    FaultKind.COMMIT_THEN_24500: (24500, 1),
+    FaultKind.DROP_BEFORE_COMMIT: (NO_ANSWER, 0),
+    FaultKind.RESET: (NO_ANSWER, 0),
+    FaultKind.ERROR_24500: (24500, 0),
+    FaultKind.ERROR_500: (500, 0),
+    FaultKind.ERROR_503: (503, 0),
+    FaultKind.HTTP_429: (429, 0),
+    FaultKind.UNAUTHORIZED: (401, 0),
+    FaultKind.DELAY: (NO_ANSWER, 0),
+    FaultKind.SLOW_ANSWER: (0, 1),
+    FaultKind.TRUNCATED: ("not JSON", 1),
+    FaultKind.HALF_CLOSED: (NO_ANSWER, 1),
+    FaultKind.DUPLICATE_DELIVERY: (0, 2),
+}
+"""What the caller sees of a struck create, and how many jobs there are afterwards."""
+
+
+async def _create(client):
+    try:
+        answer = await client.create(upgrade(keys(2)))
+    except aiohttp.ClientError:
+        return NO_ANSWER
+    if answer.status != 200:
+        return answer.status
+    try:
+        return answer.code
+    except ValueError:
+        return "not JSON"
+
+
+@pytest.mark.parametrize("kind", FaultKind)
+async def test_each_fault_does_what_its_name_says(emulator, kind):
+    """What the caller sees and how many jobs exist is fixed for every kind of fault."""
+    plan = FaultPlan((Fault(kind, 1.0),))
+    async with emulator(knobs=NOW, faults=plan) as (running, client):
+        seen = await _create(client)
+        assert (seen, len(running.platform.jobs)) == RESULTS[kind]
+        assert running.service.calls[-1].fault == kind
+
+
+async def test_delayed_create_takes_effect_later(emulator, clock):
+    """A delayed create makes its job once the delay is over on the emulator's clock, not before."""
+    async with emulator(knobs=NOW, faults=FaultPlan.parse(["delay=1,seconds=20"])) as (running, client):
+        assert await _create(client) == NO_ANSWER
+        clock.pass_s(19.9)
+        running.service.advance()
+        assert not running.platform.jobs
+        clock.pass_s(0.1)
+        found = await client.call("search", {"expression": "name like 'job-1.'"})
+        assert found.json["pagination"]["totalSize"] == 1
+
+
+async def test_revoked_token_is_replaced_by_a_new_one(emulator):
+    """After a 401 in mid-run the old token stays dead; a new one is to be had at once."""
+    async with emulator(faults=FaultPlan.parse(["unauthorized=1,limit=1"])) as (_, client):
+        assert (await client.create(upgrade(keys(1)))).status == 401
+        assert (await client.create(upgrade(keys(1)))).status == 401
+        old = client.token
+        await client.log_in()
+        assert client.token != old
+        assert (await client.create(upgrade(keys(1)))).code == 0
+
+
+async def test_retry_after_is_told_if_the_fault_has_seconds(emulator):
+    """A 429 carries Retry-After with the fault's seconds, and none without."""
+    async with emulator(faults=FaultPlan.parse(["http_429=1,seconds=7,limit=1", "http_429=1"])) as (
+        _,
+        client,
+    ):
+        assert (await client.create(upgrade(keys(1)))).headers["Retry-After"] == "7"
+        assert "Retry-After" not in (await client.create(upgrade(keys(1)))).headers
+
+
+async def test_fault_strikes_only_its_operations_in_its_window(emulator, clock):
+    """Operation and window limit a fault; outside them calls are answered honestly."""
+    plan = FaultPlan.parse(["error_503=1,on=search+token,from=10,until=20"])
+    async with emulator(faults=plan) as (_, client):
+        assert (await client.call("search", {})).status == 200
+        clock.pass_s(10)
+        assert (await client.call("search", {})).status == 503
+        assert (await client.create(upgrade(keys(1)))).status == 200
+        clock.pass_s(10)
+        assert (await client.call("search", {})).status == 200
+
+
+async def test_concurrent_callers_get_their_own_faults(emulator):
+    """One call in five is struck, whoever makes it, and every struck create still has its job."""
+    plan = FaultPlan.parse(["commit_then_drop=0.2"])
+    async with emulator(knobs=NOW, faults=plan, seed=3) as (running, client):
+        seen = await asyncio.gather(*(_create(client) for _ in range(50)))
+        assert len(running.platform.jobs) == 50
+        assert seen.count(NO_ANSWER) == running.service.faults.struck[0] > 0
+
+
+def test_same_seed_strikes_the_same_calls():
+    """Which of a row of calls are struck depends on the seed alone; about as many as the probability says."""
+    plan = FaultPlan.parse(["commit_then_drop=0.2"])
+
+    def row(seed):
+        faults = Faults(plan, seed)
+        return [faults.draw("create", 0.0) is not None for _ in range(1000)]
+
+    assert row(1) == row(1) != row(2)
+    assert 150 < sum(row(1)) < 250
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "commit_then_drop=0.2",
+        "delay=0.5,seconds=20",
+        "error_503=1,on=get+search,from=5,until=60.5,limit=3",
+        "http_429=0.1",
+    ],
+)
+def test_faults_read_what_they_write(text):
+    """A fault's text is read and written alike."""
+    assert str(Fault.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("gremlin=0.1", "no fault is called 'gremlin'"),
+        ("delay=2", "0 to 1"),
+        ("delay=x", "could not convert"),
+        ("delay=1,on=everything", "no operation everything"),
+        ("delay=1,often=3", "no option often"),
+        ("delay=1,limit=-1", "cannot be negative"),
+    ],
+)
+def test_unreadable_faults_say_why(text, why):
+    """A fault that cannot be read is refused with what is wrong and what there is."""
+    with pytest.raises(ValueError, match=why):
+        Fault.parse(text)

@@ -1,0 +1,184 @@
+"""The log: an emulator that is killed lives on as the same platform."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from emulator_client import keys, upgrade
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rollout.emulator.faults import FaultPlan
+from rollout.emulator.knobs import Knobs
+from rollout.emulator.model import Platform
+from rollout.emulator.operations import Operation, perform
+from rollout.emulator.oplog import OpLog, read_last_time
+from rollout.emulator.population import Population
+from rollout.emulator.refusal import Refusal
+from rollout.emulator.search import search_jobs, search_tasks
+from rollout.emulator.server import EmulatorConfig, ScaledClock, serve
+from rollout.errors import RolloutError
+
+FIELD = Population(failed_ratio=0.2, offline_ratio=0.2, sleeper_ratio=0.5, mute_ratio=0.05)
+
+
+def portrait(platform, now):
+    """Return all that can be known of a platform at a time."""
+    jobs = search_jobs(platform, now, {"pagination": {"pageSize": 200}})
+    tasks = [
+        [platform.task_id(job, position), *row]
+        for job in platform.all_jobs
+        for position, row in enumerate(zip(job.tasks.devices, job.tasks.status, job.tasks.turns, strict=True))
+    ]
+    counts = [search_tasks(platform, now, {"expression": f"status='{s}'"}).total for s in ("init", "failed")]
+    return jobs.records, tasks, counts, platform.meters.device_seconds(now), platform.meters.in_progress_max
+
+
+@pytest.mark.anyio
+async def test_emulator_lives_on_after_its_process(emulator, clock, tmp_path):
+    """A second emulator on the same log has the same jobs, ids, tasks and device histories."""
+    settings = {"log_path": tmp_path / "emulator.log", "population": FIELD, "seed": 7}
+    async with emulator(**settings, faults=FaultPlan.parse(["commit_then_drop=1,limit=1"])) as (
+        first,
+        client,
+    ):
+        with pytest.raises(Exception, match=r"disconnected|reset"):
+            await client.create(upgrade(keys(5)))
+        job_id = (await client.create(upgrade(keys(50, 10), name="job-2."))).data["jobId"]
+        clock.pass_s(300)
+        await client.call("cancelTask", {"deviceKeys": keys(1, 59)}, jobId=job_id)
+        clock.pass_s(300)
+        await client.call("stop", jobId=job_id)
+        await client.call("stop", jobId=job_id)
+        clock.pass_s(500)
+        before = portrait(first.platform, clock())
+    async with emulator(**settings) as (second, _):
+        assert portrait(second.platform, clock()) == before
+
+
+@pytest.mark.anyio
+async def test_operation_is_on_disk_before_its_answer(emulator, tmp_path):
+    """When a create is answered, its line can be read by anybody."""
+    path = tmp_path / "emulator.log"
+    async with emulator(log_path=path) as (_, client):
+        await client.create(upgrade(keys(2)))
+        assert json.loads(path.read_text().splitlines()[-1])["do"] == "create"
+
+
+def test_killed_process_leaves_a_readable_log(tmp_path):
+    """After `kill -9` right behind an operation, that operation is in the log."""
+    path = tmp_path / "emulator.log"
+    program = f"""
+import os, signal
+from pathlib import Path
+from rollout.emulator.operations import Operation
+from rollout.emulator.oplog import OpLog
+log = OpLog(Path({str(path)!r}), {{}}, 5.0)
+log.append(Operation(6.0, "stop", {{"jobId": "x"}}))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program], check=False)
+    with OpLog(path, {}, 99.0) as log:
+        assert (log.start, log.last_time) == (5.0, 6.0)
+        assert list(log.operations()) == [Operation(6.0, "stop", {"jobId": "x"})]
+
+
+def test_torn_last_line_is_cut_off(tmp_path):
+    """A line that was being written at the end was never answered: it goes, and the log goes on behind it."""
+    path = tmp_path / "emulator.log"
+    with OpLog(path, {}, 5.0) as log:
+        log.append(Operation(6.0, "stop", {"jobId": "x"}))
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"at":7.0,"do":"st')
+    assert read_last_time(path) == 6.0
+    with OpLog(path, {}, 5.0) as log:
+        log.append(Operation(8.0, "start", {"jobId": "x"}))
+    assert path.read_bytes().startswith(whole)
+    assert read_last_time(path) == 8.0
+
+
+def test_log_of_other_settings_is_refused(tmp_path):
+    """Settings that would make another history of the same operations are refused, with what to do."""
+    path = tmp_path / "emulator.log"
+    OpLog(path, {"seed": 1}, 5.0).__exit__(None, None, None)
+    with pytest.raises(RolloutError, match="other settings"):
+        OpLog(path, {"seed": 2}, 5.0)
+
+
+@pytest.mark.parametrize("content", ["hello\n", "[]\n", '{"format":"other"}\n'])
+def test_foreign_file_is_refused(tmp_path, content):
+    """A file that is no log of ours is refused and left as it is."""
+    path = tmp_path / "emulator.log"
+    path.write_text(content)
+    with pytest.raises(RolloutError, match="not a"):
+        OpLog(path, {}, 5.0)
+    assert path.read_text() == content
+
+
+def test_log_has_one_holder(tmp_path):
+    """A log in use is refused to a second emulator, and free again after the first."""
+    path = tmp_path / "emulator.log"
+    with OpLog(path, {}, 5.0), pytest.raises(RolloutError, match="in use"):
+        OpLog(path, {}, 5.0)
+    OpLog(path, {}, 5.0).__exit__(None, None, None)
+
+
+def test_last_time_of_no_log_is_unknown(tmp_path):
+    """Without a log there is no time a clock would have to begin after."""
+    assert read_last_time(tmp_path / "none") is None
+
+
+@pytest.mark.anyio
+async def test_own_clock_begins_no_earlier_than_the_log_ends(tmp_path):
+    """A stand-alone emulator whose clock ran ahead of real time goes on from there."""
+    path = tmp_path / "emulator.log"
+    far = ScaledClock(1.0, start=4e9)
+    async with serve(EmulatorConfig(log_path=path), far) as running:
+        running.service.perform("setKnobs", {"read_lag_s": 0})
+    async with serve(EmulatorConfig(log_path=path)) as running:
+        assert running.clock() >= 4e9
+        assert running.platform.knobs.read_lag_s == 0
+
+
+actions = st.lists(
+    st.tuples(
+        st.floats(0, 2000),
+        st.sampled_from(
+            ["create", "createLater", "start", "stop", "delete", "cancelTask", "retryTask", "setKnobs"]
+        ),
+        st.integers(0, 3),
+        st.integers(1, 8),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(actions, st.lists(st.floats(0, 40_000), max_size=10))
+def test_history_does_not_depend_on_who_looks_when(steps, looks):
+    """The same operations at the same times give the same platform, however often it is read in between."""
+    start = 1_000_000.0
+
+    def live(looks):
+        platform = Platform(seed=1, start=start, population=FIELD, knobs=Knobs(any_device=True))
+        at = start
+        looks = sorted(looks)
+        for gap_s, name, which, count in steps:
+            at += gap_s
+            while looks and start + looks[0] < at:
+                portrait(platform, start + looks.pop(0))
+            job = platform.all_jobs[which % len(platform.all_jobs)].id if platform.all_jobs else "none"
+            body = upgrade(keys(count, which * 4), maximumConcurrency=2)
+            args = {
+                "create": {"firmwareId": "fw", "body": body},
+                "createLater": {"firmwareId": "fw", "body": body, "delayS": 50.0},
+                "setKnobs": {"stop_running": "fail" if which % 2 else "continue"},
+            }.get(name, {"jobId": job, "body": {"deviceKeys": keys(count, which * 4)}})
+            try:
+                perform(platform, Operation(at, name, args))
+            except Refusal:
+                continue
+        return portrait(platform, at + 30_000)
+
+    assert live([]) == live(looks)
