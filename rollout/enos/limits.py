@@ -65,9 +65,11 @@ ID_CHARS_MAX: Final = 128
 # Letters and digits are what EnOS's samples show; no sign that could leave an expression is admitted
 JOB_ID: Final = re.compile(rf"[A-Za-z0-9_.:\-]{{1,{ID_CHARS_MAX}}}")
 
-# Ours: how far a search goes. 500 pages of 200 are 100,000 jobs, or tasks of one job
+# Ours: how far a search goes. 500 pages of 200 are 100,000 jobs, or tasks of one job. Tasks come in no order,
+# so one reading of n pages misses about a third of them; ten miss one in 20,000
 SEARCH_PAGES_MAX: Final = 500
 SEARCH_PASSES_MAX: Final = 3
+TASK_PASSES_MAX: Final = 10
 
 # Ours: the longest `in (...)` list and `deviceKeys` array; EnOS publishes neither
 KEYS_PER_EXPRESSION_MAX: Final = 100

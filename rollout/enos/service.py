@@ -54,7 +54,9 @@ __all__ = ["EnosService", "Hits"]
 PATH: Final = "connect-service/v2.1/ota-jobs"
 
 T = TypeVar("T")
-Row = TypeVar("Row", JobBrief, JobInfo, TaskBrief, TaskInfo)
+Job = TypeVar("Job", bound=JobBrief)
+Task = TypeVar("Task", bound=TaskBrief)
+Row = TypeVar("Row", bound=JobBrief | TaskBrief)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class EnosService(JobService):
         expression = f"{equals('firmwareId', firmware_id)} and {equals('type', job_type)}"
         if self._search_by_name:
             expression += f" and {like('name.defaultValue', name)}"
-        hits = await self._walk("search", expression, JobBrief, lambda job: job.job_id, fresh=True)
+        hits = await self._walk_jobs(expression, JobBrief, fresh=True)
         jobs = tuple(
             job
             for job in map(found, hits.rows)
@@ -166,21 +168,34 @@ class EnosService(JobService):
         """Return ids of jobs of this firmware, outside `known`, that have tasks for any of the devices.
 
         Fails safe: a job that cannot be read, or is one too many to be looked at, counts as a witness.
-        Raises `ServiceError` if a listing of tasks stayed incomplete.
+        Raises `ServiceError` if some device's tasks do not fit on a page.
         """
         strangers: dict[str, None] = {}
         for keys in _chunks(device_keys, limits.KEYS_PER_EXPRESSION_MAX):
-            hits = await self._walk(
-                "searchTask", any_of("deviceKey", keys), TaskBrief, lambda task: task.task_id, fresh=True
-            )
-            if not hits.complete:
-                raise ServiceError("searchTask: the pages do not agree", phase=Phase.ANSWERED)
-            strangers |= {task.job_id: None for task in hits.rows if task.job_id not in known}
+            jobs = await self._jobs_with_tasks_of(keys)
+            strangers |= {job_id: None for job_id in jobs if job_id not in known}
         witnesses = []
         for number, job_id in enumerate(strangers):
             if number >= limits.WITNESS_JOBS_MAX or await self._may_be_of(firmware_id, job_id):
                 witnesses.append(job_id)
         return tuple(witnesses)
+
+    async def _jobs_with_tasks_of(self, device_keys: Sequence[str]) -> list[str]:
+        """Return ids of the jobs that have tasks for any of the devices.
+
+        Tasks come in no documented order, so rows may be missed between two pages; an answer that needs a
+        second page is therefore asked for again in halves.
+        """
+        expression = any_of("deviceKey", device_keys)
+        reply = await self._page("searchTask", expression, 1, self._page_size, TaskBrief, fresh=True)
+        rows = reply.data or []
+        if reply.pagination is not None and reply.pagination.total_size == len({row.task_id for row in rows}):
+            return [row.job_id for row in rows]
+        if len(device_keys) == 1:
+            raise ServiceError("searchTask: rows and total do not agree", phase=Phase.ANSWERED)
+        middle = len(device_keys) // 2
+        first = await self._jobs_with_tasks_of(device_keys[:middle])
+        return first + await self._jobs_with_tasks_of(device_keys[middle:])
 
     async def _may_be_of(self, firmware_id: str, job_id: str) -> bool:
         """Tell whether the job is of this firmware, or cannot be shown to be of another."""
@@ -204,11 +219,11 @@ class EnosService(JobService):
 
     async def search_jobs(self, expression: str) -> Hits[JobInfo]:
         """Return all jobs that match, newest first. Page: search_ota_job."""
-        return await self._walk("search", expression, JobInfo, lambda job: job.job_id)
+        return await self._walk_jobs(expression, JobInfo)
 
     async def search_tasks(self, expression: str) -> Hits[TaskInfo]:
         """Return all tasks that match, in no promised order. Page: search_device_task."""
-        return await self._walk("searchTask", expression, TaskInfo, lambda task: task.task_id)
+        return await self._walk_tasks(expression, TaskInfo)
 
     async def list_task_keys(self, job_id: str, statuses: Sequence[str]) -> list[str]:
         """Return the keys of the job's devices in any of `statuses`, each once.
@@ -216,7 +231,7 @@ class EnosService(JobService):
         Tasks change their status while pages are read, so this is what was seen, not a proof of absence.
         """
         expression = f"{equals('jobId', job_id)} and {any_of('status', statuses)}"
-        hits = await self._walk("searchTask", expression, TaskBrief, lambda task: task.task_id)
+        hits = await self._walk_tasks(expression, TaskBrief)
         return list(dict.fromkeys(task.device_key for task in hits.rows))
 
     async def count_tasks(self, job_ids: Sequence[str], statuses: Sequence[str] = ()) -> int:
@@ -299,6 +314,32 @@ class EnosService(JobService):
 
     # ── calling ──────────────────────────────────────────────────────────────────────────────────
 
+    async def _walk_jobs(self, expression: str, data: type[Job], *, fresh: bool = False) -> Hits[Job]:
+        """Return all jobs that match, reading the pages anew until one reading agrees with itself.
+
+        Jobs of all readings are kept: what was once seen exists, or did a moment ago.
+        """
+        seen: dict[str, Job] = {}
+        for _ in range(limits.SEARCH_PASSES_MAX):
+            rows, totals = await self._walk("search", expression, data, lambda job: job.job_id, fresh=fresh)
+            seen |= rows
+            if totals == {len(rows)}:
+                return Hits(tuple(seen.values()), complete=True)
+        return Hits(tuple(seen.values()), complete=False)
+
+    async def _walk_tasks(self, expression: str, data: type[Task]) -> Hits[Task]:
+        """Return all tasks that match, reading the pages anew until as many were seen as there are.
+
+        One reading seldom sees all: the order is not documented and may differ from page to page.
+        """
+        seen: dict[str, Task] = {}
+        for _ in range(limits.TASK_PASSES_MAX):
+            rows, totals = await self._walk("searchTask", expression, data, lambda task: task.task_id)
+            seen |= rows
+            if len(seen) >= max(totals, default=0):
+                return Hits(tuple(seen.values()), complete=totals == {len(seen)})
+        return Hits(tuple(seen.values()), complete=False)
+
     async def _walk(
         self,
         action: str,
@@ -307,23 +348,8 @@ class EnosService(JobService):
         identity: Callable[[Row], str],
         *,
         fresh: bool = False,
-    ) -> Hits[Row]:
-        """Return all rows of a search, reading it anew up to three times until its pages agree.
-
-        Rows of all readings are kept: what was once seen exists, or did a moment ago.
-        """
-        seen: dict[str, Row] = {}
-        for _ in range(limits.SEARCH_PASSES_MAX):
-            rows, complete = await self._walk_once(action, expression, data, identity, fresh=fresh)
-            seen |= rows
-            if complete:
-                return Hits(tuple(seen.values()), complete=True)
-        return Hits(tuple(seen.values()), complete=False)
-
-    async def _walk_once(
-        self, action: str, expression: str, data: type[Row], identity: Callable[[Row], str], *, fresh: bool
-    ) -> tuple[dict[str, Row], bool]:
-        """Read page after page; complete if the total stayed the same and that many rows were seen."""
+    ) -> tuple[dict[str, Row], set[int]]:
+        """Read page after page; return the rows by identity and all totals stated, none if a page has no place."""
         rows: dict[str, Row] = {}
         totals: set[int] = set()
         for page_no in range(1, limits.SEARCH_PAGES_MAX + 1):
@@ -332,11 +358,11 @@ class EnosService(JobService):
             rows |= new
             page = reply.pagination
             if page is None or page.page_no != page_no:
-                return rows, False
+                return rows, set()
             totals.add(page.total_size)
             if len(rows) >= page.total_size or not new:
                 break
-        return rows, totals == {len(rows)}
+        return rows, totals
 
     async def _page(
         self,
