@@ -1,0 +1,252 @@
+"""The create path: journalled creates a second, beside a bare aiohttp loop.
+
+    python benchmarks/create_path.py [--creates 4000] [--rounds 3] [--in-flight 64] [--keys 500]
+
+Both send the same number of create calls of `--keys` device keys to the same sink, a process of its own that
+answers every create with a new job id, on pooled connections and, where uvloop is installed, on uvloop. They
+run in processes of their own, in turns; the table has the medians and the ratio.
+
+- `bare`: a loop of workers that post one ready body and read the answer. No journal, no signature, no check.
+- `rollout`: the real engine. Each create is decided, its intent made durable (SQLite, synchronous=FULL), signed,
+  paced, sent, classified, its outcome made durable, folded, and logged to events.ndjson.
+
+The sink must not be what is measured: `sink` is what it answers when `bare` is run in two processes at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+
+ROUNDS = 3
+REPLY = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: %d\r\n\r\n%s"
+)
+
+
+class Sink(asyncio.Protocol):
+    """Answers the four calls a create campaign makes, reading no more of a request than its length."""
+
+    ids = count(1)
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.data = bytearray()
+
+    def data_received(self, data):
+        self.data += data
+        while (end := self.data.find(b"\r\n\r\n")) >= 0:
+            head = bytes(self.data[:end])
+            at = head.lower().find(b"content-length:")
+            length = int(head[at + 15 : (head + b"\r\n").find(b"\r\n", at)]) if at >= 0 else 0
+            if len(self.data) < end + 4 + length:
+                return
+            del self.data[: end + 4 + length]
+            self.transport.write(self.answer(head))
+
+    def answer(self, head):
+        body = {"code": 0, "msg": "OK", "requestId": "0bdefc0f-369f-4664-a570-695f4e31877c"}
+        if b"action=create" in head:
+            body["data"] = {"jobId": f"{next(self.ids):024x}"}
+        elif b"/token/" in head:
+            body = {"status": 0, "msg": "SUCCESS", "data": {"accessToken": "t", "expire": 7200}}
+        else:
+            body |= {"data": [], "pagination": {"pageNo": 1, "pageSize": 200, "totalSize": 0}}
+        text = json.dumps(body).encode()
+        return REPLY % (len(text), text)
+
+
+def serve_sink(ready):
+    pin(1)
+
+    async def main():
+        server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", 0, backlog=1024)
+        ready.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    loop_runner()(main())
+
+
+def pin(core):
+    """Keep this process on one core, so that client and sink do not push each other about."""
+    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > core:
+        os.sched_setaffinity(0, {core})
+
+
+def loop_runner():
+    try:
+        import uvloop  # noqa: PLC0415 - an extra
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
+
+
+def keys_slice(keys):
+    return ",".join(f'"INV-{n:010d}"' for n in range(keys)).encode()
+
+
+def run_bare(port, args, result):
+    """Post one ready body from a fixed set of workers."""
+    pin(0)
+    import aiohttp  # noqa: PLC0415 - a case loads what it needs itself
+
+    head = {"type": "upgrade", "upgradePolicy": "snapshot", "enableUpgradeRequest": False}
+    body = json.dumps(head)[:-1].encode() + b',"upgradeScope":{"deviceKeys":[' + keys_slice(args.keys) + b"]}}"
+    url = f"http://127.0.0.1:{port}/connect-service/v2.1/ota-jobs?action=create&orgId=o1&firmwareId=fw1"
+
+    async def main():
+        left = iter(range(args.creates))
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+            async def work():
+                for _ in left:
+                    async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as reply:
+                        assert json.loads(await reply.read())["code"] == 0
+
+            began = time.perf_counter()
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(args.in_flight):
+                    tasks.create_task(work())
+            return args.creates / (time.perf_counter() - began)
+
+    result.send(loop_runner()(main()))
+
+
+def plan_of(args):
+    """Return a one-wave plan whose batches all hold the same keys: the sink does not mind."""
+    from rollout.core import campaign as c  # noqa: PLC0415 - as above
+    from rollout.core.plan import Batch, Plan, PlannedWave  # noqa: PLC0415 - as above
+
+    blob = keys_slice(args.keys)
+    unlimited = c.CallLimit(1e6, burst=1000, in_flight=args.in_flight)
+    spec = c.JobSpec(version_numbers=("1.0",))
+    stop = c.Gate(stop=c.StopRule(Fraction(1, 20), min_sample=50))
+    order = c.Campaign(
+        "bench",
+        c.Localized("benchmark"),
+        "o1",
+        "fw1",
+        (c.Wave("total", c.Rest(), spec, stop),),
+        per_job=args.keys,
+        limits=c.Limits(unlimited, c.CallLimit(10.0)),
+    )
+    batches = tuple(Batch(n, 0, n + 1, args.keys, 0, len(blob), f"{n:012x}") for n in range(args.creates))
+    devices = args.creates * args.keys
+    return Plan(order, 1, (PlannedWave(0, "total", devices, 0, args.creates),), batches, devices, "0" * 64), blob
+
+
+def run_rollout(port, args, result):
+    """Run the engine as `rollout run` assembles it, until the last job is created."""
+    pin(0)
+    from rollout.core import events as ev  # noqa: PLC0415 - as above
+    from rollout.engine.clock import Clock  # noqa: PLC0415 - as above
+    from rollout.engine.runner import EngineSettings, Runner  # noqa: PLC0415 - as above
+    from rollout.enos.service import EnosService  # noqa: PLC0415 - as above
+    from rollout.enos.signing import Secret  # noqa: PLC0415 - as above
+    from rollout.journal.sqlite import SqliteJournal  # noqa: PLC0415 - as above
+    from rollout.telemetry.observer import EventLog  # noqa: PLC0415 - as above
+    from rollout.telemetry.setup import LogFormat, Outlet, configure  # noqa: PLC0415 - as above
+    from rollout.telemetry.sink import open_log  # noqa: PLC0415 - as above
+
+    plan, blob = plan_of(args)
+
+    class Slices:
+        def json_slice(self, start, stop):
+            return blob[start:stop]
+
+        def keys(self, start, stop):
+            return json.loads(b"[" + blob[start:stop] + b"]")
+
+    class Finish:
+        began = ended = 0.0
+
+        def notice(self, event, state):
+            if isinstance(event, ev.WaveOpened):
+                self.began = time.perf_counter()
+            if isinstance(event, ev.BatchJobCreated) and state.jobs == args.creates:
+                self.ended = time.perf_counter()
+                runner.stop("measured")
+
+    async def main(directory):
+        nonlocal runner
+        journal = SqliteJournal.create(directory, "bench", plan.digest)
+        log = open_log(directory / "events.ndjson")
+        configure((Outlet(log, LogFormat.JSON),))
+        service = EnosService(
+            f"http://127.0.0.1:{port}", org_id="o1", app_key="k", app_secret=Secret("s"), pooled_creates=True
+        )
+        finish = Finish()
+        runner = Runner(
+            plan=plan,
+            manifest=Slices(),
+            journal=journal,
+            service=service,
+            clock=Clock(),
+            settings=EngineSettings("bench", "0"),
+            rng=random.Random(1),
+            observers=(EventLog(), finish),
+        )
+        await runner.run()
+        await service.aclose()
+        await journal.aclose()
+        log.close()
+        return args.creates / (finish.ended - finish.began)
+
+    runner = None
+    with tempfile.TemporaryDirectory(dir=args.directory) as directory:
+        result.send(loop_runner()(main(Path(directory))))
+
+
+def measure(case, port, args):
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(target=case, args=(port, args, theirs))
+    process.start()
+    theirs.close()
+    try:
+        return ours.recv()
+    finally:
+        process.join(60)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--creates", type=int, default=4000)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--in-flight", type=int, default=64)
+    parser.add_argument("--keys", type=int, default=500)
+    parser.add_argument("--directory", type=Path, help="where the journal is written (default: the temporary one)")
+    args = parser.parse_args()
+    context = multiprocessing.get_context("spawn")
+    ready, told = context.Pipe(duplex=False)
+    sink = context.Process(target=serve_sink, args=(told,), daemon=True)
+    sink.start()
+    port = ready.recv()
+    figures = {"bare": [], "rollout": []}
+    try:
+        for _ in range(args.rounds):
+            figures["bare"].append(measure(run_bare, port, args))
+            figures["rollout"].append(measure(run_rollout, port, args))
+    finally:
+        sink.terminate()
+        sink.join()
+    bare, ours = (statistics.median(figures[case]) for case in ("bare", "rollout"))
+    loop = "uvloop" if loop_runner() is not asyncio.run else "asyncio"
+    print(f"{args.creates:,} creates of {args.keys} keys, {args.in_flight} in flight, {loop}, Python {sys.version.split()[0]}")
+    print(f"{'CASE':<10}{'CREATES/S':>12}{'÷ BARE':>10}")
+    print(f"{'bare':<10}{bare:>12,.0f}{1.0:>10.2f}")
+    print(f"{'rollout':<10}{ours:>12,.0f}{ours / bare:>10.2f}")
+
+
+if __name__ == "__main__":
+    main()
