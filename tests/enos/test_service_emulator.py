@@ -1,0 +1,270 @@
+"""The client against the emulator, over HTTP: every operation, every kind of trouble, both readings of the unknowns."""
+
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from rollout.core.campaign import JobSpec, JobType, Localized, Scope
+from rollout.core.outcome import Accepted, Rejected, Throttled, Unknown
+from rollout.emulator.faults import FaultPlan
+from rollout.emulator.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, GatewayRules
+from rollout.emulator.knobs import Knobs
+from rollout.emulator.population import Population
+from rollout.emulator.server import EmulatorConfig, serve
+from rollout.enos.service import EnosService
+from rollout.enos.signing import Secret
+from rollout.errors import ServiceError
+from rollout.ports import CreateOrder
+
+pytestmark = pytest.mark.anyio
+
+ORG = "o00000000000000"
+AT_ONCE = Knobs(read_lag_s=0, materialise_s=0, unknown_fields="refuse", numeric_strings="refuse")
+"""Reads show everything at once; a body with an undocumented field is refused."""
+
+
+class HandClock:
+    """Time that stands still until it is set on."""
+
+    def __init__(self):
+        self.now = 1_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+async def go():
+    """A guard that lets everything through."""
+
+
+def an_order(number=1, devices=3, **changes) -> CreateOrder:
+    keys = ",".join(f'"dev-{number:02d}-{n:04d}"' for n in range(devices)).encode()
+    given = {
+        "firmware_id": "fw-2",
+        "name": f"c1-w01-b{number:06d}-0123456789ab.",
+        "label": Localized("Spring", {"en_US": "Spring", "zh_CN": "春"}),
+        "spec": JobSpec(version_numbers=("1.0",)),
+        "device_keys": keys,
+    }
+    return CreateOrder(**{**given, **changes})
+
+
+@pytest.fixture
+def platform():
+    """Start a platform on a free port, with a client for it and a clock that stands still."""
+
+    @asynccontextmanager
+    async def start(secret=DEMO_SECRET_KEY, org_id=ORG, page_size=200, faults=(), **settings):
+        clock = HandClock()
+        config = EmulatorConfig(**{"knobs": AT_ONCE, "faults": FaultPlan.parse(faults), **settings})
+        async with serve(config, clock) as running:
+            service = EnosService(
+                running.url,
+                org_id=org_id,
+                app_key=DEMO_ACCESS_KEY,
+                app_secret=Secret(secret),
+                page_size=page_size,
+            )
+            try:
+                yield running, service, clock
+            finally:
+                await service.aclose()
+
+    return start
+
+
+async def create(service, order) -> str:
+    outcome = await service.create(order, go)
+    assert isinstance(outcome, Accepted), outcome
+    return outcome.job_id
+
+
+async def test_all_nine_operations(platform):
+    """A job's whole life, from create to delete, each step seen by the next."""
+    async with platform(population=Population(failed_ratio=1.0)) as (_, service, clock):
+        order = an_order(spec=JobSpec(version_numbers=("1.0",), maximum_concurrency=1))
+        job_id = await create(service, order)
+        job = await service.get_job(job_id)
+        assert job.name is not None
+        assert job.name.default_value == order.name
+        assert (job.status, job.firmware_id, job.maximum_concurrency) == ("started", "fw-2", 1)
+        hits = await service.search_jobs("status='started'")
+        assert [record.job_id for record in hits.rows] == [job_id]
+        await service.start_job(job_id)
+        tasks = await service.search_tasks(f"jobId='{job_id}'")
+        assert tasks.complete
+        assert sorted(task.status for task in tasks.rows) == ["init", "init", "published"]
+        waiting = await service.list_task_keys(job_id, ["init"])
+        await service.cancel_tasks(job_id, waiting)
+        assert await service.count_tasks([job_id], ["init"]) == 0
+        clock.now += 7200
+        assert await service.count_tasks([job_id], ["failed"]) == 3
+        await service.retry_tasks(job_id, waiting)
+        assert await service.count_tasks([job_id], ["failed"]) == 1
+        await service.stop_job(job_id)
+        await service.stop_job(job_id)
+        assert (await service.get_job(job_id)).status == "stopped"
+        await service.delete_job(job_id)
+        await service.delete_job(job_id)
+        with pytest.raises(ServiceError) as caught:
+            await service.get_job(job_id)
+        assert caught.value.enos_code == 24404
+
+
+@pytest.mark.parametrize("name", ["partial", "total", "verify"])
+async def test_each_kind_of_body_is_taken(platform, name):
+    """The platform, strict about unknown fields, accepts what we send for each kind of job."""
+    orders = {
+        "partial": an_order(),
+        "total": an_order(device_keys=b"", scope=Scope("total")),
+        "verify": an_order(spec=JobSpec(type=JobType.VERIFY, version_numbers=("1.0",))),
+    }
+    async with platform() as (_, service, _clock):
+        job_id = await create(service, orders[name])
+        assert (await service.get_job(job_id)).type == orders[name].spec.type
+
+
+@pytest.mark.parametrize("status", ["200", "mapped"])
+async def test_refusals_are_definite_however_their_status(platform, status):
+    """A code decides, whether the platform sends it with 200 or with a status of its own."""
+    knobs = replace(AT_ONCE, error_status=status, strict_firmware=True)
+    async with platform(knobs=knobs) as (_, service, _clock):
+        outcome = await service.create(an_order(), go)
+        assert isinstance(outcome, Rejected)
+        assert outcome.code == 24404
+        with pytest.raises(ServiceError) as caught:
+            await service.start_job("0" * 24)
+        assert caught.value.enos_code == 24404
+
+
+async def test_a_verification_of_everything_is_refused_by_the_platform(platform):
+    """24611 comes from the platform, not from us."""
+    order = an_order(
+        device_keys=b"", scope=Scope("total"), spec=JobSpec(type=JobType.VERIFY, version_numbers=("1.0",))
+    )
+    async with platform() as (_, service, _clock):
+        outcome = await service.create(order, go)
+        assert isinstance(outcome, Rejected)
+        assert outcome.code == 24611
+
+
+async def test_jobs_are_found_by_name_and_by_prefix(platform):
+    """Among many jobs, over several pages, exactly ours; a wave's prefix finds the wave."""
+    async with platform(page_size=3) as (_, service, _clock):
+        ids = [await create(service, an_order(number, devices=1)) for number in range(1, 12)]
+        look = {"firmware_id": "fw-2", "job_type": "upgrade"}
+        one = await service.find_jobs(**look, name="c1-w01-b000007-0123456789ab.")
+        assert ([job.job_id for job in one.jobs], one.complete) == ([ids[6]], True)
+        wave = await service.find_jobs(**look, name="c1-w01-b", prefix=True)
+        assert ([job.job_id for job in wave.jobs], wave.complete) == (ids[::-1], True)
+        none = await service.find_jobs(**look, name="c1-w02-b000001-0123456789ab.")
+        assert (none.jobs, none.complete) == ((), True)
+
+
+async def test_tasks_in_shuffled_order_are_all_seen(platform):
+    """The order of tasks may change with every page; no device is missed and none comes twice."""
+    async with platform(page_size=20, knobs=replace(AT_ONCE, task_order="shuffled")) as (_, service, _clock):
+        job_id = await create(service, an_order(devices=60))
+        keys = await service.list_task_keys(job_id, ["init", "published", "upgrading"])
+        assert len(keys) == len(set(keys)) == 60
+
+
+async def test_a_witness_is_a_job_of_ours_that_we_do_not_know(platform):
+    """Jobs of other firmware and known jobs do not count."""
+    async with platform() as (_, service, _clock):
+        known = await create(service, an_order(1))
+        other = await create(service, an_order(2, firmware_id="fw-3"))
+        stranger = await create(service, an_order(3))
+        keys = [f"dev-{number:02d}-0000" for number in (1, 2, 3, 4)]
+        look = {"firmware_id": "fw-2", "device_keys": keys}
+        assert await service.find_witnesses(**look, known=frozenset({known})) == (stranger,)
+        assert await service.find_witnesses(**look, known=frozenset({known, stranger})) == ()
+        assert other not in await service.find_witnesses(**look, known=frozenset())
+
+
+@pytest.mark.parametrize(
+    ("fault", "made"),
+    [
+        ("commit_then_drop=1,limit=1", 1),
+        ("commit_then_reset=1,limit=1", 1),
+        ("commit_then_500=1,limit=1", 1),
+        ("commit_then_24500=1,limit=1", 1),
+        ("truncated=1,limit=1", 1),
+        ("half_closed=1,limit=1", 1),
+        ("drop_before_commit=1,limit=1", 0),
+        ("reset=1,limit=1", 0),
+        ("error_24500=1,limit=1", 0),
+        ("error_500=1,limit=1", 0),
+        ("error_503=1,limit=1", 0),
+    ],
+)
+async def test_a_create_with_trouble_is_unknown_and_can_be_looked_up(platform, fault, made):
+    """Done or not done, the caller cannot tell from the answer, and can tell from the search."""
+    async with platform(faults=[fault]) as (_, service, _clock):
+        order = an_order()
+        outcome = await service.create(order, go)
+        assert isinstance(outcome, Unknown), outcome
+        listing = await service.find_jobs(firmware_id="fw-2", job_type="upgrade", name=order.name)
+        assert (len(listing.jobs), listing.complete) == (made, True)
+
+
+async def test_flow_control_is_a_definite_no(platform):
+    """429 made no job, and its wait is passed on."""
+    async with platform(faults=["http_429=1,limit=1,seconds=3"]) as (_, service, _clock):
+        assert await service.create(an_order(), go) == Throttled(3.0, "API rate limit exceeded")
+        await create(service, an_order())
+
+
+@pytest.mark.parametrize("struck", ["create", "search"])
+async def test_a_revoked_token_is_renewed_unseen(platform, struck):
+    """A token that another process ended costs one renewal and makes one job."""
+    async with platform(faults=[f"unauthorized=1,limit=1,on={struck}"]) as (_, service, _clock):
+        job_id = await create(service, an_order())
+        hits = await service.search_jobs("firmwareId='fw-2'")
+        assert [job.job_id for job in hits.rows] == [job_id]
+
+
+async def test_signatures_hold_for_every_operation_and_text(platform):
+    """A gateway that checks strictly takes names in any script, spaces and signs."""
+    order = an_order(label=Localized("é", {"zh_CN": "春 & 夏 + 100 %"}), firmware_id="fw 2+%/é")
+    async with platform(rules=GatewayRules(signature="strict", skew_s_max=60)) as (_, service, _clock):
+        job = await service.get_job(await create(service, order))
+        assert job.firmware_id == "fw 2+%/é"
+        assert job.name is not None
+        assert job.name.i18n_value == {"zh_CN": f"春 & 夏 + 100 % · {order.name}"}
+
+
+async def test_a_wrong_secret_stops_everything(platform):
+    """No batch passes, and the operator is told that it is the credentials."""
+    async with platform(secret="wrong") as (_, service, _clock):
+        outcome = await service.create(an_order(), go)
+        assert isinstance(outcome, Rejected)
+        assert outcome.credentials
+        with pytest.raises(ServiceError) as caught:
+            await service.get_job("0" * 24)
+        assert caught.value.credentials
+
+
+async def test_a_denied_operation_says_so(platform):
+    """99403 on create concerns every batch."""
+    async with platform(denied=frozenset({"create"})) as (_, service, _clock):
+        outcome = await service.create(an_order(), go)
+        assert isinstance(outcome, Rejected)
+        assert (outcome.code, outcome.credentials) == (99403, True)
+
+
+async def test_a_task_that_moved_on_is_told(platform):
+    """24620 and 24617 reach the caller."""
+    async with platform() as (_, service, clock):
+        job_id = await create(service, an_order())
+        clock.now += 60
+        upgrading = await service.list_task_keys(job_id, ["upgrading"])
+        assert upgrading
+        with pytest.raises(ServiceError) as caught:
+            await service.cancel_tasks(job_id, upgrading)
+        assert caught.value.enos_code == 24620
+        await service.stop_job(job_id)
+        with pytest.raises(ServiceError) as caught:
+            await service.cancel_tasks(job_id, upgrading)
+        assert caught.value.enos_code == 24617
