@@ -70,7 +70,8 @@ class RunOrder:
     """One run of one campaign: what, where to, and when to leave.
 
     `speed` above 1 is for platforms on this machine only. `outlets` are told every log record beside the
-    campaign's own event log; `view`, where there is one, is redrawn.
+    campaign's own event log; `view`, where there is one, is redrawn. `on_held` is called once the
+    campaign is this process's own.
     """
 
     saved: SavedPlan
@@ -85,6 +86,7 @@ class RunOrder:
     approved_by: str = ""
     outlets: tuple[Outlet, ...] = ()
     view: LiveView | None = None
+    on_held: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ async def carry_out(order: RunOrder) -> RunResult:
     async with AsyncExitStack() as stack:
         journal = _open_journal(order)
         stack.push_async_callback(journal.aclose)
+        order.on_held()
         last_event_at = max((event.at for event in journal.read()), default=0.0)
         log = open_log(order.directory / EVENT_LOG)
         stack.callback(log.close)

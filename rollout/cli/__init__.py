@@ -100,6 +100,8 @@ class Program(click.Group):
         _escape_what_streams_cannot_show()
         try:
             _refuse_broken_text(arguments)
+            # The line itself goes along, for those who tell the user how to repeat it.
+            extra["obj"] = tuple(arguments)
             code = super().main(
                 arguments, prog_name or "rollout", complete_var, standalone_mode=False, **extra
             )

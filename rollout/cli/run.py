@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,6 @@ def run(
         console.note("\n".join([*preview.lines(), ""]))
     _agree(console, profile, prepared, preview.jobs_left, yes=yes, confirm=confirm)
     arguments = list(ctx.find_root().obj or ())
-    remember_run(prepared.directory, arguments)
     order = RunOrder(
         saved=prepared.saved,
         directory=prepared.directory,
@@ -130,6 +130,7 @@ def run(
         exit_on_wait=exit_on_wait,
         approve=tuple(_wave(names, name, "--approve") for name in approve),
         approved_by=f"{_user()}@{socket.gethostname()}",
+        on_held=partial(remember_run, prepared.directory, arguments),
     )
     return _carry_out(console, order, arguments, events=events == "-", log_format=log_format)
 
@@ -310,7 +311,7 @@ def _carry_out(
         console.note(f"note: {dropped:,} log lines could not be written")
     _tell(console, result, code, to_stderr=events)
     if following := _next(result, line):
-        console.warn(following)
+        console.note(following)
     return code
 
 
