@@ -67,7 +67,11 @@ async def _read_parts(request: web.Request) -> dict[str, bytes]:
     parts: dict[str, bytes] = {}
     form: multidict.MultiDictProxy[Any] = await request.post()
     for name, value in form.items():
-        parts[name] = value.file.read() if isinstance(value, web.FileField) else str(value).encode()
+        if isinstance(value, web.FileField):
+            parts[name] = value.file.read()
+        else:
+            # parts with a content type of their own stay bytes
+            parts[name] = value.encode() if isinstance(value, str) else bytes(value)
     return parts
 
 
