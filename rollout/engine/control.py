@@ -86,6 +86,11 @@ class Inbox:
             os.fsync(file.fileno())
         path = self.directory / f"{name}.json"
         draft.replace(path)
+        listing = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(listing)  # the name, too: an abort that was confirmed must not vanish in a power cut
+        finally:
+            os.close(listing)
         return path
 
     def pending(self) -> list[tuple[Path, Order]]:
@@ -110,7 +115,7 @@ def _read(path: Path) -> Order | None:
     """Return the order in a file, or None if it is none: other fields, other types, too long, not JSON."""
     try:
         with path.open("rb") as file:
-            body = json.loads(file.read(ORDER_BYTES_MAX + 1)[: ORDER_BYTES_MAX + 1])
+            body = json.loads(file.read(ORDER_BYTES_MAX + 1))
     except (OSError, ValueError, RecursionError):
         return None
     verb = _VERBS.get(str(body.pop("verb", ""))) if isinstance(body, dict) else None
