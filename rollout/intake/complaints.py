@@ -72,7 +72,7 @@ CODES: Mapping[str, tuple[Severity, str]] = MappingProxyType(
         "R139": (_E, "a wave without devices, or with more than there are"),
         "R140": (_E, "one job may have more devices in progress than the budget allows"),
         "R141": (_E, "a deadline that passes before the gate can be satisfied"),
-        "R142": (_E, "a retry policy without its numbers, or with numbers and switched off"),
+        "R142": (_E, "a retry policy without its numbers"),
         "R143": (_E, "a schedule that ends before it starts"),
         "R144": (_E, "a wave lists a device key twice, or two waves list the same one"),
         "R145": (_E, "a wave names a device that is not in the fleet"),
@@ -124,6 +124,7 @@ CODES: Mapping[str, tuple[Severity, str]] = MappingProxyType(
         "R308": (_W, "a schedule that is over"),
         "R309": (_W, "a schedule shorter than EnOS's console allows"),
         "R310": (_W, "a job whose devices may grow by themselves"),
+        "R311": (_W, "a retry policy that is switched off"),
     }
 )
 

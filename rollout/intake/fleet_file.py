@@ -293,11 +293,17 @@ def _read_csv(lines: _Lines, delimiter: str, key: str, columns: Sequence[str]) -
         except csv.Error as error:
             start, last = last + 1, lines.number
             text = str(error)
-            if "unexpected end" in text or "field limit" in text:
-                hint = "everything after it would be one field"
+            ended = "unexpected end" in text or "field limit" in text
+            if ended or lines.number > start:
+                # a row of several lines that goes wrong: its quote was closed by somebody else's opening one
+                hint = "everything up to the next quote becomes one field"
                 lines.fault("R154", f"unclosed quote from line {start}", line=start, hint=hint)
+            else:
+                lines.fault(
+                    "R155", f"malformed: {text}", line=start, hint='a quote inside quotes is written ""'
+                )
+            if ended:
                 return
-            lines.fault("R155", f"malformed: {text}", line=start, hint='a quote inside quotes is written ""')
         else:
             return
 

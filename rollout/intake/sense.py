@@ -164,9 +164,7 @@ def _check_job(complaints: Complaints, index: int, wave: Wave, *, now: float) ->
                 complaints.add("R142", f"enableRetry needs {key}", loc=loc)
             if not retry.enabled and given:
                 message = "has no effect while enableRetry is not true"
-                complaints.add(
-                    "R142", message, loc=(*loc, key), hint="set enableRetry: true, or leave it out"
-                )
+                complaints.add("R311", message, loc=(*loc, key))
     if job.schedule is not None:
         loc = _job_loc(complaints, index, "schedulePolicy")
         length = job.schedule.end_ms - job.schedule.start_ms

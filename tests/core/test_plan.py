@@ -1,0 +1,280 @@
+"""The planner: exact cover, the same plan from the same set, fair shares, sealed batches."""
+
+import random
+import string
+from fractions import Fraction
+from math import ceil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout.core.campaign import Campaign, Count, JobSpec, Keys, Localized, Rest, Scope, Share, Wave
+from rollout.core.plan import (
+    Quota,
+    apportion,
+    batch_digest,
+    batch_name,
+    draw_places,
+    plan_fleet,
+    seal_of,
+    size_waves,
+    wave_prefix,
+)
+
+JOB = JobSpec()
+KEYS = st.text(string.ascii_letters + string.digits + "-_.", min_size=4, max_size=12)
+FLEETS = st.dictionaries(
+    KEYS, st.fixed_dictionaries({"site": st.sampled_from("abcde")}), min_size=4, max_size=60
+)
+
+PINNED_KEYS = ["DEV-0003", "DEV-0012", "DEV-0017", "DEV-0010"]
+PINNED_BATCHES = ["2fa589fef60c", "07ec596f0577", "74b06f766be6", "366fa2cb8c3a"]
+PINNED_PLAN = "bad8d499897b73f02d6c4abb5c7bdbad62d8fcc02e1d1e159122aad35dd7fa29"
+
+
+def campaign(*waves, per_job=7):
+    return Campaign("demo", Localized("Demo"), "o1", "f1", tuple(waves), per_job=per_job)
+
+
+def wave(name, size, spread_by=None, job=JOB):
+    return Wave(name, size, job, None, spread_by)
+
+
+@st.composite
+def orders(draw):
+    """A fleet and a campaign that fits it, with explicit keys, counts and shares before the rest."""
+    fleet = draw(FLEETS)
+    named = tuple(draw(st.lists(st.sampled_from(sorted(fleet)), unique=True, max_size=2)))
+    spread = st.sampled_from([None, "site"])
+    waves = [wave("canary", Share(Fraction(1, draw(st.integers(3, 9)))), draw(spread))]
+    if len(fleet) > 30:
+        waves.append(wave("early", Count(draw(st.integers(1, 9))), draw(spread)))
+    if named:
+        waves.append(wave("named", Keys(named)))
+    if len(fleet) - len(named) > ceil(len(fleet) / 3) + 9 * (len(fleet) > 30):
+        waves.append(wave("total", Rest()))
+    else:
+        waves[0] = wave("canary", Rest())
+        waves = [w for w in waves if w.name != "early"]
+    return campaign(*waves, per_job=draw(st.integers(1, 9))), fleet
+
+
+def keys_by_batch(plan, blob):
+    return [blob.keys(batch.start, batch.stop) for batch in plan.batches]
+
+
+@given(order=orders(), seed=st.integers(0, 2**64 - 1))
+def test_every_device_is_in_exactly_one_batch(order, seed):
+    """The batches cover the fleet, no device twice, none lost, none changed by a byte."""
+    order, fleet = order
+    plan, blob = plan_fleet(order, seed, fleet)
+    listed = [key for keys in keys_by_batch(plan, blob) for key in keys]
+    assert sorted(listed) == sorted(fleet)
+    assert plan.devices == len(fleet)
+
+
+@given(order=orders(), seed=st.integers(0, 2**64 - 1), shuffle=st.randoms(use_true_random=False))
+def test_plan_depends_on_the_set_not_its_order(order, seed, shuffle):
+    """The same rows in another order, or planned again, give the same plan to the last digit."""
+    order, fleet = order
+    shuffled = list(fleet.items())
+    shuffle.shuffle(shuffled)
+    assert plan_fleet(order, seed, fleet)[0] == plan_fleet(order, seed, dict(shuffled))[0]
+
+
+@given(order=orders())
+def test_waves_and_batches_fit_together(order):
+    """Waves list their batches, batches their slices; none is larger than a job may be, and none is empty."""
+    order, fleet = order
+    plan, blob = plan_fleet(order, 1, fleet)
+    assert [batch.index for batch in plan.batches] == list(range(len(plan.batches)))
+    for planned in plan.waves:
+        batches = plan.batches[planned.first : planned.last]
+        assert planned.devices == sum(batch.devices for batch in batches)
+        assert [batch.number for batch in batches] == list(range(1, len(batches) + 1))
+        assert all(batch.wave == planned.index for batch in batches)
+        assert all(batch.devices == order.per_job for batch in batches[:-1])
+    for batch, keys in zip(plan.batches, keys_by_batch(plan, blob), strict=True):
+        assert 1 <= len(keys) == batch.devices <= order.per_job
+    assert blob.json_slice(0, len(blob)) == b",".join(blob.json_slice(b.start, b.stop) for b in plan.batches)
+
+
+@given(order=orders())
+def test_named_devices_are_in_their_wave(order):
+    """A wave of explicit keys has exactly these, whatever the waves before it take."""
+    order, fleet = order
+    plan, blob = plan_fleet(order, 3, fleet)
+    for index, asked in enumerate(order.waves):
+        if isinstance(asked.size, Keys):
+            planned = plan.waves[index]
+            batches = plan.batches[planned.first : planned.last]
+            assert {k for b in batches for k in blob.keys(b.start, b.stop)} == set(asked.size.keys)
+
+
+@given(fleet=FLEETS, share=st.integers(2, 9), seed=st.integers(0, 99))
+def test_spread_wave_is_within_one_of_the_fair_share(fleet, share, seed):
+    """Each stratum has less than one device more or less than its fair share of a spread wave."""
+    order = campaign(wave("canary", Share(Fraction(1, share)), "site"), wave("total", Rest()))
+    plan, blob = plan_fleet(order, seed, fleet)
+    first = plan.waves[0]
+    taken = [k for b in plan.batches[: first.last] for k in blob.keys(b.start, b.stop)]
+    for site in "abcde":
+        there = sum(columns["site"] == site for columns in fleet.values())
+        got = sum(fleet[key]["site"] == site for key in taken)
+        assert abs(got - Fraction(first.devices * there, len(fleet))) < 1
+
+
+@given(
+    strata=st.dictionaries(st.text(max_size=3), st.integers(0, 1000), min_size=1, max_size=9),
+    part=st.fractions(0, 1),
+)
+def test_apportionment(strata, part):
+    """Parts add up, differ from the fair share by less than one, and no stratum gives more than it has."""
+    total = sum(strata.values())
+    seats = int(part * total)
+    parts = apportion(seats, strata)
+    assert sum(parts.values()) == seats
+    for label, count in strata.items():
+        assert 0 <= parts[label] <= count
+        assert total == 0 or abs(parts[label] - Fraction(seats * count, total)) < 1
+
+
+def test_equal_remainders_go_by_label():
+    """Of strata with the same claim to the last seat the first label has it, on every machine."""
+    assert apportion(1, {"b": 5, "a": 5, "c": 5}) == {"a": 1, "b": 0, "c": 0}
+    assert apportion(2, {"c": 5, "b": 5, "a": 5}) == {"a": 1, "b": 1, "c": 0}
+
+
+def test_two_spread_columns():
+    """Waves may spread by different columns of the same fleet; both are fair."""
+    fleet = {f"DEV-{n:03d}": {"site": "ab"[n % 2], "kind": "xyz"[n % 3]} for n in range(60)}
+    order = campaign(
+        wave("one", Count(10), "site"),
+        wave("two", Count(15), "kind"),
+        wave("three", Count(6)),
+        wave("rest", Rest()),
+    )
+    plan, blob = plan_fleet(order, 5, fleet)
+    taken = [
+        [k for b in plan.batches[w.first : w.last] for k in blob.keys(b.start, b.stop)] for w in plan.waves
+    ]
+    assert sorted("ab".index(fleet[k]["site"]) for k in taken[0]) == [0] * 5 + [1] * 5
+    assert sorted(len([k for k in taken[1] if fleet[k]["kind"] == kind]) for kind in "xyz") in (
+        [4, 5, 6],
+        [5, 5, 5],
+    )
+    assert [len(part) for part in taken] == [10, 15, 6, 29]
+
+
+SIZES = [
+    ("a share rounds up", [Share(Fraction(1, 100)), Rest()], 101, [2, 99], 0),
+    ("a share of little is one", [Share(Fraction(1, 10_000)), Rest()], 500, [1, 499], 0),
+    (
+        "shares round up no further than the fleet",
+        [Share(Fraction(1, 2)), Share(Fraction(1, 2))],
+        3,
+        [2, 1],
+        0,
+    ),
+    ("keys count first", [Rest(), Keys(("aaaa", "bbbb"))], 10, [8, 2], 0),
+    ("too many asked for", [Count(8), Count(5)], 10, [8, 2], 0),
+    ("left over", [Count(8)], 10, [8], 2),
+    ("scopes take nothing", [Scope("total"), Rest()], 10, [0, 10], 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "devices", "given", "left"), [row[1:] for row in SIZES], ids=[r[0] for r in SIZES]
+)
+def test_sizes(sizes, devices, given, left):
+    """How many devices each kind of size gets."""
+    quotas, uncovered = size_waves([wave(f"w{i}", size) for i, size in enumerate(sizes)], devices)
+    assert [quota.given for quota in quotas] == given
+    assert uncovered == left
+    assert size_waves([wave("w", Count(12))], 10)[0] == [Quota(12, 10)]
+
+
+@pytest.mark.parametrize(
+    "waves",
+    [
+        [wave("a", Count(5))],
+        [wave("a", Rest()), wave("b", Count(1))],
+        [wave("a", Count(9))],
+        [wave("a", Keys(("NONE-1",))), wave("b", Rest())],
+    ],
+)
+def test_what_does_not_fit_is_refused(waves):
+    """A fleet that leaves a wave empty or a device without a wave is not planned."""
+    with pytest.raises(ValueError, match="wave"):
+        plan_fleet(campaign(*waves), 1, {f"DEV-{n}": {} for n in range(8)})
+
+
+def test_scope_wave_is_one_batch_without_devices():
+    """A wave whose devices EnOS picks is one create call."""
+    order = campaign(wave("pilot", Scope("partial", "tags", {"a": ["b"]})), wave("total", Scope("total")))
+    plan, blob = plan_fleet(order, 1, {})
+    assert [(b.wave, b.number, b.devices, b.start, b.stop) for b in plan.batches] == [
+        (0, 1, 0, 0, 0),
+        (1, 1, 0, 0, 0),
+    ]
+    assert plan.batches[0].digest != plan.batches[1].digest
+    assert blob.keys(0, 0) == []
+
+
+def test_seed_decides_who_goes_first():
+    """Another seed draws other devices into the canary, and is another plan."""
+    fleet = {f"DEV-{n:04d}": {} for n in range(400)}
+    order = campaign(wave("canary", Count(20)), wave("total", Rest()), per_job=500)
+    one, other = plan_fleet(order, 1, fleet), plan_fleet(order, 2, fleet)
+    assert set(one[1].keys(one[0].batches[0].start, one[0].batches[0].stop)) != set(
+        other[1].keys(other[0].batches[0].start, other[0].batches[0].stop)
+    )
+    assert one[0].digest != other[0].digest
+
+
+def test_digest_of_a_plan_is_the_same_on_any_machine():
+    """Pinned: a change of these digits means that saved plans and job names of running campaigns change."""
+    fleet = {f"DEV-{n:04d}": {"site": "ab"[n % 2]} for n in range(20)}
+    order = campaign(wave("canary", Share(Fraction(1, 5)), "site"), wave("total", Rest()))
+    plan, blob = plan_fleet(order, 7, fleet)
+    assert blob.keys(plan.batches[0].start, plan.batches[0].stop) == PINNED_KEYS
+    assert [batch.digest for batch in plan.batches] == PINNED_BATCHES
+    assert plan.digest == PINNED_PLAN
+
+
+def test_batch_digest_binds_content_not_order():
+    """The digest is of the set of keys, and changes with firmware, any job setting, scope or key."""
+    keys = [f"DEV-{n}" for n in range(30)]
+    base = batch_digest(seal_of("f1", JOB, None), keys)
+    shuffled = random.Random(1).sample(keys, len(keys))
+    assert base == batch_digest(seal_of("f1", JOB, None), shuffled)
+    assert len(base) == 12
+    others = {
+        batch_digest(seal_of("f2", JOB, None), keys),
+        batch_digest(seal_of("f1", JobSpec(upgrade_timeout_s=7201), None), keys),
+        batch_digest(seal_of("f1", JobSpec(version_numbers=("1.10",)), None), keys),
+        batch_digest(seal_of("f1", JOB, Scope("total")), keys),
+        batch_digest(seal_of("f1", JOB, None), keys[1:]),
+        batch_digest(seal_of("f1", JOB, None), [*keys[:-1], "DEV-x"]),
+    }
+    assert len(others | {base}) == 7
+
+
+def test_places_are_keyed():
+    """A key's place depends on seed and key alone and is 16 hex digits."""
+    place = draw_places(7)
+    assert place("DEV-0001") == draw_places(7)("DEV-0001") != draw_places(8)("DEV-0001")
+    assert len(place("DEV-0001")) == 16
+
+
+def test_no_name_is_part_of_another():
+    """Job names are unique, of fixed width in their numbers and end in a dot, so no search confuses them."""
+    fleet = {f"DEV-{n:04d}": {} for n in range(120)}
+    plan, _ = plan_fleet(campaign(wave("one", Count(60)), wave("two", Rest()), per_job=5), 1, fleet)
+    names = [batch_name("demo", batch) for batch in plan.batches]
+    assert not [(a, b) for a in names for b in names if a is not b and a in b]
+    assert all(
+        name.startswith(wave_prefix("demo", batch.wave))
+        for name, batch in zip(names, plan.batches, strict=True)
+    )
