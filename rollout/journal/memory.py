@@ -67,10 +67,10 @@ class MemoryJournal:
             yield from commit
 
     async def aclose(self, clean: bool = True) -> None:  # noqa: FBT001, FBT002 - the shape of SqliteJournal
-        """End this life, with a clean mark unless something failed; idempotent."""
+        """End this life, with a clean mark unless something failed, or doubt was found and nothing stored; idempotent."""
         if not self._closed:
             self._closed = True
-            self._clean = clean and not self._failed
+            self._clean = clean and not self._failed and (self.was_clean or self._appends > 0)
 
     def reopen(self, *, drop: int = 0, fail_at: int | None = None, ghost: bool = False) -> Self:
         """Return the journal as the next process finds it, without its last `drop` commits."""

@@ -119,6 +119,7 @@ class SqliteJournal:
         self._linger_s = linger_s
         self._seq = found.last  # given to an event at `append`
         self._stored = found.last  # known to be durable
+        self._found = found
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._waiting: deque[_Commit] = deque()
         self._under_way = 0
@@ -225,7 +226,8 @@ class SqliteJournal:
     async def aclose(self, clean: bool = True) -> None:  # noqa: FBT001, FBT002 - read as `aclose(clean=False)`
         """Finish pending appends, leave a clean mark unless something failed, release the file; idempotent.
 
-        `clean=False` says that the end was not a good one. Once begun it comes to its end, even if the caller
+        `clean=False` says that the end was not a good one. A life that began in doubt (`was_clean`,
+        `older_than_lock`) and stored nothing leaves no mark either. Once begun it comes to its end, even if the caller
         is cancelled. Raises JournalError if the mark could not be written; the file is released all the same.
         """
         if self._closing is None:
@@ -295,7 +297,9 @@ class SqliteJournal:
     def _shut(self, clean: bool) -> None:  # noqa: FBT001 - passed through an executor, by position
         try:
             with _explained(self.path):
-                if clean and self._failure is None:
+                # doubt ends only by an event that tells of it: a life that stored nothing hands it on
+                certain = self._stored > self._found.last or (self.was_clean and not self.older_than_lock)
+                if clean and certain and self._failure is None:
                     self._mark(clean=True)
                     self._lock.beat(self._epoch, self._stored, durable=True)
         finally:

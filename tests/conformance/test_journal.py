@@ -201,6 +201,24 @@ async def test_a_life_says_how_the_last_one_ended(lives):
     journal = lives.next()
     assert not journal.was_clean
     assert not journal.older_than_lock
+    await journal.append([sent(1)])
+    await journal.aclose()
+    journal = lives.next()
+    assert journal.was_clean
+    await journal.aclose()
+
+
+async def test_doubt_is_handed_on_until_it_is_told(lives):
+    """A life that found no clean mark and stored nothing leaves none, however well it ended."""
+    journal = lives.first()
+    await journal.append([sent(0)])
+    await journal.aclose(clean=False)
+    for _ in range(2):
+        journal = lives.next()
+        assert not journal.was_clean
+        await journal.aclose()
+    journal = lives.next()
+    await journal.append([sent(1)])
     await journal.aclose()
     journal = lives.next()
     assert journal.was_clean

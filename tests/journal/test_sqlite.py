@@ -302,6 +302,7 @@ async def test_a_lock_file_that_tells_nothing_makes_the_journal_doubtful(directo
     await journal.aclose()
     journal = SqliteJournal.open(directory)
     assert not journal.older_than_lock
+    assert not journal.was_clean, "the doubt was handed on"
     await journal.aclose()
 
 
