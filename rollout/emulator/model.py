@@ -509,8 +509,6 @@ class Platform:
         return next((position for other, position in self.tasks_of(device) if other is job), None)
 
     def _cancel(self, at: float, job: Job, position: int) -> None:
-        # whatever is still under way for this attempt finds another turn and is passed over
-        job.tasks.turns[position] += 1
         if self.knobs.cancelled_task == "removed":
             was = job.tasks.status[position]
             self._move(at, job, position, Status.REMOVED)
@@ -520,7 +518,7 @@ class Platform:
             self._fail(at, job, position, 0, CANCELLED, retry=False)
 
     def _retry(self, at: float, job: Job, position: int) -> None:
-        # an automatic retry of the same failure must not follow
+        # the automatic retry of this failure must not follow, even if the task has been cancelled by then
         job.tasks.turns[position] += 1
         self._move(at, job, position, Status.INIT)
         self._queue(at, job, position)

@@ -260,7 +260,7 @@ class Fields:
         value = self._value.get(name)
         if isinstance(value, bool):
             return value
-        if value in {"true", "false"} and self._knobs.numeric_strings == "accept":
+        if value in ("true", "false") and self._knobs.numeric_strings == "accept":
             return bool(value == "true")
         if value is None and default is not None:
             return default

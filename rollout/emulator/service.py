@@ -408,7 +408,8 @@ def _body(call: Call, empty: Any = None) -> Any:
 
 
 def _json_reply(status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    # escaped: texts that callers sent may hold what UTF-8 has no bytes for
+    body = json.dumps(content, separators=(",", ":")).encode()
     return Reply(status, body, {"Content-Type": "application/json;charset=UTF-8", **(headers or {})})
 
 

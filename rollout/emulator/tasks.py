@@ -72,7 +72,7 @@ CLASHED = "Device is in another upgrade"
 class Tasks:
     """The tasks of one job as they are, N entries in each column, in the order of their making.
 
-    `turns` counts announcements and cancellations, so that what an older attempt left behind is recognised as
+    `turns` counts announcements and manual retries, so that what an older attempt left behind is recognised as
     such; `retried` counts automatic retries; `links` chain all tasks of one device, newest first.
     """
 

@@ -138,6 +138,37 @@ def test_automatic_retry_follows_its_policy():
     assert statuses(model, 1000) == {"failed": 1}
 
 
+def test_manual_retry_takes_the_place_of_the_automatic_one():
+    """A failure retried by hand and then cancelled stays cancelled when its automatic retry would have been due."""
+    ever_failing = Population(failed_ratio=1.0, work_s_median=1, work_s_sigma=0, first_report_s=(10, 10))
+    policy = {"enableRetry": True, "retryInterval": 100, "retryCount": 2}
+    model = platform(ever_failing)
+    body = upgrade(keys(2), maximumConcurrency=1, retryPolicy=policy)
+    job = model.create_job(START, "fw-2", body)
+    model.advance(START + 11)
+    # the slot is with the other device
+    model.retry_tasks(START + 11, job, {"deviceKeys": keys(1)})
+    model.cancel_tasks(START + 11, job, {"deviceKeys": keys(1)})
+    model.advance(START + 1000)
+    assert list(model.devices.attempts[:2]) == [1, 3]
+
+
+def test_what_an_old_attempt_left_behind_does_not_touch_the_new_one():
+    """After cancel and retry, neither the report nor the time limit of the first announcement has any effect."""
+    model = platform()
+    job = model.create_job(START, "fw-2", upgrade(keys(1)))
+    model.cancel_tasks(START + 5, job, {"deviceKeys": keys(1)})
+    model.retry_tasks(START + 5, job, {"deviceKeys": keys(1)})
+    assert statuses(model, 14) == {"published": 1}
+    assert statuses(model, 15) == {"upgrading": 1}
+    model = platform(Population(mute_ratio=1.0), published_timer="all")
+    job = model.create_job(START, "fw-2", upgrade(keys(1), upgradeTimeout=300))
+    model.cancel_tasks(START + 100, job, {"deviceKeys": keys(1)})
+    model.retry_tasks(START + 100, job, {"deviceKeys": keys(1)})
+    assert statuses(model, 399) == {"published": 1}
+    assert statuses(model, 400) == {"failed": 1}
+
+
 def test_offline_devices_wait_for_ever_or_until_they_are_back():
     """A device that is away stays in `init` and holds no slot; it is pushed on return; a sleeper never is."""
     away = Population(offline_ratio=1.0, offline_s=(5000, 5000))
@@ -417,13 +448,15 @@ def test_counters_agree_with_a_look_at_every_task(at, status):
 
 def test_tasks_are_found_by_device():
     """A search for devices finds their tasks in all jobs, and only those readers can see yet."""
-    model = platform(read_lag_s=2)
+    model = platform(read_lag_s=2, materialise_s=1)
     first = model.create_job(START, "fw-2", upgrade(keys(5)))
     second = model.create_job(START + 1, "fw-3", upgrade(keys(5), scope={"versionNumbers": None}))
     some = {"expression": "deviceKey in ('dev-000003','dev-000004','dev-999999')"}
-    assert {t["jobId"] for t in search_tasks(model, START + 2, some).records} == {first}
-    assert {t["jobId"] for t in search_tasks(model, START + 3, some).records} == {first, second}
-    assert search_tasks(model, START + 3, some).total == 4
+    assert search_tasks(model, START + 2.7, some).total == 0
+    assert [t["deviceKey"] for t in search_tasks(model, START + 2.9, some).records] == ["dev-000003"]
+    assert {t["jobId"] for t in search_tasks(model, START + 3, some).records} == {first}
+    assert {t["jobId"] for t in search_tasks(model, START + 4, some).records} == {first, second}
+    assert search_tasks(model, START + 4, some).total == 4
 
 
 # --- scopes ----------------------------------------------------------------------------------------------------------
@@ -507,6 +540,8 @@ def test_impossible_scope_is_refused(scope):
         {"upgradePolicy": "whole"},
         {"enableUpgradeRequest": None},
         {"enableUpgradeRequest": 1},
+        {"enableUpgradeRequest": ["true"]},
+        {"type": ["upgrade"]},
         {"upgradeTimeout": 299},
         {"upgradeTimeout": 172_801},
         {"upgradeTimeout": 600.5},
