@@ -227,8 +227,9 @@ class SqliteJournal:
         """Finish pending appends, leave a clean mark unless something failed, release the file; idempotent.
 
         `clean=False` says that the end was not a good one. A life that began in doubt (`was_clean`,
-        `older_than_lock`) and stored nothing leaves no mark either. Once begun it comes to its end, even if the caller
-        is cancelled. Raises JournalError if the mark could not be written; the file is released all the same.
+        `older_than_lock`) and stored nothing leaves no mark either. Once begun it comes to its end, even if
+        the caller is cancelled. Raises JournalError if the mark could not be written; the file is released
+        all the same.
         """
         if self._closing is None:
             for commit in self._waiting:
@@ -307,9 +308,9 @@ class SqliteJournal:
             self._lock.release()
 
     def _mark(self, *, clean: bool) -> None:
-        values = [("clean", str(int(clean))), ("epoch", str(self._epoch))]
+        values = [(str(int(clean)), "clean"), (str(self._epoch), "epoch")]
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany("UPDATE meta SET value = ?2 WHERE key = ?1", values)
+        self._connection.executemany("UPDATE meta SET value = ? WHERE key = ?", values)
         self._connection.execute("COMMIT")
 
 
