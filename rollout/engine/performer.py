@@ -314,11 +314,15 @@ class Performer:
         return policy.first_s + backoff(tries, policy, self._rng.random())
 
     async def _read_failed(self, command: Command, error: ServiceError) -> float:
-        if error.credentials:
-            self._give_up(error)
+        """Weigh a failed read. A campaign with jobs outlasts any outage; one that never reached the platform ends."""
+        wait = self._failed_again(command)
         if error.http_status == 429:
             await self._read_pacer.slow_down(error.retry_after_s)
-        return self._failed_again(command)
+        refused = error.permanent and not isinstance(command, StopJob | CancelTasks)
+        hopeless = not self._state.jobs and self._read_failures[command] >= self._campaign.api_retry.attempts
+        if error.credentials or refused or hopeless:
+            self._give_up(error)
+        return wait
 
     async def _read_went_well(self, command: Command) -> None:
         self._read_failures.pop(command, None)
