@@ -289,7 +289,7 @@ class _Merger:
 
     def tell(self) -> None:
         """Complain of what the merging found."""
-        if self._counts.duplicates:
+        if self._repeats:
             listed = "; ".join(
                 f"{self._labels[source]}:{line} {key} (also {other})"
                 for source, line, key, other in self._repeats

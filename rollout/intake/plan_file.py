@@ -69,11 +69,12 @@ from rollout.intake.yaml_text import Document, as_json, as_text, changes_elsewhe
 __all__ = ["load_plan_file", "plan_schema"]
 
 
-def load_plan_file(path: Path, *, now: float | None = None) -> PlanDocument:
+def load_plan_file(path: Path, *, now: float | None = None, fleet_given: bool = False) -> PlanDocument:
     """Read a plan file.
 
     Args:
         now: seconds since the epoch, for schedules that are over; the clock's if left out.
+        fleet_given: the device list comes from elsewhere, so the plan need not name one.
     Raises: PlanError with every fault of the file, by place.
     """
     complaints = Complaints(str(path))
@@ -101,7 +102,7 @@ def load_plan_file(path: Path, *, now: float | None = None) -> PlanDocument:
         per_job=None if parts.devices is None else parts.devices.per_job,
         limits=limits,
     )
-    _check_fleet_wanted(complaints, document, waves)
+    _check_fleet_wanted(complaints, document, waves, fleet_given=fleet_given)
     _warn_of_other_readers(complaints, document)
     if parts.name is not None:
         check_locales(complaints, list(parts.name.i18n_value), ("name", "i18nValue"))
@@ -441,14 +442,16 @@ def _known_size(wave: Wave | None) -> int | None:
             return None
 
 
-def _check_fleet_wanted(complaints: Complaints, document: Document, waves: Sequence[Wave | None]) -> None:
+def _check_fleet_wanted(
+    complaints: Complaints, document: Document, waves: Sequence[Wave | None], *, fleet_given: bool
+) -> None:
     """Check that there is a device list if, and only if, a wave takes devices from it."""
     assert isinstance(document.data, dict)
     listed = "devices" in document.data
     takers = [
         index for index, wave in enumerate(waves) if wave is not None and not isinstance(wave.size, Scope)
     ]
-    if takers and not listed:
+    if takers and not listed and not fleet_given:
         complaints.add("R106", "devices is missing: a wave takes devices from it", loc=("waves", takers[0]))
     if listed and waves and not takers and None not in waves:
         message = "no wave takes devices from a list: EnOS picks them all"

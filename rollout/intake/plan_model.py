@@ -482,7 +482,7 @@ class PlanBlock(Block):
     job: JobBlock = Field(default=JobBlock(), description="What every create call asks for.")
     devices: DevicesBlock | None = Field(default=None, description="The fleet.")
     waves: list[WaveBlock] = Field(min_length=1, max_length=WAVES_MAX, description="The steps, in order.")
-    limits: LimitsBlock = Field(default=LimitsBlock(), description="Budgets of the whole campaign.")
+    limits: LimitsBlock = Field(default=LimitsBlock(), description="How fast, and how much at once.")
     api_retry: ApiRetryBlock = Field(default=ApiRetryBlock(), alias="apiRetry", description="Repeated calls.")
     stragglers_after: Annotated[float, _duration(1)] | None = Field(
         default=None,
@@ -514,7 +514,12 @@ def _without_null(node: object) -> object:
         return [_without_null(item) for item in node if item != {"type": "null"}]
     if not isinstance(node, dict):
         return node
-    kept = {key: _without_null(value) for key, value in node.items() if (key, value) != ("default", None)}
+    # a whole block as default says less than the defaults of its keys
+    kept = {
+        key: _without_null(value)
+        for key, value in node.items()
+        if key != "default" or not (value is None or isinstance(value, dict))
+    }
     only = kept.get("anyOf")
     if isinstance(only, list) and len(only) == 1:
         del kept["anyOf"]
