@@ -43,7 +43,7 @@ def open_or_compile(
         return Prepared(open_saved_plan(plan), plan.parent, None)
     from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - a saved plan needs no models
 
-    document = load_plan_file(plan)
+    document = load_plan_file(plan, fleet_given=bool(devices))
     if seed is not None:
         document = replace(document, seed=seed)
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.state import State
 from rollout.core.tally import Tally
 from rollout.engine.control import Order
-from rollout.telemetry.progress import current_wave, marks_for, waiting_for, wave_mark, wave_rows
+from rollout.telemetry.progress import current_wave, marks_for, moving, waiting_for, wave_mark, wave_rows
 from rollout.telemetry.text import count, duration, iso_utc, local_time, safe
 
 __all__ = ["status"]
@@ -244,7 +244,7 @@ def _document(seen: Campaign) -> dict[str, Any]:
             "succeeded": total.succeeded,
             "failed": total.failed_final,
             "open": total.open,
-            "inProgress": total.in_progress,
+            "inProgress": moving(total),
         },
         "waves": list(wave_rows(state)),
         "orders": [

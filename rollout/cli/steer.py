@@ -18,6 +18,7 @@ from rollout.cli.common import Common, command
 from rollout.core.lifecycle import CampaignStatus
 from rollout.engine.control import Abort, Approve, Inbox, Order, Pause, Resume
 from rollout.errors import RolloutError
+from rollout.telemetry.progress import moving
 from rollout.telemetry.text import count, safe
 
 __all__ = ["abort", "approve", "pause", "resume"]
@@ -110,8 +111,8 @@ def abort(
             raise click.UsageError("an abort is for good: repeat it with --yes")
         if common.console.ask(f"End {name} for good? Type the campaign id to go on:") != name:
             raise Refused("not aborted")
-    moving = seen.state.tally().in_progress
-    note = f"note     {count(moving)} devices are in progress; EnOS has no downgrade" if moving else ""
+    under_way = moving(seen.state.tally())
+    note = f"note     {count(under_way)} devices are in progress; EnOS has no downgrade" if under_way else ""
     _give(common, seen, Abort(_who(), _text(reason), stop_jobs, cancel_pending), "aborted", note)
 
 

@@ -31,7 +31,7 @@ def validate(common: Common, *, plan: Path, devices: tuple[str, ...], plan_only:
     from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - building the models takes a tenth of a second
     from rollout.intake.saved_plan import compile_plan  # noqa: PLC0415 - as above
 
-    checked = load_plan_file(plan)
+    checked = load_plan_file(plan, fleet_given=bool(devices))
     warnings = tuple(checked.warnings)
     if not plan_only:
         # The lists can only be judged by planning with them; the result is thrown away.

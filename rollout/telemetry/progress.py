@@ -27,6 +27,7 @@ __all__ = [
     "heartbeat",
     "live_lines",
     "marks_for",
+    "moving",
     "summary_lines",
     "waiting_for",
     "wave_mark",
@@ -76,6 +77,15 @@ def wave_mark(state: State, wave: WaveState, marks: Marks) -> str:
             return marks.held
         case _:
             return marks.running
+
+
+def moving(tally: Tally) -> int:
+    """Return devices in progress as far as they are still open.
+
+    The platform's counts are read one after the other, this one first: a device that ended in between is in
+    two of them.
+    """
+    return min(tally.in_progress, tally.open)
 
 
 def current_wave(state: State) -> WaveState | None:
@@ -164,7 +174,7 @@ def live_lines(state: State, now: float, marks: Marks, *, rows: int = 40) -> lis
     age = f"counts as of {duration(now - state.last_count_at)} ago" if state.last_count_at is not None else ""
     lines.append(
         f" calls  {count(state.jobs)} created · {count(state.unknown)} unknown · {count(len(state.parked))} parked"
-        f"     in progress {count(tally.in_progress)}     {age}".rstrip()
+        f"     in progress {count(moving(tally))}     {age}".rstrip()
     )
     if tally.failed:
         lines.append(f" failed {count(tally.failed)}")
@@ -225,7 +235,7 @@ def heartbeat(state: State, now: float) -> dict[str, Any]:
     total = state.tally()
     return fields | {
         "jobs": state.jobs,
-        "in_progress": total.in_progress,
+        "in_progress": moving(total),
         "unknown": state.unknown,
         "waiting": waiting_for(state, now),
     }
@@ -242,7 +252,7 @@ def wave_rows(state: State) -> Iterator[dict[str, Any]]:
             "counts": {
                 "planned": tally.planned,
                 "enrolled": tally.enrolled,
-                "inProgress": tally.in_progress,
+                "inProgress": moving(tally),
                 "succeeded": tally.succeeded,
                 "failed": tally.failed,
                 "failedFinal": tally.failed_final,

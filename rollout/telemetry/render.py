@@ -108,7 +108,9 @@ def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> Record:
     elif wave is not None:
         data["wave"] = plan.waves[wave].name
     if isinstance(event, e.BatchJobCreated):
-        values["ms"] = round(values.pop("elapsed_s", 0.0) * 1000)
+        elapsed_s = values.pop("elapsed_s")
+        if not event.adopted:  # a job that was found had no call that took a time
+            values["ms"] = round(elapsed_s * 1000)
     if "missing" in values:
         values["missing"] = [batch_label(plan, index) for index in values["missing"]]
     return Record(event.kind, level(event), event.at, data | values)
