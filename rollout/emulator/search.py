@@ -156,17 +156,13 @@ def search_tasks(platform: Platform, now: float, body: Any) -> Page:
 
     keys = demands.values.get("deviceKey")
     if keys is None:
-        found = {view: [p for p in range(len(view.status)) if is_hit(view, p)] for view in views}
+        candidates: Mapping[JobView, Iterable[int]] = {view: range(len(view.status)) for view in views}
     else:
-        found = {view: [] for view in views}
-        numbers = (platform.devices.find(key) for key in keys)
-        for device in sorted(number for number in numbers if number is not None):
-            for job, position in platform.tasks_of(device):
-                view = platform.index.views[job.number]
-                # the truth may be ahead of what readers can see
-                if view in found and position < len(view.status) and is_hit(view, position):
-                    found[view].append(position)
-    hits = [(view, p) for view, positions in found.items() for p in _ordered(platform, view, positions)]
+        candidates = _tasks_of_devices(platform, keys)
+    hits: list[tuple[JobView, int]] = []
+    for view, positions in candidates.items():
+        good = [position for position in positions if is_hit(view, position)]
+        hits.extend((view, position) for position in _ordered(platform, view, good))
     return _page(hits, paging, lambda hit: _task_record(platform, *hit))
 
 
@@ -296,6 +292,21 @@ def _statuses(labels: frozenset[str] | None) -> frozenset[Status]:
     return frozenset(STATUSES[label] for label in labels if label in STATUSES)
 
 
+def _tasks_of_devices(platform: Platform, keys: Iterable[str]) -> Mapping[JobView, list[int]]:
+    """Return all tasks of some devices that readers can see, by job in order of creation."""
+    found: dict[JobView, list[int]] = {}
+    for key in keys:
+        device = platform.devices.find(key)
+        if device is None:
+            continue
+        for job, position in platform.tasks_of(device):
+            view = platform.index.views[job.number]
+            # the truth may be ahead of what readers can see
+            if job.id in platform.index.holders and position < len(view.status):
+                found.setdefault(view, []).append(position)
+    return dict(sorted(found.items(), key=lambda item: item[0].job.number))
+
+
 def _page_by_counters(
     platform: Platform, views: Iterable[JobView], statuses: frozenset[Status], paging: Paging
 ) -> Page:
@@ -322,6 +333,8 @@ def _page_by_counters(
 def _ordered(platform: Platform, view: JobView, positions: list[int]) -> list[int]:
     if platform.knobs.task_order == "stable":
         return sorted(positions)
+    if len(positions) < 2:
+        return positions
     mixed = sorted(positions)
     dice(platform.seed, "order", view.job.number, platform.searches).shuffle(mixed)
     return sorted(mixed, key=lambda position: view.updated[position])

@@ -1,11 +1,12 @@
 """The log: an emulator that is killed lives on as the same platform."""
 
+import asyncio
 import json
 import subprocess
 import sys
 
 import pytest
-from emulator_client import keys, upgrade
+from emulator_client import Client, keys, new_session, upgrade
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -185,3 +186,40 @@ def test_history_does_not_depend_on_who_looks_when(steps, looks):
         return portrait(platform, at + 30_000)
 
     assert live([]) == live(looks)
+
+
+STAND_ALONE = """
+import asyncio, sys
+from pathlib import Path
+from rollout.emulator.server import EmulatorConfig, serve_forever
+asyncio.run(serve_forever(EmulatorConfig(log_path=Path(sys.argv[1])), lambda line: print(line, flush=True)))
+"""
+
+
+@pytest.mark.anyio
+async def test_stand_alone_emulator_survives_kill_9(tmp_path):
+    """A server killed the moment a create was answered has the same job, under the same id, in its next life."""
+
+    async def live(work):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", STAND_ALONE, str(tmp_path / "log"), stdout=asyncio.subprocess.PIPE
+        )
+        line = (await process.stdout.readline()).decode()
+        async with new_session() as session:
+            client = Client(session, line.split()[1])
+            await client.log_in()
+            result = await work(client)
+        process.kill()
+        await process.communicate()
+        return result
+
+    async def create(client):
+        return (await client.create(upgrade(keys(5)))).data["jobId"]
+
+    async def stop(client):
+        jobs = (await client.send("GET", "/_admin/state")).json["newestJobs"]
+        return [job["jobId"] for job in jobs], (await client.call("stop", jobId=jobs[0]["jobId"])).code
+
+    made = await live(create)
+    assert await live(stop) == ([made], 0)
+    assert await live(stop) == ([made], 24616)
