@@ -389,12 +389,13 @@ def _read_json(lines: _Lines, key: str, columns: Sequence[str]) -> Iterator[Row]
     position = _after_blanks(text, 0)
     expected = "["
     while True:
-        if text[position : position + 1] not in expected:
+        mark = text[position : position + 1]
+        if not mark or mark not in expected:
             line += text.count("\n", counted, position)
             column = position - text.rfind("\n", 0, position)
             lines.fault("R163", f"malformed JSON: expected {' or '.join(expected)}", column, line=line)
             return
-        if text[position] == "]":
+        if mark == "]":
             return
         position = _after_blanks(text, position + 1)
         if expected == "[" and text[position : position + 1] == "]":

@@ -318,18 +318,14 @@ def _core_scope(document: Document, complaints: Complaints, scope: ScopeBlock, l
 
 
 _EXTRA_TAKEN = frozenset(
-    {
-        "name",
-        *(field.alias or name for name, field in JobBlock.model_fields.items()),
-        "startSchedule",
-        "endSchedule",
-    }
+    {"name", "deviceKeys", *(field.alias or name for name, field in JobBlock.model_fields.items())}
 )
+"""Fields of a create call that have a key of their own, so that `extra` cannot quietly replace them."""
 
 
 def _check_extra(complaints: Complaints, job: JobBlock, loc: Loc) -> None:
     for key in job.extra:
-        if key in _EXTRA_TAKEN - {"startSchedule", "endSchedule"} or key == "deviceKeys":
+        if key in _EXTRA_TAKEN:
             complaints.add("R124", "has a key of its own", loc=(*loc, key), at_key=True)
         elif _SECRETS.search(key):
             complaints.add("R122", "a secret does not belong in a plan", loc=(*loc, key), at_key=True)

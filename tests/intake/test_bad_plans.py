@@ -4,6 +4,8 @@ import os
 import re
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rollout.errors import PlanError, Severity
 from rollout.intake.complaints import CODES
@@ -316,3 +318,23 @@ def test_codes_are_well_formed():
     """Codes are R and three digits; those from R200 on only warn."""
     assert all(re.fullmatch(r"R[0-9]{3}", code) for code in CODES)
     assert all(severity is Severity.WARNING for code, (severity, _) in CODES.items() if code >= "R200")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_edit_breaks_the_reader(tmp_path, data):
+    """Whatever is put into a plan, taken out or moved, it is loaded or refused with a complaint."""
+    words = re.findall(r"[\w.%]+|\W", GOOD)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(words) - 1))
+        new = data.draw(
+            st.sampled_from(["", "[]", "{}", "null", "-1", ".nan", "[a]", "{a: b}", "\t", "'", "\n", *words])
+        )
+        words[at : at + data.draw(st.integers(0, 3))] = [new]
+    path = tmp_path / "plan.yaml"
+    path.write_text("".join(words))
+    try:
+        load_plan_file(path, now=NOW)
+    except PlanError as refused:
+        told = [str(complaint) for complaint in refused.complaints]
+        assert all(re.match(re.escape(str(path)) + r"(:\d+:\d+)?: R\d{3} ", line) for line in told)

@@ -3,9 +3,12 @@
 import gzip
 import io
 import json
+import re
 import sys
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rollout.errors import PlanError
 from rollout.intake import fleet_file
@@ -118,6 +121,7 @@ BAD = {
     "quoted key": ("d.csv", 'site,deviceKey\na,"DEV 1"\n', ["2:4 R157"]),
     "malformed JSON line": ("d.ndjson", '"DEV-1"\n{"deviceKey" "DEV-2"}\n"DEV-3"\n', ["2:14 R163"]),
     "malformed JSON": ("d.json", '["DEV-1"\n "DEV-2"]', ["2:2 R163"]),
+    "JSON that ends early": ("d.json", '["DEV-1"', ["1:9 R163"]),
     "JSON that is no list": ("d.json", '{"deviceKey": "DEV-1"}', ["1:1 R163"]),
     "JSON too deep": ("d.ndjson", "[" * 60_000 + "\n", ["1:1 R163"]),
     "packed and cut off": ("d.csv.gz", gzip.compress(CSV.encode() * 100)[:-9], ["0:0 R165"]),
@@ -194,3 +198,29 @@ def test_json_keys_round_trip(tmp_path):
     """Device keys come out of JSON byte for byte."""
     keys = ["0000", "A.b-C_d", "9" * 64, "1E10", "12.05"]
     assert [row[0] for row in read(write(tmp_path, "d.json", json.dumps(keys)))] == keys
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(["d.csv", "d.tsv", "d.txt", "d.ndjson", "d.json", "d"]),
+    pieces=st.lists(
+        st.one_of(
+            st.sampled_from(
+                ["deviceKey", ",", "\t", "\n", "\r", '"', "DEV-1", "[", "]", "{", "}", ":", "#", " ", "\0"]
+            ),
+            st.text(max_size=3),
+            st.binary(max_size=2),
+        ),
+        max_size=30,
+    ),
+)
+def test_no_content_breaks_the_reader(tmp_path, name, pieces):
+    """Whatever stands in a device file, it is read or refused; every key that comes out is sound."""
+    content = b"".join(
+        piece if isinstance(piece, bytes) else piece.encode("utf-8", "surrogatepass") for piece in pieces
+    )
+    complaints = Complaints("plan")
+    rows = list(
+        read_rows(Source(name, write(tmp_path, name, content), trusted=True), "deviceKey", (), complaints)
+    )
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]{4,64}", row[0]) for row in rows)

@@ -407,5 +407,5 @@ def test_other_fields_are_not_half_understood():
     """A campaign with a field more or less than this program knows is refused."""
     data = campaign_to_json(EVERYTHING)
     for other in ({**data, "speed": 1}, {k: v for k, v in data.items() if k != "limits"}, [], None, "x"):
-        with pytest.raises(ValueError, match="Campaign|not a campaign"):
+        with pytest.raises(ValueError, match=r"Campaign|not a campaign"):
             campaign_from_json(other)
