@@ -1,6 +1,8 @@
 """The platform's rules, asked of the pure model: states, slots, time limits, retries, windows, scopes, knobs."""
 
+import dataclasses
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from emulator_client import keys, upgrade, verify
@@ -8,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from rollout.emulator import knobs as knobs_module
+from rollout.emulator.faults import FaultKind
 from rollout.emulator.knobs import Knobs, with_settings
 from rollout.emulator.meters import most_in_any_second
 from rollout.emulator.model import Platform
@@ -693,6 +697,18 @@ def test_knob_upgrade_requests():
     assert statuses(pushed, 0) == {"published": 5}
 
 
+def test_asking_device_is_not_bound_by_the_window():
+    """The window is for pushes: a device that asks by itself is served outside of it."""
+    window = {"startTimestamp": int((START + 90_000) * 1000), "endTimestamp": int((START + 99_000) * 1000)}
+    body = upgrade(keys(3), enableUpgradeRequest=True, schedulePolicy=window)
+    pulling = platform(upgrade_requests="pull_only")
+    pulling.create_job(START, "fw-2", body)
+    assert statuses(pulling, 5000) == {"succeeded": 3}
+    pushing = platform()
+    pushing.create_job(START, "fw-2", body)
+    assert statuses(pushing, 5000) == {"init": 3}
+
+
 # --- firmware and verification -------------------------------------------------------------------------------------------
 
 METADATA = {
@@ -1013,6 +1029,13 @@ def test_knob_that_cannot_be_set_says_why(name, value, why):
     """An unknown knob or value is refused by name."""
     with pytest.raises(ValueError, match=why):
         with_settings(Knobs(), {name: value})
+
+
+def test_readme_names_every_knob_and_fault():
+    """The table of behaviours leaves out no knob and no fault."""
+    text = (Path(knobs_module.__file__).parent / "README.md").read_text()
+    names = {field.name for field in dataclasses.fields(Knobs)} | set(FaultKind)
+    assert not {name for name in names if f"`{name}`" not in text and f"`{name} " not in text}
 
 
 def test_knobs_are_read_from_text():
