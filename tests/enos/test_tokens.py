@@ -155,6 +155,17 @@ async def test_a_refused_token_is_renewed_once_for_all(server, connect):
     assert len(server.token_calls) == 2
 
 
+async def test_a_token_replaced_meanwhile_is_not_dropped(server, connect):
+    """A refusal that comes late concerns the old token."""
+    server.tokens, server.answers = [http(grant("first")), http(grant("second"))], [DONE]
+    keeper = connect(server.url)._tokens
+    first = await keeper.current()
+    keeper.refuse(first)
+    second = await keeper.current()
+    keeper.refuse(first)
+    assert await keeper.current() is second
+
+
 async def test_a_token_refused_twice_is_an_error_of_the_credentials(server, connect):
     """A read stops where a create is rejected."""
     server.answers = [REFUSED]
@@ -286,13 +297,24 @@ def every_form(error: BaseException) -> str:
         ([status(1003)], [DONE]),
         ([http({"status": 0, "data": {"accessToken": [TOKEN_CANARY]}})], [DONE]),
         ([http(grant())], [REFUSED]),
+        ([http(grant()), status(1003)], [REFUSED]),
         ([http(grant())], [b"\x00garbage\r\n\r\n"]),
         ([http(grant())], [http(b"<html>")]),
         ([http(grant())], [http({}, "302 Found", "Location: https://x.invalid/" + TOKEN_CANARY)]),
         ([http(grant())], [http(envelope({"jobId": 5}))]),
         ([http(grant())], [b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"]),
     ],
-    ids=["encryption", "odd token", "401", "garbage", "page", "redirect", "odd data", "cut"],
+    ids=[
+        "encryption",
+        "odd token",
+        "401",
+        "401 and no renewal",
+        "garbage",
+        "page",
+        "redirect",
+        "odd data",
+        "cut",
+    ],
 )
 async def test_no_error_shows_a_secret(server, connect, order, tokens, answers):
     """Neither the text of an error nor the locals of its frames hold secret, token or signature."""
@@ -304,6 +326,20 @@ async def test_no_error_shows_a_secret(server, connect, order, tokens, answers):
     assert TOKEN_CANARY not in shown
     for call in server.calls:
         assert call.headers["apim-signature"] not in shown
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), ValueError("bug")])
+async def test_a_guard_s_error_carries_nothing_of_the_call(server, connect, order, error):
+    """It passes through the HTTP client without its frames, whose locals hold the headers."""
+
+    async def guard():
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        await connect(server.url).create(order, guard)
+    shown = every_form(caught.value)
+    assert CANARY not in shown
+    assert TOKEN_CANARY not in shown
 
 
 async def test_no_outcome_shows_a_secret(server, connect, order, passing):
