@@ -19,7 +19,8 @@ class EventLog:
     """Tells every event to the log. An `Observer`."""
 
     def __init__(self) -> None:
-        self._log = structlog.get_logger()
+        # bound now, to the set-up of now: the lazy proxy would build a logger for every line
+        self._log = structlog.get_logger().bind()
         self._seq = 0
 
     def notice(self, event: Event, state: State) -> None:

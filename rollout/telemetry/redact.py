@@ -8,6 +8,7 @@ header, a value echoed by the platform. It knows the secret values of this run i
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -49,6 +50,7 @@ class Redactor:
 
     def __init__(self) -> None:
         self._texts: set[str] = set()
+        self._bytes: tuple[bytes, ...] = ()
         self._values: re.Pattern[str] | None = None
 
     def learn(self, *secrets: str) -> None:
@@ -57,6 +59,19 @@ class Redactor:
         # Longest first, so that a secret inside another never leaves the other's rest standing.
         ordered = sorted(self._texts, key=len, reverse=True)
         self._values = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        # as they stand inside a JSON line, where quotes and backslashes are escaped
+        written = {json.dumps(text)[1:-1].encode() for text in ordered}
+        # what contains another form is found by it
+        self._bytes = tuple(w for w in written if not any(o in w for o in written if o != w))
+
+    def finds(self, line: bytes) -> bool:
+        """Return whether an ASCII JSON line holds anything that must be hidden."""
+        return b"apim-" in line.lower() or any(text in line for text in self._bytes)
+
+    @staticmethod
+    def is_harmless_name(name: str) -> bool:
+        """Return whether a field of this name may hold anything but a secret."""
+        return name.isascii() and name.isidentifier() and not _SECRET_NAME.match(name)
 
     def text(self, text: str) -> str:
         """Return `text` without any known secret and without the value of any `apim-` header."""

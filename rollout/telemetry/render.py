@@ -35,6 +35,12 @@ def batch_label(plan: Plan, batch: int) -> str:
 def level(event: e.Event) -> str:
     """Return `debug`, `info`, `warning` or `error`."""
     match event:
+        # the two that come by the thousand stand first
+        case e.BatchCreateSent() | e.TasksCounted():
+            # steps on the way to news: kept in the log, too many to watch go by
+            return "debug"
+        case e.BatchJobCreated():
+            return "info"
         case e.BatchCreateRejected():
             return "error" if event.retry_at is None else "warning"
         case e.JobStopFailed():
@@ -58,14 +64,10 @@ def level(event: e.Event) -> str:
             | e.CampaignAbortRequested()
         ):
             return "warning"
-        case e.BatchCreateSent() | e.TasksCounted():
-            # steps on the way to news: kept in the log, too many to watch go by
-            return "debug"
         case (
             e.CampaignStarted()
             | e.EngineStopped()
             | e.WaveOpened()
-            | e.BatchJobCreated()
             | e.GateHeld()
             | e.GateSatisfied()
             | e.GatePassed()
@@ -82,9 +84,10 @@ def level(event: e.Event) -> str:
             assert_never(event)
 
 
-def _says_something(value: Any) -> bool:
-    """Is the value worth a field? Nothing, no text, no list and no flag are not; a zero is."""
-    return value is not None and value is not False and value not in ("", ())
+_NAMES = {
+    kind: tuple(field.name for field in fields(event) if field.name not in {"at", "campaign_id"})
+    for kind, event in e.EVENTS.items()
+}
 
 
 def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> Record:
@@ -92,10 +95,11 @@ def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> Record:
     data: dict[str, Any] = {"campaign_id": plan.campaign.id}
     if seq is not None:
         data["seq"] = seq
+    # no value, no text, no list and no flag say nothing; a zero does
     values = {
-        field.name: value
-        for field in fields(event)
-        if field.name not in ("at", "campaign_id") and _says_something(value := getattr(event, field.name))
+        name: value
+        for name in _NAMES[event.kind]
+        if (value := getattr(event, name)) is not None and value is not False and value != "" and value != ()
     }
     batch = values.pop("batch", None)
     wave = values.pop("wave", None)

@@ -23,6 +23,9 @@ __all__ = ["CLOSE_WAIT_S", "QUEUE_LINES_MAX", "LineSink", "open_log", "stream_si
 QUEUE_LINES_MAX = 20_000
 """Lines that may wait to be written; at about 300 bytes a line some 6 MB. Our choice."""
 
+GATHER_S = 0.02
+"""How long lines are gathered before one write; lost by a kill, while the journal keeps what they told. Our choice."""
+
 CLOSE_WAIT_S = 2.0
 """How long `close` waits for the last lines to be written. Our choice, inside the 10 s of a graceful stop."""
 
@@ -51,7 +54,8 @@ class LineSink:
                 self.dropped += 1
                 return
             self._lines.append(line)
-            self._wake.notify()
+            if len(self._lines) == 1:
+                self._wake.notify()
 
     def close(self, wait_s: float = CLOSE_WAIT_S) -> None:
         """Let the waiting lines be written, for `wait_s` seconds at most; idempotent."""
@@ -65,6 +69,9 @@ class LineSink:
             with self._wake:
                 while not self._lines and not self._closing:
                     self._wake.wait()
+                if not self._closing:
+                    # gather: a thread woken for every line would fight the event loop for the interpreter
+                    self._wake.wait(GATHER_S)
                 batch, self._lines = self._lines, deque()
             if not batch:
                 break
