@@ -42,6 +42,5 @@ def validate(common: Common, *, plan: Path, devices: tuple[str, ...], plan_only:
         found = [complaint_json(warning) for warning in warnings]
         common.console.json("validate", file=str(plan), valid=True, complaints=found)
     else:
-        common.console.result(
-            "\n".join([*complaint_lines(warnings)[:-1], f"{plan}: 0 errors, {len(warnings)} warnings"])
-        )
+        *lines, counts = complaint_lines(warnings)
+        common.console.result("\n".join([*lines, f"{plan}: {counts}"]))

@@ -99,18 +99,18 @@ class Desk:
             text=True,
         )
 
+    @staticmethod
+    def wait_for(process: subprocess.Popen, text: str) -> str:
+        """Read the process's standard error up to the line with `text` and return that line."""
+        for line in process.stderr:
+            if text in line:
+                return line
+        raise AssertionError(f"ended before {text!r}")
+
     @property
     def campaign(self) -> Path:
         """The small campaign's directory."""
         return self.path / ".rollout" / "small"
-
-
-def wait_for(process: subprocess.Popen, text: str) -> str:
-    """Read the process's standard error up to the line with `text` and return that line."""
-    for line in process.stderr:
-        if text in line:
-            return line
-    raise AssertionError(f"ended before {text!r}")
 
 
 @pytest.fixture

@@ -1,0 +1,242 @@
+"""`run` as people and machines call it: a process of its own, an emulator over HTTP, kills, signals and refusals."""
+
+import csv
+import json
+import shlex
+import signal
+import stat
+from collections import Counter
+
+import pytest
+
+SPEED = "2000"
+REHEARSE = ("run", "plan.yaml", "--emulator", "--speed", SPEED)
+
+
+def numbers(text):
+    """Return the sums of the end summary."""
+    line = next(line for line in text.splitlines() if line.startswith("Done. "))
+    return {
+        name: int(value.replace(",", "")) for name, value in (pair.split("=") for pair in line.split()[1:])
+    }
+
+
+def records(desk):
+    """Return the campaign's event log."""
+    return [json.loads(line) for line in (desk.campaign / "events.ndjson").read_text().splitlines()]
+
+
+def creates(desk):
+    """Return the keys of every create the in-process emulator has carried out, call by call."""
+    lines = [json.loads(line) for line in (desk.campaign / "emulator.ndjson").read_text().splitlines()]
+    calls = [line["with"] for line in lines[1:] if "create" in line["do"]]
+    return [json.dumps(call).count("SN-") for call in calls], Counter(
+        word for call in calls for word in json.dumps(call).split('"') if word.startswith("SN-")
+    )
+
+
+def test_a_campaign_runs_to_its_end(desk):
+    """Exit 0, sums that add up to the fleet, a log with ids, private files, and a second run that changes nothing."""
+    done = desk.run(*REHEARSE)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert numbers(done.stdout) == {"JOBS": 4, "OK": 40, "FAILED": 0, "OPEN": 0, "TOTAL": 40}
+    assert done.stdout.startswith("Finished small in ")
+    assert "Plan: 4 jobs to create for 40 devices in 2 waves, 0 already created." in done.stderr
+
+    log = records(desk)
+    created = [record for record in log if record["event"] == "batch.job_created"]
+    batches = ["canary/0001", "total/0001", "total/0002", "total/0003"]
+    assert sorted(record["batch"] for record in created) == batches
+    for record in created:
+        assert record.keys() >= {
+            "timestamp",
+            "ts",
+            "level",
+            "campaign_id",
+            "seq",
+            "wave",
+            "attempt",
+            "job_id",
+            "request_id",
+        }
+    assert [record["seq"] for record in log if "seq" in record] == sorted(
+        record["seq"] for record in log if "seq" in record
+    )
+    for path in desk.campaign.rglob("*"):
+        assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path
+
+    before = (desk.campaign / "emulator.ndjson").read_bytes()
+    again = desk.run(*REHEARSE)
+    assert (again.returncode, numbers(again.stdout)) == (0, numbers(done.stdout))
+    assert (desk.campaign / "emulator.ndjson").read_bytes() == before
+
+    status = json.loads(desk("status", "-o", "json").stdout)
+    assert (status["schema"], status["status"], status["runner"]) == ("rollout.status/1", "finished", None)
+    jobs = list(csv.DictReader(desk("jobs", "small", "-o", "csv").stdout.splitlines()))
+    assert {job["batch"]: job["jobId"] for job in jobs} == {
+        record["batch"]: record["job_id"] for record in created
+    }
+    assert desk("plan", "plan.yaml", "--detailed-exitcode").exit_code == 0
+    assert "is finished; nothing can change that" in desk("pause", "small").stderr
+
+
+def test_another_plan_for_a_begun_campaign_is_refused(desk):
+    """The campaign keeps the plan it began with; both digests are told. C08."""
+    done = desk.run(*REHEARSE, "--until", "canary")
+    assert done.returncode == 0
+    old = json.loads((desk.campaign / "plan.json").read_text())["digest"]
+    (desk.path / "plan.yaml").write_text((desk.path / "plan.yaml").read_text().replace("25%", "50%"))
+    for verb in ("plan", "run"):
+        result = desk(verb, "plan.yaml", *(["--emulator"] if verb == "run" else []))
+        assert result.exit_code == 2
+        assert f"exists with another plan: begun with sha256 {old}, now " in result.stderr
+    assert json.loads((desk.campaign / "plan.json").read_text())["digest"] == old
+
+
+def test_a_killed_run_goes_on_and_creates_nothing_twice(desk):
+    """`kill -9` of runner and emulator together; the same line again finishes, each device in exactly one job."""
+    process = desk.begin(*REHEARSE)
+    desk.wait_for(process, "wave=total batch=total/")
+    process.kill()
+    process.communicate()
+    died = desk("status", "small").stdout
+    assert "none alive; the last one died" in died
+    assert f"rollout {shlex.join(REHEARSE)}" in died
+    done = desk.run(*REHEARSE)
+    assert (done.returncode, numbers(done.stdout)["OK"]) == (0, 40)
+    sizes, devices = creates(desk)
+    assert sizes == [10, 10, 10, 10]
+    assert set(devices.values()) == {1}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(desk, number, code):
+    """The first signal ends the run in good order and prints the line that was typed, which goes on."""
+    process = desk.begin(*REHEARSE)
+    desk.wait_for(process, "batch.job_created")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert f"Interrupted, state saved. Go on with:  rollout {shlex.join(REHEARSE)}" in err
+    assert "Traceback" not in err
+    assert numbers(out)["TOTAL"] == 40
+    assert "left in good order" in desk("status", "small").stdout
+
+
+def test_a_second_runner_is_refused_and_told_who_holds_it(desk):
+    """Exit 7 with the holder's process id; steering the first works meanwhile. C09."""
+    process = desk.begin("run", "plan.yaml", "--emulator")
+    desk.wait_for(process, "batch.job_created")
+    second = desk.run(*REHEARSE)
+    assert second.returncode == 7
+    assert f"in use by process {process.pid}" in second.stderr
+    assert f"pid {process.pid}" in desk("status", "small").stdout
+    paused = desk("pause", "small", "--reason", "storm", "-o", "json")
+    assert json.loads(paused.stdout)["taken"] is True
+    assert "paused (storm)" in desk("status", "small").stdout
+    aborted = desk("abort", "small", "--stop-jobs", "--cancel-pending", "--yes")
+    assert aborted.stdout.startswith("aborted by ")
+    process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert desk("status", "small", "--wait").exit_code == 3
+
+
+def test_a_bad_firmware_is_stopped_in_the_canary(desk):
+    """Exit 3; nothing of the next wave is created; the way on is told."""
+    done = desk.run(*REHEARSE, "--fail", "90%")
+    assert done.returncode == 3
+    assert done.stdout.startswith("Halted small in wave canary: ")
+    assert {record["wave"] for record in records(desk) if record["event"] == "batch.job_created"} == {
+        "canary"
+    }
+    assert "rollout resume small" in done.stderr
+
+
+def test_one_bad_site_is_read_from_the_device_list(desk):
+    """The site's devices fail, the others do not."""
+    gateless = (
+        (desk.path / "plan.yaml").read_text().replace("stopAt: {failed: 30%, of: resolved, minSample: 3}", "")
+    )
+    (desk.path / "plan.yaml").write_text(gateless.replace("success: {min: 90%, of: resolved}", ""))
+    done = desk.run(*REHEARSE, "--bad-site", "site-2:100%")
+    assert (done.returncode, numbers(done.stdout)["FAILED"]) == (0, 10)
+    for wrong in ("site-9:100%", "site-2", "site-2:200%"):
+        assert desk("run", "plan.yaml", "--emulator", "--bad-site", wrong).exit_code == 2
+
+
+def test_an_approval_is_waited_for_or_given_in_advance(desk):
+    """--exit-on-wait leaves with 6; an approval in the inbox counts with the next run."""
+    (desk.path / "plan.yaml").write_text(
+        (desk.path / "plan.yaml").read_text().replace("      soak: 10m\n", "      approval: required\n")
+    )
+    waits = desk.run(*REHEARSE, "--exit-on-wait", "-o", "json")
+    assert (waits.returncode, json.loads(waits.stdout)["result"]) == (6, "waiting")
+    assert desk("status", "small", "--wait", "--for=approval").exit_code == 0
+    assert desk("status", "small", "--wait", "--for=finished", "--timeout", "1ms").exit_code == 6
+    queued = desk("approve", "small", "--wave", "canary", "--comment", "CHG-1042").stdout
+    assert "queued   approved canary: no runner lives" in queued
+    assert "approve canary by " in desk("status", "small").stdout
+    done = desk.run(*REHEARSE)
+    assert done.returncode == 0
+    assert "approved by " in done.stdout
+    (approval,) = (record for record in records(desk) if record["event"] == "approval.given")
+    assert approval["comment"] == "CHG-1042"
+
+
+def test_events_can_be_streamed(desk):
+    """With `--events -` standard output is the event log and nothing else; the summary goes to standard error."""
+    done = desk.run(*REHEARSE, "--events", "-", "--log-format", "json", "--approve", "canary", "-q")
+    assert done.returncode == 0
+    assert [json.loads(line) for line in done.stdout.splitlines()] == records(desk)
+
+
+def test_nobody_to_ask_is_told_which_flag_answers(desk):
+    """Without a terminal the question has a flag: --yes, or --confirm with the id on a protected profile."""
+    environment = {"PROD_ACCESS": "ak", "PROD_SECRET": "sk"}
+    desk.environment.update(environment)
+    asked = desk("run", "plan.yaml", "--profile", "stage")
+    assert (asked.exit_code, "repeat it with --yes" in asked.stderr) == (2, True)
+    asked = desk("run", "plan.yaml", "--profile", "prod")
+    assert (asked.exit_code, "repeat it with --confirm small" in asked.stderr) == (2, True)
+    refused = desk("run", "plan.yaml", "--profile", "prod", "--yes")
+    assert (refused.exit_code, "protected: --confirm small instead of --yes" in refused.stderr) == (2, True)
+    wrong = desk("run", "plan.yaml", "--profile", "prod", "--confirm", "large")
+    assert (wrong.exit_code, "the campaign is small" in wrong.stderr) == (2, True)
+    assert not (desk.campaign / "journal.db").exists()
+
+
+def test_a_plan_of_another_organisation_is_refused(desk):
+    """The profile's organisation and the plan's must agree before anything is sent."""
+    desk.environment.update({"PROD_ACCESS": "ak", "PROD_SECRET": "sk"})
+    (desk.path / "plan.yaml").write_text(
+        (desk.path / "plan.yaml").read_text().replace("orgId: o1", "orgId: o2")
+    )
+    result = desk("run", "plan.yaml", "--profile", "prod", "--confirm", "small")
+    assert (result.exit_code, "is for organisation o1, the plan for o2" in result.stderr) == (2, True)
+
+
+def test_only_a_platform_of_ones_own_runs_faster(desk):
+    """--speed and the fleet's habits are for emulators."""
+    desk.environment.update({"PROD_ACCESS": "ak", "PROD_SECRET": "sk"})
+    assert "lives in real time" in desk("run", "plan.yaml", "--profile", "stage", "--speed", "2").stderr
+    assert "add --emulator" in desk("run", "plan.yaml", "--profile", "stage", "--fail", "1%").stderr
+
+
+def test_looking_creates_nothing(desk):
+    """status, jobs and the orders on a campaign that was never run say so and leave no journal. C07."""
+    assert desk("plan", "plan.yaml").exit_code == 0
+    assert "planned, never run" in desk("status", "small").stdout
+    assert (
+        desk("jobs", "small").stdout == "BATCH  STATE  JOB ID  DEVICES  CODE  MESSAGE  ATTEMPTS  REQUEST ID\n"
+    )
+    planned = desk("jobs", "small", "--state", "planned", "-o", "ndjson").stdout.splitlines()
+    assert [json.loads(line)["batch"] for line in planned] == [
+        "canary/0001",
+        "total/0001",
+        "total/0002",
+        "total/0003",
+    ]
+    for order in (["pause"], ["resume"], ["approve", "--wave", "canary"], ["abort", "--yes"]):
+        result = desk(order[0], "small", *order[1:])
+        assert (result.exit_code, "was never run" in result.stderr) == (2, True)
+    assert sorted(path.name for path in desk.campaign.iterdir()) == ["plan.devices", "plan.json"]
