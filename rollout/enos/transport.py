@@ -165,6 +165,7 @@ class Transport:
         self._pooled = pooled
         self._fresh: aiohttp.ClientSession | None = None
         self._kept: aiohttp.ClientSession | None = None
+        self._last_url: tuple[object, URL] | None = None
         self._closed = False
 
     async def exchange(
@@ -183,7 +184,7 @@ class Transport:
                 attempt.deadline,
                 self._session(fresh=fresh).request(
                     request.method,
-                    self._base.joinpath(*request.path.split("/")).with_query(dict(request.query)),
+                    self._url(request),
                     data=request.body,
                     headers=request.headers,
                     allow_redirects=False,
@@ -202,6 +203,14 @@ class Transport:
         if attempt.guard_error is not None:
             raise attempt.guard_error
         return BrokenOff(reason, handed=attempt.handed_at is not None)
+
+    def _url(self, request: Request) -> URL:
+        """Return the whole address; that of the last request is kept, since all creates of a campaign share one."""
+        asked = (request.path, *request.query.items())
+        if self._last_url is None or self._last_url[0] != asked:
+            url = self._base.joinpath(*request.path.split("/")).with_query(dict(request.query))
+            self._last_url = (asked, url)
+        return self._last_url[1]
 
     def _session(self, *, fresh: bool) -> aiohttp.ClientSession:
         """Return the session to use, opened now if it is the first time: that needs a running loop."""
@@ -246,7 +255,7 @@ async def _read(response: aiohttp.ClientResponse, body_bytes_max: int, attempt: 
     """Return the answer, its body cut once it is longer than allowed."""
     body = bytearray()
     truncated = False
-    async for chunk in response.content.iter_any():
+    while chunk := await response.content.readany():
         body += chunk
         if len(body) > body_bytes_max:
             truncated = True

@@ -34,7 +34,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -72,6 +72,15 @@ NETWORK_FILE_SYSTEMS = frozenset({"cifs", "fuse.sshfs", "nfs", "nfs4", "smb3", "
 Source: sqlite.org/wal.html, "WAL does not work over a network filesystem"."""
 
 Row = tuple[int, float, str, str, int]
+
+STATEMENT_ROWS_MAX = 190
+"""Rows one INSERT carries. SQLite leaves the interpreter's lock once a statement, and taking it back from a busy
+event loop costs far more than the row; 999 values are allowed by every build (SQLITE_MAX_VARIABLE_NUMBER)."""
+
+
+@cache
+def _insert(rows: int) -> str:
+    return f"INSERT INTO events VALUES {', '.join(['(?, ?, ?, ?, ?)'] * rows)}"  # noqa: S608 - placeholders only
 
 
 @dataclass(slots=True, eq=False)
@@ -287,7 +296,9 @@ class SqliteJournal:
         try:
             with _explained(self.path):
                 self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", rows)
+                for first in range(0, len(rows), STATEMENT_ROWS_MAX):
+                    part = rows[first : first + STATEMENT_ROWS_MAX]
+                    self._connection.execute(_insert(len(part)), [value for row in part for value in row])
                 self._connection.execute("COMMIT")
                 self._stored = rows[-1][0]
                 self._lock.beat(self._epoch, self._stored)
