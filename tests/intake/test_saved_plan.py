@@ -327,6 +327,15 @@ def test_any_damage_to_the_plan_is_seen(saved, data):
     assert refused.value.code in {"R180", "R181", "R182"}
 
 
+def test_damage_to_the_report_is_seen(saved):
+    """What the plan's digest does not cover, such as the counts, is covered by the file's checksum."""
+    content = saved.path.read_text()
+    assert '"rows":200' in content
+    saved.path.write_text(content.replace('"rows":200', '"rows":201'))
+    with pytest.raises(PlanError, match="checksum"):
+        open_saved_plan(saved.path)
+
+
 def test_any_damage_to_the_manifest_is_seen(saved):
     """A manifest of another size or with other keys at its ends is refused on opening, any other by `verify`."""
     place = saved.path.parent / "plan.devices"
