@@ -69,7 +69,7 @@ PER_JOB_MAX = 10_000
 PER_JOB_STANDARD = 500
 """Devices per create call if the plan does not say: some 20 kB of body. Ours."""
 
-SCHEMA_ID = "https://enos-rollout.github.io/schema/plan-1.json"
+SCHEMA_ID = "urn:enos-rollout:schema:plan:1"
 
 
 class _Read:
