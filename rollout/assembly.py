@@ -24,11 +24,13 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 from rollout import __version__
 from rollout.core.state import State
 from rollout.engine.clock import Clock
 from rollout.engine.control import Inbox
-from rollout.engine.runner import EngineSettings, Leave, Runner
+from rollout.engine.runner import GRACE_S, EngineSettings, Leave, Runner
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
 from rollout.errors import CampaignBusy
@@ -140,7 +142,7 @@ async def carry_out(order: RunOrder) -> RunResult:
             inbox=Inbox(order.directory),
             observers=(EventLog(), watch),
         )
-        with _signals(runner, order.view) as received:
+        with _signals(runner, watch, order.view) as received:
             showing = asyncio.create_task(watch.show())
             try:
                 leave = await runner.run()
@@ -240,7 +242,7 @@ def _fleet(saved: SavedPlan, rehearsal: Rehearsal) -> Iterator[tuple[str, Mappin
 
 
 @contextmanager
-def _signals(runner: Runner, view: LiveView | None) -> Iterator[list[int]]:
+def _signals(runner: Runner, watch: Watch, view: LiveView | None) -> Iterator[list[int]]:
     """Let the first SIGINT or SIGTERM stop the runner in good order, and the second leave at once."""
     received: list[int] = []
     loop = asyncio.get_running_loop()
@@ -249,6 +251,10 @@ def _signals(runner: Runner, view: LiveView | None) -> Iterator[list[int]]:
         received.append(number)
         if len(received) == 1:
             runner.stop(f"signal {signal.Signals(number).name}")
+            watch.say(f"stopping: open calls may end, {GRACE_S:g} s at most; once more leaves at once")
+            structlog.get_logger().warning(
+                "engine.stopping", signal=signal.Signals(number).name, grace_s=GRACE_S
+            )
             return
         if view is not None:
             view.close()

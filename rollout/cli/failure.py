@@ -66,6 +66,9 @@ def report(error: BaseException, arguments: list[str]) -> int:
             return _tell(
                 console, error.exit_code, error.message, code=error.code, hint=error.hint, cause=error
             )
+        case OSError() if error.filename is not None:
+            # A path we were given or live in: the system's own words say best what is wrong with it.
+            return _tell(console, UNEXPECTED, f"{error.filename}: {error.strerror}", code="R901")
         case _:
             return _tell_unexpected(console, error, arguments)
 

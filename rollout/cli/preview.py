@@ -128,6 +128,8 @@ class Preview:
 
     def _devices(self) -> str:
         fleet = self.report
+        if not fleet.rows and not self.plan.devices:
+            return "picked by EnOS"
         told = [f"{count(fleet.rows)} rows"]
         told += [
             f"{count(number)} {what}"
@@ -260,8 +262,8 @@ def _total(done: int, devices: int) -> str:
 
 def _fleet_text(plan: Plan) -> str:
     scopes = sum(isinstance(wave.size, Scope) for wave in plan.campaign.waves)
-    known = f"{count(plan.devices)} {_noun(plan.devices, 'device')}"
-    return f"{known} and {_noun_count(scopes, 'scope')} of EnOS's choosing" if scopes else known
+    told = [_noun_count(plan.devices, "device")] if plan.devices or not scopes else []
+    return " and ".join([*told, f"{_noun_count(scopes, 'scope')} of EnOS's choosing"] if scopes else told)
 
 
 def _exposure(plan: Plan) -> int:

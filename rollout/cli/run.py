@@ -28,7 +28,7 @@ from rollout.cli.planning import Prepared, open_or_compile
 from rollout.cli.types import SEED, SHARE, SITE_SHARE, SPEED
 from rollout.core.state import State
 from rollout.engine.runner import Leave
-from rollout.errors import RolloutError, SettingsError
+from rollout.errors import CampaignBusy, JournalHeld, RolloutError, SettingsError
 from rollout.settings import Profile, emulator_profile, load_profile
 from rollout.telemetry.live import LiveView
 from rollout.telemetry.progress import marks_for, summary_lines, wave_rows
@@ -296,9 +296,9 @@ def _carry_out(
     try:
         result = _in_loop(lambda: carry_out(replace(order, outlets=tuple(outlets), view=view)))
     except RolloutError as error:
-        # Whatever went wrong, the journal has all that happened: the same line goes on from there.
-        if not error.hint:
-            error.hint = f"the campaign's state is saved; go on with: {line}"
+        if not isinstance(error, JournalHeld | CampaignBusy):
+            # Whatever went wrong, the journal has all that happened: the same line goes on from there.
+            console.note(f"State saved. Go on with:  {line}")
         raise
     finally:
         if view is not None:

@@ -99,7 +99,7 @@ def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> Record:
     values = {
         name: value
         for name in _NAMES[event.kind]
-        if (value := getattr(event, name)) is not None and value is not False and value != "" and value != ()
+        if (value := getattr(event, name)) is not None and value is not False and value not in ("", ())
     }
     batch = values.pop("batch", None)
     wave = values.pop("wave", None)

@@ -123,7 +123,9 @@ class _Processors:
     ) -> tuple[tuple[Fields, bytes], dict[str, Any]]:
         if self._flat(fields):
             line = json_line(fields)
-            if line.isascii() and b"\x7f" not in line and not self._redactor.finds(line):
+            # A backslash may be an escaped line feed or ESC, harmless here and not on a terminal.
+            escaped = b"\\" in line or b"\x7f" in line
+            if line.isascii() and not escaped and not self._redactor.finds(line):
                 return (fields, line), {}
         clean = {safe(key): _escaped(value) for key, value in self._redactor.value(fields).items()}
         return (clean, json_line(clean)), {}

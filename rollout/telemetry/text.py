@@ -46,7 +46,7 @@ def duration(seconds: float) -> str:
     hours, m = divmod(minutes, 60)
     days, h = divmod(hours, 24)
     if days:
-        return f"{days}d {h:02d}:{m:02d}:{s:02d}"
+        return f"{days}d {h:02d}:{m:02d}:{s:02d}" if h or m or s else f"{days}d"
     if hours:
         return f"{h}h{m:02d}m" if m else f"{h}h"
     if minutes:

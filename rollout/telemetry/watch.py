@@ -30,10 +30,15 @@ class Watch:
         self._view = view
         self._marks = marks
         self._state: State | None = None
+        self._message = ""
 
     def notice(self, event: Event, state: State) -> None:  # noqa: ARG002 - the state says it all
         """Remember the state to show."""
         self._state = state
+
+    def say(self, message: str) -> None:
+        """Show this line below the picture from now on."""
+        self._message = message
 
     async def show(self) -> None:
         """Show until cancelled."""
@@ -48,4 +53,5 @@ class Watch:
             else:
                 # Head, calls and failures take four lines of the screen; one is left free.
                 rows = max(self._view.rows - 5, 1)
-                self._view.show(live_lines(self._state, now, self._marks, rows=rows))
+                lines = live_lines(self._state, now, self._marks, rows=rows)
+                self._view.show([*lines, self._message] if self._message else lines)

@@ -240,3 +240,60 @@ def test_looking_creates_nothing(desk):
         result = desk(order[0], "small", *order[1:])
         assert (result.exit_code, "was never run" in result.stderr) == (2, True)
     assert sorted(path.name for path in desk.campaign.iterdir()) == ["plan.devices", "plan.json"]
+
+
+def test_a_second_signal_leaves_at_once(desk):
+    """With a call open that does not end, the first signal waits for it, the second does not; the next run looks it up."""
+    slow = desk.begin(
+        "emulator", "--port", "0", "--speed", SPEED, "--fault", "slow_answer=1,limit=1,seconds=30"
+    )
+    url = next(word for word in slow.stdout.readline().split() if word.startswith("http://"))
+    try:
+        (desk.path / "plan.yaml").write_text(
+            (desk.path / "plan.yaml").read_text().replace("o1", "o00000000000000")
+        )
+        (desk.path / "rollout.toml").write_text(
+            f'default_profile = "near"\n[profiles.near]\nurl = "{url}"\nlatest_effect = "300ms"\nsearch_lag = "300ms"\n'
+        )
+        line = ("run", "plan.yaml", "--yes", "--speed", SPEED, "-v")
+        process = desk.begin(*line)
+        desk.wait_for(process, "batch.create_sent")
+        process.send_signal(signal.SIGINT)
+        desk.wait_for(process, "engine.stopping")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+        assert process.returncode == 130
+        done = desk.run(*line)
+        assert (done.returncode, numbers(done.stdout)["OK"]) == (0, 40)
+        assert "adopted=true" in done.stderr
+    finally:
+        slow.terminate()
+        slow.communicate()
+
+
+def test_a_platform_out_of_reach_is_exit_1(desk):
+    """After the retries of the plan: one line, the way on, and no traceback."""
+    (desk.path / "plan.yaml").write_text(
+        (desk.path / "plan.yaml").read_text() + "apiRetry: {attempts: 1, first: 10ms, max: 10ms}\n"
+    )
+    done = desk.run("run", "plan.yaml", "--url", "http://127.0.0.1:9", "--yes")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: " in done.stderr
+    assert "State saved. Go on with:  rollout run plan.yaml --url http://127.0.0.1:9 --yes" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_state_directory_that_is_none_is_told(desk):
+    """The system's own words for the path, no traceback."""
+    result = desk("plan", "plan.yaml", "--state-dir", "devices.csv/x")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "error: devices.csv/x: Not a directory [R901]\n"
+
+
+def test_a_link_in_the_logs_place_is_refused(desk):
+    """Nothing is sent and nothing is written through it."""
+    desk.campaign.mkdir(parents=True)
+    (desk.campaign / "events.ndjson").symlink_to(desk.path / "elsewhere")
+    refused = desk.run(*REHEARSE)
+    assert (refused.returncode, "events.ndjson: cannot be written" in refused.stderr) == (2, True)
+    assert not (desk.path / "elsewhere").exists()

@@ -60,6 +60,19 @@ def test_one_line_a_record_whatever_is_in_it(tmp_path):
     assert path.read_bytes().count(b"\n") == 1
 
 
+@pytest.mark.parametrize("form", LogFormat)
+@pytest.mark.parametrize("sign", ["\n", "\r", "\x1b[2J", "\x7f", "\x9b", "\u202e"])
+def test_every_outlet_escapes_what_would_act_on_a_terminal(tmp_path, form, sign):
+    """Each sign on its own, in plain text and as JSON."""
+    sink = open_log(tmp_path / "log")
+    configure([Outlet(sink, form)])
+    structlog.get_logger().info("x", message=f"before{sign}after")
+    sink.close()
+    written = (tmp_path / "log").read_text()
+    assert sign not in written.removesuffix("\n")
+    assert "before\\" in written
+
+
 def test_no_secret_passes(tmp_path):
     """Neither as a value nor inside a text, nor as a field's name."""
     path = tmp_path / "log"

@@ -42,6 +42,7 @@ def test_what_is_unsafe_is_seen_as_its_escape(text, shown):
         (61, "1m01s"),
         (3600, "1h"),
         (4320, "1h12m"),
+        (259_200, "3d"),
         (110_472, "1d 06:41:12"),
     ],
 )
