@@ -134,7 +134,11 @@ def _upgrade_fields(spec: JobSpec) -> dict[str, Any]:
 
 
 def _dump(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _encoder.encode(value).encode("ascii")
+
+
+# json.dumps would build one for every call
+_encoder: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def search_body(expression: str, *, page_no: int, page_size: int) -> bytes:
@@ -214,6 +218,8 @@ def clean(text: object, chars: int = limits.MESSAGE_CHARS_MAX) -> str:
     Control, bidirectional, zero-width and surrogate characters come out as escapes.
     """
     head = str(text)[: chars + 1]
+    if head.isprintable() and len(head) <= chars:
+        return head
     shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in head)
     return shown if len(shown) <= chars else shown[: chars - 1] + "…"
 
@@ -225,12 +231,7 @@ def strict_object(body: bytes) -> dict[str, Any] | Unreadable:
     parsers disagree about them.
     """
     try:
-        value = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_pairs,
-            parse_constant=_no_constant,
-            parse_float=_finite,
-        )
+        value = _decoder.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         return Unreadable("not UTF-8")
     except RecursionError:
@@ -256,6 +257,10 @@ def _finite(digits: str) -> float:
     if value in {float("inf"), float("-inf")}:
         raise ValueError("a number is too large")
     return value
+
+
+# json.loads would build one for every call; and unlike it, this one refuses a byte order mark by itself
+_decoder: Final = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_no_constant, parse_float=_finite)
 
 
 def retry_after_s(header: str) -> float | None:
