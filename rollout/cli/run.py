@@ -177,6 +177,9 @@ def _profile(common: Common, *, url: str | None, ca_file: Path | None, emulator:
             hint="--emulator rehearses in this process; --profile NAME, --url or ENOS_URL name a gateway",
         )
     loaded.credentials()  # missing keys are told before anything is planned or asked
+    if common.console.verbosity:
+        for field, source in (loaded.origin or {}).items():
+            common.console.note(f"{field} from {source}")
     ignored = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
     if ignored and not loaded.is_local:
         common.console.note(f"note: {', '.join(ignored)} is set and not used")

@@ -2,10 +2,16 @@
 
 import csv
 import json
+import os
+import pty
 import shlex
 import signal
 import stat
+import subprocess
+import sys
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -297,3 +303,61 @@ def test_a_link_in_the_logs_place_is_refused(desk):
     refused = desk.run(*REHEARSE)
     assert (refused.returncode, "events.ndjson: cannot be written" in refused.stderr) == (2, True)
     assert not (desk.path / "elsewhere").exists()
+
+
+def test_a_terminal_gets_a_live_view_and_the_log_goes_to_its_file(desk):
+    """Standard error is redrawn in place; no log line is mixed in; the summary is on standard output."""
+    master, slave = pty.openpty()
+    line = [sys.executable, "-m", "rollout", *REHEARSE]
+    environment = {**desk.environment, "TERM": "xterm", "COLUMNS": "120", "LINES": "30"}
+    process = subprocess.Popen(
+        line, cwd=desk.path, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave
+    )
+    os.close(slave)
+    seen = b""
+    with suppress(OSError):  # the terminal's other end reports its close as an error
+        while part := os.read(master, 65_536):
+            seen += part
+    out, _ = process.communicate()
+    os.close(master)
+    assert process.returncode == 0
+    assert numbers(out.decode())["OK"] == 40
+    assert "small · wave 1 of 2".encode() in seen
+    assert b"\x1b[" in seen
+    assert b"batch.job_created" not in seen
+    assert any(record["event"] == "batch.job_created" for record in records(desk))
+
+
+def test_a_question_is_answered_at_the_terminal(desk):
+    """A protected profile wants the campaign's id typed; anything else runs nothing."""
+    desk.environment.update({"PROD_ACCESS": "ak", "PROD_SECRET": "sk", "TERM": "dumb"})
+    master, slave = pty.openpty()
+    line = [sys.executable, "-m", "rollout", "run", "plan.yaml", "--profile", "prod"]
+    process = subprocess.Popen(
+        line,
+        cwd=desk.path,
+        env=desk.environment,
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(slave)
+    os.write(master, b"large\n")
+    _, err = process.communicate(timeout=30)
+    os.close(master)
+    assert process.returncode == 2
+    assert "Create 4 jobs in prod? Type the campaign id to go on:" in err
+    assert "error: not run" in err
+    assert not (desk.campaign / "journal.db").exists()
+
+
+def test_a_run_leaves_no_core_dump(desk):
+    """What is in memory, keys included, is never written by the system. S24."""
+    process = desk.begin("run", "plan.yaml", "--emulator")
+    desk.wait_for(process, "batch.job_created")
+    limits = Path(f"/proc/{process.pid}/limits").read_text()
+    process.terminate()
+    process.communicate(timeout=30)
+    (core,) = (line for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert core.split()[4] == "0"
