@@ -100,7 +100,10 @@ def test_another_plan_for_a_begun_campaign_is_refused(desk):
 
 
 def test_a_killed_run_goes_on_and_creates_nothing_twice(desk):
-    """`kill -9` of runner and emulator together; the same line again finishes, each device in exactly one job."""
+    """`kill -9` of runner and emulator together; the same line again finishes, each device in exactly one job.
+
+    The accelerated clock goes on where it was, however little real time has passed.
+    """
     process = desk.begin(*REHEARSE)
     desk.wait_for(process, "wave=total batch=total/")
     process.kill()
@@ -110,6 +113,9 @@ def test_a_killed_run_goes_on_and_creates_nothing_twice(desk):
     assert f"rollout {shlex.join(REHEARSE)}" in died
     done = desk.run(*REHEARSE)
     assert (done.returncode, numbers(done.stdout)["OK"]) == (0, 40)
+    log = records(desk)
+    second = [place for place, record in enumerate(log) if record["event"] == "engine.started"][1]
+    assert max(record["ts"] for record in log[:second]) <= min(record["ts"] for record in log[second:])
     sizes, devices = creates(desk)
     assert sizes == [10, 10, 10, 10]
     assert set(devices.values()) == {1}
