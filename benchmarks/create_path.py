@@ -1,6 +1,6 @@
 """The create path: journalled creates a second, beside a bare aiohttp loop.
 
-    python benchmarks/create_path.py [--creates 4000] [--rounds 3] [--in-flight 64] [--keys 500]
+    python benchmarks/create_path.py [--creates 6000] [--rounds 3] [--in-flight 128] [--keys 500]
 
 Both send the same number of create calls of `--keys` device keys to the same sink, a process of its own that
 answers every create with a new job id, on pooled connections and, where uvloop is installed, on uvloop. They
@@ -151,6 +151,7 @@ def run_rollout(port, args, result):
     pin(0)
     from rollout.core import events as ev  # noqa: PLC0415 - as above
     from rollout.engine.clock import Clock  # noqa: PLC0415 - as above
+    from rollout.engine.memory import settle  # noqa: PLC0415 - as above
     from rollout.engine.runner import EngineSettings, Runner  # noqa: PLC0415 - as above
     from rollout.enos.service import EnosService  # noqa: PLC0415 - as above
     from rollout.enos.signing import Secret  # noqa: PLC0415 - as above
@@ -184,7 +185,12 @@ def run_rollout(port, args, result):
         log = open_log(directory / "events.ndjson")
         configure((Outlet(log, LogFormat.JSON),))
         service = EnosService(
-            f"http://127.0.0.1:{port}", org_id="o1", app_key="k", app_secret=Secret("s"), pooled_creates=True
+            f"http://127.0.0.1:{port}",
+            org_id="o1",
+            app_key="k",
+            app_secret=Secret("s"),
+            pooled_creates=True,
+            read_permit=lambda: runner.read_pacer.permit(),
         )
         finish = Finish()
         runner = Runner(
@@ -197,6 +203,7 @@ def run_rollout(port, args, result):
             rng=random.Random(1),
             observers=(EventLog(), finish),
         )
+        settle()
         await runner.run()
         await service.aclose()
         await journal.aclose()
@@ -221,9 +228,9 @@ def measure(case, port, args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--creates", type=int, default=4000)
+    parser.add_argument("--creates", type=int, default=6000)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--in-flight", type=int, default=64)
+    parser.add_argument("--in-flight", type=int, default=128)
     parser.add_argument("--keys", type=int, default=500)
     parser.add_argument("--directory", type=Path, help="where the journal is written (default: the temporary one)")
     args = parser.parse_args()

@@ -162,17 +162,19 @@ def judge(
     if gate is None:
         evidence = f"{tally.planned:,} devices, no gate"
         return Open(evidence) if created else Hold(HoldReason.CREATING, evidence)
-    evidence = thresholds_evidence(gate, tally)
     if gate.stop is not None and (why := stop_evidence(gate.stop, tally)):
         return Halt("stop rule", why)
+    ends = None if gate.deadline_s is None else opened_at + gate.deadline_s
+    overdue = satisfied_at is None and ends is not None and now >= ends
+    if not created and not overdue:
+        # asked after every create of a large wave: nothing is told that nobody reads
+        return Hold(HoldReason.CREATING, "", ends)
+    evidence = thresholds_evidence(gate, tally)
     if created and (why := _out_of_reach(gate, tally, settled=settled)):
         return Halt("thresholds out of reach", f"{evidence}; {why}")
+    if overdue:
+        return Halt("deadline", f"{evidence} when the deadline passed")
     if satisfied_at is None:
-        ends = None if gate.deadline_s is None else opened_at + gate.deadline_s
-        if ends is not None and now >= ends:
-            return Halt("deadline", f"{evidence} when the deadline passed")
-        if not created:
-            return Hold(HoldReason.CREATING, evidence, ends)
         if tally.resolved < min(gate.min_sample, tally.planned):
             return Hold(HoldReason.SAMPLE, evidence, ends)
         waits = HoldReason.COVERAGE if not _met(gate.resolved, tally.resolved, tally) else HoldReason.SUCCESS

@@ -520,7 +520,8 @@ def _enter_group(state: State, index: int, batch: BatchState, at: float) -> None
         wave.unsettled_groups += 1
         # the first count is due when the platform's reads can show the tasks
         state.counts.set(last.index, at + PERIOD_MIN_S)
-    before = last.tally
+    # only where something failed can one more job reopen what was final
+    counted = last.tally if last.failed else None
     batch.group = last.index
     last.batches.append(index)
     last.devices += planned.devices
@@ -530,7 +531,7 @@ def _enter_group(state: State, index: int, batch: BatchState, at: float) -> None
     last.grown_at = at
     last.changed_at = max(last.changed_at, at)
     wave.grouped_devices += planned.devices
-    wave.counted += last.tally - before
+    wave.counted += Tally(planned.devices) if counted is None else last.tally - counted
     _expose(state, last)
     _brake(state, index, batch)
 

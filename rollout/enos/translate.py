@@ -22,7 +22,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
-from rollout.core.campaign import JobSpec, JobType
+from rollout.core.campaign import JobSpec, JobType, Scope
 from rollout.core.outcome import Accepted, Found, Rejected, Throttled, Unknown, Unsent
 from rollout.enos import limits
 from rollout.enos.codes import (
@@ -77,37 +77,55 @@ def create_query(org_id: str, order: CreateOrder) -> dict[str, str]:
 
 
 def create_body(order: CreateOrder) -> bytes:
-    """Return the body of the order's create call: ASCII JSON, `upgradeScope` and its selector last.
+    """Return the body of the order's create call: ASCII JSON, `name` first, `upgradeScope` with its selector last.
 
     A verification job gets only the fields documented for it; `spec.extra` goes into both, since the operator
     asked for it by name.
     """
-    spec = order.spec
+    name = {
+        "defaultValue": order.name,
+        "i18nValue": {locale: f"{text} · {order.name}" for locale, text in order.label.i18n.items()},
+    }
+    keys = b""
+    if order.scope is None:
+        keys = b',"deviceKeys":[%s]' % order.device_keys
+    else:
+        assert not order.device_keys, "an order names its devices or a scope, not both"
+    return b'{"name":%s,%s%s}}' % (_dump(name), _frame(order.spec, order.scope), keys)
+
+
+_frames: dict[tuple[int, int], tuple[JobSpec, Scope | None, bytes]] = {}
+"""Frames by the identity of what they were made from, which is kept beside them: a spec's `extra` has no hash."""
+FRAMES_MAX = 64
+"""Frames kept; a campaign needs one a wave."""
+
+
+def _frame(spec: JobSpec, scope: Scope | None) -> bytes:
+    """Return what all creates of a wave share: the body after the name, up to the device keys."""
+    kept = _frames.get((id(spec), id(scope)))
+    if kept is not None:
+        return kept[2]
     head: dict[str, Any] = {
         **spec.extra,
-        "name": {
-            "defaultValue": order.name,
-            "i18nValue": {locale: f"{text} · {order.name}" for locale, text in order.label.i18n.items()},
-        },
         "type": spec.type.value,
         "upgradeTimeout": spec.upgrade_timeout_s,
         **(_upgrade_fields(spec) if spec.type is JobType.UPGRADE else {}),
     }
-    # The scope is appended by hand below; twice the same key would leave the choice to the platform.
+    # Name and scope are written by hand around these; twice the same key would leave the choice to the platform.
+    head.pop("name", None)
     head.pop("upgradeScope", None)
-    scope: dict[str, Any] = {"type": "partial" if order.scope is None else order.scope.type}
+    devices: dict[str, Any] = {"type": "partial" if scope is None else scope.type}
     if spec.version_numbers:
-        scope["versionNumbers"] = list(spec.version_numbers)
+        devices["versionNumbers"] = list(spec.version_numbers)
     if spec.product_key is not None:
-        scope["productKey"] = spec.product_key
-    if order.scope is None:
-        keys = b',"deviceKeys":[' + order.device_keys + b"]"
-    else:
-        assert not order.device_keys, "an order names its devices or a scope, not both"
-        keys = b""
-        if order.scope.selector is not None:
-            scope[order.scope.selector] = order.scope.value
-    return b'%s,"upgradeScope":%s%s}}' % (_dump(head)[:-1], _dump(scope)[:-1], keys)
+        devices["productKey"] = spec.product_key
+    if scope is not None and scope.selector is not None:
+        devices[scope.selector] = scope.value
+    frame = b'%s,"upgradeScope":%s' % (_dump(head)[1:-1], _dump(devices)[:-1])
+    if len(_frames) >= FRAMES_MAX:
+        _frames.clear()
+    _frames[id(spec), id(scope)] = (spec, scope, frame)
+    return frame
 
 
 def _upgrade_fields(spec: JobSpec) -> dict[str, Any]:

@@ -26,6 +26,7 @@ import ipaddress
 import os
 import socket
 import ssl
+import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -82,8 +83,8 @@ class _Attempt:
             except Exception as error:  # noqa: BLE001 - any type; the exchange raises it again
                 self.guard_error = error
                 raise _GuardRaisedError from None
-        self.handed_at = asyncio.get_running_loop().time()
-        self.deadline.reschedule(self.handed_at + self.read_timeout_s)
+        self.handed_at = time.monotonic()
+        self.deadline.reschedule(asyncio.get_running_loop().time() + self.read_timeout_s)
 
     def hang_up(self) -> None:
         """Close the connections of an attempt that ended unsent: aiohttp forgets them open."""
@@ -165,6 +166,8 @@ class Transport:
         self._pooled = pooled
         self._fresh: aiohttp.ClientSession | None = None
         self._kept: aiohttp.ClientSession | None = None
+        self._bare: aiohttp.ClientSession | None = None
+        self._pooled_timeout = aiohttp.ClientTimeout(total=connect_timeout_s + read_timeout_s)
         self._last_url: tuple[object, URL] | None = None
         self._closed = False
 
@@ -177,6 +180,8 @@ class Transport:
         `NotNow` comes back as `BrokenOff(withheld=True)`, any other exception of the guard is raised again.
         """
         assert not self._closed, "the service is closed"
+        if self._pooled and guard is not None:
+            return await self._exchange_pooled(request, body_bytes_max, guard)
         attempt = _Attempt(guard, self._connect_timeout_s, self._read_timeout_s)
         under_way = _under_way.set(attempt)
         try:
@@ -190,7 +195,8 @@ class Transport:
                     allow_redirects=False,
                 ) as response,
             ):
-                return await _read(response, body_bytes_max, attempt)
+                assert attempt.handed_at is not None, "an answer without a connection"
+                return await _read(response, body_bytes_max, attempt.handed_at)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, what counts is whether it was before or after
             reason = _reason(error)
         finally:
@@ -204,6 +210,31 @@ class Transport:
             raise attempt.guard_error
         return BrokenOff(reason, handed=attempt.handed_at is not None)
 
+    async def _exchange_pooled(self, request: Request, body_bytes_max: int, guard: Guard) -> Answer | BrokenOff:
+        """Send a guarded request on a kept connection, without the hooks: a load test's calls should cost little.
+
+        The guard is asked first, so a failure to connect counts as sent too, which is the cautious reading.
+        """
+        try:
+            await guard()
+        except NotNow as error:
+            return BrokenOff(clean(error) or "withheld", handed=False, withheld=True)
+        self._bare = self._bare or self._open(force_close=False, hooked=False)
+        handed_at = time.monotonic()
+        try:
+            async with self._bare.request(
+                request.method,
+                self._url(request),
+                data=request.body,
+                headers=request.headers,
+                allow_redirects=False,
+                timeout=self._pooled_timeout,
+            ) as response:
+                return await _read(response, body_bytes_max, handed_at)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, it may have been sent
+            reason = _reason(error)
+        return BrokenOff(reason, handed=True)
+
     def _url(self, request: Request) -> URL:
         """Return the whole address; that of the last request is kept, since all creates of a campaign share one."""
         asked = (request.path, *request.query.items())
@@ -214,13 +245,13 @@ class Transport:
 
     def _session(self, *, fresh: bool) -> aiohttp.ClientSession:
         """Return the session to use, opened now if it is the first time: that needs a running loop."""
-        if fresh and not self._pooled:
+        if fresh:
             self._fresh = self._fresh or self._open(force_close=True)
             return self._fresh
         self._kept = self._kept or self._open(force_close=False)
         return self._kept
 
-    def _open(self, *, force_close: bool) -> aiohttp.ClientSession:
+    def _open(self, *, force_close: bool, hooked: bool = True) -> aiohttp.ClientSession:
         hooks = aiohttp.TraceConfig()
         hooks.on_connection_create_end.append(_hand_over)
         hooks.on_connection_reuseconn.append(_hand_over)
@@ -229,10 +260,10 @@ class Transport:
                 ssl=self._ssl or True,
                 force_close=force_close,
                 limit=0,  # calls in flight are bounded by who sends them; a second queue would only hide them
-                socket_factory=_open_socket,
+                socket_factory=_open_socket if hooked else None,
             ),
             timeout=_NO_TIMEOUT,
-            trace_configs=[hooks],
+            trace_configs=[hooks] if hooked else None,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
@@ -246,12 +277,12 @@ class Transport:
     async def aclose(self) -> None:
         """Close all connections; idempotent."""
         self._closed = True
-        for session in (self._fresh, self._kept):
+        for session in (self._fresh, self._kept, self._bare):
             if session is not None:
                 await session.close()
 
 
-async def _read(response: aiohttp.ClientResponse, body_bytes_max: int, attempt: _Attempt) -> Answer:
+async def _read(response: aiohttp.ClientResponse, body_bytes_max: int, handed_at: float) -> Answer:
     """Return the answer, its body cut once it is longer than allowed."""
     body = bytearray()
     truncated = False
@@ -260,7 +291,6 @@ async def _read(response: aiohttp.ClientResponse, body_bytes_max: int, attempt: 
         if len(body) > body_bytes_max:
             truncated = True
             break
-    assert attempt.handed_at is not None, "an answer without a connection"
     return Answer(
         status=response.status,
         body=bytes(body[:body_bytes_max]),
@@ -269,7 +299,7 @@ async def _read(response: aiohttp.ClientResponse, body_bytes_max: int, attempt: 
         retry_after=response.headers.get("Retry-After", ""),
         location_host=_host(response.headers.get("Location", "")),
         truncated=truncated,
-        elapsed_s=asyncio.get_running_loop().time() - attempt.handed_at,
+        elapsed_s=time.monotonic() - handed_at,
     )
 
 

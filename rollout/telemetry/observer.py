@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import structlog
 
-from rollout.core.events import Event
+from rollout.core.events import BatchCreateSent, Event
 from rollout.core.state import State
 from rollout.telemetry.render import render
 
@@ -24,7 +24,9 @@ class EventLog:
         self._seq = 0
 
     def notice(self, event: Event, state: State) -> None:
-        """Log `event` under its own name and time."""
+        """Log `event` under its own name and time; an intent is told by what came of it."""
+        if isinstance(event, BatchCreateSent):
+            return  # the journal keeps it; as a line it would double the log and say nothing the next does not
         self._seq += 1
         record = render(event, state.plan, seq=self._seq)
         getattr(self._log, record.level)(record.name, at=record.at, **record.fields)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 __all__ = ["clipped", "count", "duration", "iso_utc", "local_time", "safe"]
 
@@ -56,7 +57,13 @@ def duration(seconds: float) -> str:
 
 def iso_utc(at: float) -> str:
     """Return epoch seconds as `2026-11-23T08:00:01.102Z`."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, rest = divmod(round(at * 1000), 1000)
+    return f"{_iso_second(second)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _iso_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def local_time(at: float) -> str:
