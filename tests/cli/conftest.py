@@ -116,7 +116,9 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
     """A directory with plan.yaml, 40 devices at 4 sites, and profiles; nothing of the caller's environment."""
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL")}
+    kept = {
+        name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH", "LANG", "LC_ALL")
+    }
     environment = {**kept, "HOME": str(tmp_path / "home"), "PYTHONWARNINGS": "error", "PYTHONUTF8": "1"}
     for name in list(os.environ):
         if name.startswith(("ENOS_", "ROLLOUT_", "XDG_")):
