@@ -14,6 +14,8 @@ of an accelerated campaign.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 
 from aiolimiter import AsyncLimiter
 
@@ -40,6 +42,7 @@ class Pacer:
         self._held_until = 0.0
         self._last_at = float("-inf")
         self._changed_at = float("-inf")
+        self._time: Callable[[], float] = time.monotonic
         self.throttled = 0
         self.rate = limit.rate
         self._bucket = self._full_bucket()
@@ -50,18 +53,19 @@ class Pacer:
         return AsyncLimiter(burst, burst / kept)
 
     async def start(self) -> None:
-        """Begin as if the whole burst had just been sent. Call once, before the first permit."""
+        """Begin as if the whole burst had just been sent. Call once, in the loop to be used, before all else."""
+        # kept, since asking for the running loop costs a system call each time
+        self._time = asyncio.get_running_loop().time
         await self._fill()
 
     async def _fill(self) -> None:
         await self._bucket.acquire(self._bucket.max_rate)
-        self._last_at = asyncio.get_running_loop().time()
+        self._last_at = self._time()
 
     async def join(self) -> None:
         """Wait until the permit of one more call is near enough to connect for it. Follow by `leave`."""
-        now = asyncio.get_running_loop().time
         # asleep for as long as is known, then looked at again: a refusal may have moved the time meanwhile
-        while (wait := max(self._held_until, self._expected() - AHEAD_S) - now()) > 0:  # noqa: ASYNC110 - time is awaited
+        while (wait := max(self._held_until, self._expected() - AHEAD_S) - self._time()) > 0:  # noqa: ASYNC110 - time is awaited
             await asyncio.sleep(wait)
         self._waiting += 1
 
@@ -75,33 +79,33 @@ class Pacer:
 
     async def permit(self) -> None:
         """Wait for the right to send one call now."""
-        loop = asyncio.get_running_loop()
         while True:
-            while (wait := self._held_until - loop.time()) > 0:  # noqa: ASYNC110 - time is awaited
+            while (wait := self._held_until - self._time()) > 0:  # noqa: ASYNC110 - time is awaited
                 await asyncio.sleep(wait)
             bucket = self._bucket
             await bucket.acquire()
-            if bucket is self._bucket and loop.time() >= self._held_until:
-                self._last_at = loop.time()
+            now = self._time()
+            if bucket is self._bucket and now >= self._held_until:
+                self._last_at = now
                 return
 
     async def slow_down(self, retry_after_s: float | None) -> None:
         """Flow control refused a call: halve the rate, and send nothing for as long as it asked."""
-        loop = asyncio.get_running_loop()
         self.throttled += 1
         # several calls under way are refused together; that is one message, not several
-        if loop.time() - self._changed_at >= RECOVERY_S:
+        if self._time() - self._changed_at >= RECOVERY_S:
             await self._change(max(self._limit.rate * SLOWEST, self.rate / 2))
-        self._held_until = max(self._held_until, loop.time() + (retry_after_s or 0.0))
+        self._held_until = max(self._held_until, self._time() + (retry_after_s or 0.0))
 
     async def went_well(self) -> None:
         """The platform took a call: come back towards the configured rate, a step a second."""
-        now = asyncio.get_running_loop().time()
-        if self.rate < self._limit.rate and now - max(self._changed_at, self._held_until) >= RECOVERY_S:
+        if self.rate >= self._limit.rate:
+            return
+        if self._time() - max(self._changed_at, self._held_until) >= RECOVERY_S:
             await self._change(min(self._limit.rate, self.rate + self._limit.rate / 10))
 
     async def _change(self, rate: float) -> None:
         self.rate = rate
-        self._changed_at = asyncio.get_running_loop().time()
+        self._changed_at = self._time()
         self._bucket = self._full_bucket()
         await self._fill()

@@ -85,9 +85,12 @@ def _insert(rows: int) -> str:
 
 @dataclass(slots=True, eq=False)
 class _Commit:
-    """Rows that will share a commit; `done` comes to None, or to why they may not be stored."""
+    """Rows that will share a commit; every waiter comes to None, or to why they may not be stored.
 
-    done: asyncio.Future[JournalError | None]
+    One future each: a caller that is cancelled takes only its own away, and none needs a shield.
+    """
+
+    waiters: list[asyncio.Future[JournalError | None]] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     due: bool = False
 
@@ -134,6 +137,7 @@ class SqliteJournal:
         self._under_way = 0
         self._failure: JournalError | None = None
         self._closing: asyncio.Future[None] | None = None
+        self._running: asyncio.AbstractEventLoop | None = None
 
     @classmethod
     def create(
@@ -222,8 +226,10 @@ class SqliteJournal:
             self._commit_with_room().rows.append(
                 (self._seq, event.at, event.kind, body, _crc(self._seq, event.kind, body))
             )
-        # the last commit answers for all of ours, since a failure is for good; shielded, as others wait for it too
-        failure = await asyncio.shield(self._waiting[-1].done)
+        # the last commit answers for all of ours, since a failure is for good
+        waiter: asyncio.Future[JournalError | None] = self._loop().create_future()
+        self._waiting[-1].waiters.append(waiter)
+        failure = await waiter
         if failure is not None:
             raise _again(failure)
 
@@ -251,13 +257,19 @@ class SqliteJournal:
 
     # --- on the loop: gathering -------------------------------------------------------------------------
 
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop all appends belong to; asking for the running one costs a system call each time."""
+        if self._running is None:
+            self._running = asyncio.get_running_loop()
+        return self._running
+
     def _commit_with_room(self) -> _Commit:
         if self._waiting and len(self._waiting[-1].rows) < COMMIT_EVENTS_MAX:
             return self._waiting[-1]
-        loop = asyncio.get_running_loop()
+        loop = self._loop()
         if self._waiting:
             self._ripen(self._waiting[-1])  # full: no reason to linger
-        commit = _Commit(loop.create_future())
+        commit = _Commit()
         self._waiting.append(commit)
         if self._linger_s > 0:
             loop.call_later(self._linger_s, self._ripen, commit)
@@ -276,16 +288,19 @@ class SqliteJournal:
 
     def _submit(self, commit: _Commit) -> None:
         self._under_way += 1
-        written = asyncio.get_running_loop().run_in_executor(self._writer, self._write, commit.rows)
+        written = self._loop().run_in_executor(self._writer, self._write, commit.rows)
         written.add_done_callback(partial(self._settle, commit))
 
     def _settle(self, commit: _Commit, written: asyncio.Future[None]) -> None:
         self._under_way -= 1
         error = written.exception()
-        if error is None or isinstance(error, JournalError):
-            commit.done.set_result(error)
-        else:
-            commit.done.set_exception(error)  # a fault of ours, not of the disk: let it be seen as it is
+        for waiter in commit.waiters:
+            if waiter.done():
+                continue  # its caller was cancelled
+            if error is None or isinstance(error, JournalError):
+                waiter.set_result(error)
+            else:
+                waiter.set_exception(error)  # a fault of ours, not of the disk: let it be seen as it is
         self._pump()
 
     # --- on the writer's thread -------------------------------------------------------------------------
