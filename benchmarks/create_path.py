@@ -79,7 +79,7 @@ def serve_sink(ready):
 
 
 def pin(core):
-    """Keep this process on one core, so that client and sink do not push each other about."""
+    """Keep the sink on one core; the client may use what is left of it, as the journal's thread does."""
     if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > core:
         os.sched_setaffinity(0, {core})
 
@@ -98,7 +98,6 @@ def keys_slice(keys):
 
 def run_bare(port, args, result):
     """Post one ready body from a fixed set of workers."""
-    pin(0)
     import aiohttp  # noqa: PLC0415 - a case loads what it needs itself
 
     head = {"type": "upgrade", "upgradePolicy": "snapshot", "enableUpgradeRequest": False}
@@ -148,7 +147,6 @@ def plan_of(args):
 
 def run_rollout(port, args, result):
     """Run the engine as `rollout run` assembles it, until the last job is created."""
-    pin(0)
     from rollout.core import events as ev  # noqa: PLC0415 - as above
     from rollout.engine.clock import Clock  # noqa: PLC0415 - as above
     from rollout.engine.memory import settle  # noqa: PLC0415 - as above

@@ -27,9 +27,11 @@ from pathlib import Path
 import structlog
 
 from rollout import __version__
+from rollout.core.plan import Plan
 from rollout.core.state import State
 from rollout.engine.clock import Clock
 from rollout.engine.control import Inbox
+from rollout.engine.memory import settle
 from rollout.engine.runner import GRACE_S, EngineSettings, Leave, Runner
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
@@ -114,6 +116,7 @@ async def carry_out(order: RunOrder) -> RunResult:
     async with AsyncExitStack() as stack:
         journal = _open_journal(order)
         stack.push_async_callback(journal.aclose)
+        _refuse_other_plan(journal, plan)
         order.on_held()
         last_event_at = max((event.at for event in journal.read()), default=0.0)
         log = open_log(order.directory / EVENT_LOG)
@@ -142,6 +145,7 @@ async def carry_out(order: RunOrder) -> RunResult:
             inbox=Inbox(order.directory),
             observers=(EventLog(), watch),
         )
+        settle()
         with _signals(runner, watch, order.view) as received:
             showing = asyncio.create_task(watch.show())
             try:
@@ -156,14 +160,16 @@ def _open_journal(order: RunOrder) -> SqliteJournal:
     plan = order.saved.plan
     if not (order.directory / JOURNAL_NAME).exists():
         return SqliteJournal.create(order.directory, plan.campaign.id, plan.digest)
-    journal = SqliteJournal.open(order.directory)
-    if journal.plan_digest == plan.digest:
-        return journal
-    raise CampaignBusy(
-        f"{journal.path} was begun with plan {journal.plan_digest}, not {plan.digest}",
-        code="R601",
-        hint="give the changed plan another id",
-    )
+    return SqliteJournal.open(order.directory)
+
+
+def _refuse_other_plan(journal: SqliteJournal, plan: Plan) -> None:
+    if journal.plan_digest != plan.digest:
+        raise CampaignBusy(
+            f"{journal.path} was begun with plan {journal.plan_digest}, not {plan.digest}",
+            code="R601",
+            hint="give the changed plan another id",
+        )
 
 
 def _engine_settings(order: RunOrder, journal: SqliteJournal) -> EngineSettings:
