@@ -37,7 +37,7 @@ def level(event: e.Event) -> str:
     match event:
         # the two that come by the thousand stand first
         case e.BatchCreateSent() | e.TasksCounted():
-            # steps on the way to news: kept in the log, too many to watch go by
+            # steps on the way to news: too many to watch go by
             return "debug"
         case e.BatchJobCreated():
             return "info"

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -66,6 +66,7 @@ class Desk:
 
     path: Path
     environment: dict[str, str]
+    started: list[subprocess.Popen] = field(default_factory=list)
 
     def __call__(self, *arguments: str, **options) -> Result:
         """Call the program in this process."""
@@ -89,7 +90,7 @@ class Desk:
     def begin(self, *arguments: str) -> subprocess.Popen:
         """Start the program as a process of its own; its standard error can be read line by line."""
         line = [sys.executable, "-m", "rollout", *map(str, arguments)]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             line,
             cwd=self.path,
             env=self.environment,
@@ -98,6 +99,8 @@ class Desk:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
 
     @staticmethod
     def wait_for(process: subprocess.Popen, text: str) -> str:
@@ -129,4 +132,10 @@ def desk(tmp_path, monkeypatch):
     rows = [f"SN-{number:04d},site-{number % 4}" for number in range(40)]
     (tmp_path / "devices.csv").write_text("\n".join(["deviceKey,site", *rows]) + "\n")
     (tmp_path / "rollout.toml").write_text(PROFILES)
-    return Desk(tmp_path, environment)
+    desk = Desk(tmp_path, environment)
+    yield desk
+    for process in desk.started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
