@@ -30,9 +30,7 @@ from itertools import count
 from pathlib import Path
 
 ROUNDS = 3
-REPLY = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: %d\r\n\r\n%s"
-)
+REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: %d\r\n\r\n%s"
 
 
 class Sink(asyncio.Protocol):
@@ -101,7 +99,9 @@ def run_bare(port, args, result):
     import aiohttp  # noqa: PLC0415 - a case loads what it needs itself
 
     head = {"type": "upgrade", "upgradePolicy": "snapshot", "enableUpgradeRequest": False}
-    body = json.dumps(head)[:-1].encode() + b',"upgradeScope":{"deviceKeys":[' + keys_slice(args.keys) + b"]}}"
+    body = (
+        json.dumps(head)[:-1].encode() + b',"upgradeScope":{"deviceKeys":[' + keys_slice(args.keys) + b"]}}"
+    )
     url = f"http://127.0.0.1:{port}/connect-service/v2.1/ota-jobs?action=create&orgId=o1&firmwareId=fw1"
 
     async def main():
@@ -110,7 +110,9 @@ def run_bare(port, args, result):
 
             async def work():
                 for _ in left:
-                    async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as reply:
+                    async with session.post(
+                        url, data=body, headers={"Content-Type": "application/json"}
+                    ) as reply:
                         assert json.loads(await reply.read())["code"] == 0
 
             began = time.perf_counter()
@@ -142,7 +144,9 @@ def plan_of(args):
     )
     batches = tuple(Batch(n, 0, n + 1, args.keys, 0, len(blob), f"{n:012x}") for n in range(args.creates))
     devices = args.creates * args.keys
-    return Plan(order, 1, (PlannedWave(0, "total", devices, 0, args.creates),), batches, devices, "0" * 64), blob
+    return Plan(
+        order, 1, (PlannedWave(0, "total", devices, 0, args.creates),), batches, devices, "0" * 64
+    ), blob
 
 
 def run_rollout(port, args, result):
@@ -188,7 +192,7 @@ def run_rollout(port, args, result):
             app_key="k",
             app_secret=Secret("s"),
             pooled_creates=True,
-            read_permit=lambda: runner.read_pacer.permit(),
+            read_permit=lambda: runner.read_pacer.permit(),  # noqa: PLW0108 - the runner comes after its service
         )
         finish = Finish()
         runner = Runner(
@@ -225,12 +229,16 @@ def measure(case, port, args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--creates", type=int, default=6000)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--in-flight", type=int, default=128)
     parser.add_argument("--keys", type=int, default=500)
-    parser.add_argument("--directory", type=Path, help="where the journal is written (default: the temporary one)")
+    parser.add_argument(
+        "--directory", type=Path, help="where the journal is written (default: the temporary one)"
+    )
     args = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     ready, told = context.Pipe(duplex=False)
@@ -247,7 +255,9 @@ def main():
         sink.join()
     bare, ours = (statistics.median(figures[case]) for case in ("bare", "rollout"))
     loop = "uvloop" if loop_runner() is not asyncio.run else "asyncio"
-    print(f"{args.creates:,} creates of {args.keys} keys, {args.in_flight} in flight, {loop}, Python {sys.version.split()[0]}")
+    print(
+        f"{args.creates:,} creates of {args.keys} keys, {args.in_flight} in flight, {loop}, Python {sys.version.split()[0]}"
+    )
     print(f"{'CASE':<10}{'CREATES/S':>12}{'÷ BARE':>10}")
     print(f"{'bare':<10}{bare:>12,.0f}{1.0:>10.2f}")
     print(f"{'rollout':<10}{ours:>12,.0f}{ours / bare:>10.2f}")

@@ -210,7 +210,9 @@ class Transport:
             raise attempt.guard_error
         return BrokenOff(reason, handed=attempt.handed_at is not None)
 
-    async def _exchange_pooled(self, request: Request, body_bytes_max: int, guard: Guard) -> Answer | BrokenOff:
+    async def _exchange_pooled(
+        self, request: Request, body_bytes_max: int, guard: Guard
+    ) -> Answer | BrokenOff:
         """Send a guarded request on a kept connection, without the hooks: a load test's calls should cost little.
 
         The guard is asked first, so a failure to connect counts as sent too, which is the cautious reading.

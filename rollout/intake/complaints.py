@@ -125,6 +125,7 @@ CODES: Mapping[str, tuple[Severity, str]] = MappingProxyType(
         "R309": (_W, "a schedule shorter than EnOS's console allows"),
         "R310": (_W, "a job whose devices may grow by themselves"),
         "R311": (_W, "a retry policy that is switched off"),
+        "R312": (_W, "a gate that waits for no result"),
     }
 )
 

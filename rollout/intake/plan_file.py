@@ -362,7 +362,7 @@ def _core_gate(complaints: Complaints, gate: GateBlock, loc: Loc) -> Gate | None
         stop = StopRule(gate.stop_at.failed, of, gate.stop_at.min_sample)
     return Gate(
         success=_core_threshold(gate.success),
-        resolved=_core_threshold(gate.resolved),
+        resolved=_core_coverage(gate),
         stop=stop,
         min_sample=gate.min_sample,
         soak_s=gate.soak,
@@ -370,6 +370,16 @@ def _core_gate(complaints: Complaints, gate: GateBlock, loc: Loc) -> Gate | None
         on_fail=OnFail(gate.on_fail),
         approval=gate.approval == "required",
     )
+
+
+COVERAGE = Threshold(Fraction(9, 10), Denominator.PLANNED)
+"""What `resolved` is where only a share of the resolved is asked for: the first device to succeed is 100 % of them."""
+
+
+def _core_coverage(gate: GateBlock) -> Threshold | None:
+    if gate.resolved is None and gate.success is not None and gate.success.of == Denominator.RESOLVED:
+        return COVERAGE
+    return _core_threshold(gate.resolved)
 
 
 def _core_threshold(threshold: ThresholdBlock | None) -> Threshold | None:

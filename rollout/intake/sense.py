@@ -66,10 +66,14 @@ def check_plan(complaints: Complaints, waves: Sequence[Wave | None], *, now: flo
         _check_job(complaints, index, wave, now=now)
         if isinstance(wave.size, Scope):
             _check_scope(complaints, index, wave, wave.size)
+        others = index + 1 < len(waves)
         if wave.gate is not None:
             _check_gate(complaints, index, wave, wave.gate)
+            if others and wave.gate.stop and not _waits_for_results(wave.gate):
+                message = "asks for no result: the next wave opens as soon as the jobs of this one are created"
+                hint = "add success, resolved or soak"
+                complaints.add("R312", message, loc=("waves", index, "gate"), hint=hint)
         else:
-            others = index + 1 < len(waves)
             what = (
                 "the next wave opens whatever became of it"
                 if others
@@ -209,9 +213,13 @@ def _check_scope(complaints: Complaints, index: int, wave: Wave, scope: Scope) -
         )
 
 
+def _waits_for_results(gate: Gate) -> bool:
+    return bool(gate.success or gate.resolved or gate.soak_s or gate.approval)
+
+
 def _check_gate(complaints: Complaints, index: int, wave: Wave, gate: Gate) -> None:
     loc: Loc = ("waves", index, "gate")
-    if gate == Gate() or not (gate.success or gate.resolved or gate.stop or gate.soak_s or gate.approval):
+    if gate.stop is None and not _waits_for_results(gate):
         message = "asks for nothing: give success, resolved, stopAt, soak or approval"
         complaints.add("R106", message, loc=loc)
     if gate.deadline_s is None:

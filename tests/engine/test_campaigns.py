@@ -186,10 +186,17 @@ async def test_abort_cancels_what_waits_then_stops_the_jobs():
     plan, manifest = build(("total", [20] * 4, None, spec), limits=FAST)
     long = Population(work_s_median=7200.0)
     async with platform(population=long) as running:
+        all_at_work = asyncio.Event()
+
+        class Watch:
+            def notice(self, event, state):
+                if state.jobs == 4 and state.tally().in_progress == 20:
+                    all_at_work.set()
+
         async with engine(running, plan, manifest) as runner:
+            runner._observers += (Watch(),)
             work = asyncio.create_task(runner.run())
-            while runner.state.jobs < 4 or runner.state.tally().in_progress < 20:
-                await asyncio.sleep(0.02)
+            await asyncio.wait_for(all_at_work.wait(), 60)
             await runner.record([ev.CampaignAbortRequested(runner._clock(), "ana", "bad", True, True)])
             assert await asyncio.wait_for(work, 60) is Leave.ABORTED
             told = runner.collector

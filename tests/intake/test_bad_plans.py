@@ -303,6 +303,10 @@ WARNING_CASES = {
         edited(("  maximumC", "  retryPolicy: {enableRetry: false, retryCount: 2}\n  maximumC")),
         ["7:49 R311"],
     ),
+    "R312 stop rule alone": (
+        edited(("      success: {min: 90%, of: resolved}\n      soak: 1h", "      stopAt: {failed: 5}")),
+        ["14:7 R312"],
+    ),
     "R310 incremental": (edited(("  maximumC", "  upgradePolicy: incremental\n  maximumC")), ["7:18 R310"]),
 }  # fmt: skip
 

@@ -267,3 +267,13 @@ def test_opening_a_saved_plan_loads_no_models():
     program = "import sys, rollout.intake.saved_plan; print({'pydantic', 'yaml'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_share_of_the_resolved_alone_still_waits_for_coverage(tmp_path):
+    """`success` of the resolved brings 90 % of the planned with it: one device that succeeded opens no gate."""
+    text = (
+        FULL[: FULL.index("waves:")]
+        + "waves: [{name: all, size: rest, gate: {success: {min: 99%, of: resolved}}}]\n"
+    )
+    gate = load(tmp_path, text).campaign.waves[0].gate
+    assert gate.resolved == Threshold(Fraction(9, 10), Denominator.PLANNED)

@@ -1,0 +1,184 @@
+"""What counts make of groups and waves: when nothing more can come, and what is still exposed."""
+
+from dataclasses import replace
+
+import pytest
+from support.plans import build
+
+from rollout.core import events as ev
+from rollout.core.budget import group_exposure, job_exposure
+from rollout.core.campaign import CallLimit, JobSpec, Limits, RetryPolicy, Scope
+from rollout.core.commands import UnderWay
+from rollout.core.decide import decide
+from rollout.core.lifecycle import BatchStatus
+from rollout.core.polling import GROUP_MAX, PERIOD_MAX_S, PERIOD_MIN_S, group_size, next_period
+from rollout.core.state import ENROL_S, State, fold, is_news
+
+SPEC = JobSpec(version_numbers=("1.0",), maximum_concurrency=10)
+
+
+def opened(*waves, **campaign):
+    """A state whose first wave is open and whose batches of it have jobs, created at 100 s."""
+    plan, _ = build(*waves, **campaign)
+    state = State.initial(plan)
+    fold(state, ev.CampaignStarted(1.0, "c1", plan.digest, plan.devices, len(plan.batches), len(plan.waves)))
+    fold(state, ev.EngineStarted(1.0, "test", "0", 60.0, 5.0))
+    fold(state, ev.WaveAudited(1.0, 0, 1.0, 0))
+    fold(state, ev.WaveOpened(1.0, 0))
+    for index in range(plan.waves[0].last):
+        fold(state, ev.BatchCreateSent(100.0, index, 1, f"n{index}"))
+        fold(state, ev.BatchJobCreated(100.0, index, 1, f"j{index}"))
+    return state
+
+
+def count(state, at, *numbers, group=0):
+    """Fold a count of `group` asked at `at`: enrolled, in progress, succeeded, failed."""
+    jobs = len(state.groups[group].batches)
+    event = ev.TasksCounted(at, group, at, jobs, *numbers)
+    news = is_news(state, event)
+    fold(state, event)
+    return news
+
+
+def test_a_group_settles_when_every_device_has_ended():
+    """All tasks there, all ended: nothing is exposed any more and it is not asked about again."""
+    state = opened(("all", [20], None, SPEC))
+    assert state.exposure == 10
+    assert count(state, 105.0, 20, 10, 4, 1)
+    assert (state.exposure, state.groups[0].settled) == (10, False)
+    count(state, 110.0, 20, 5, 14, 1)
+    assert state.exposure == 5
+    count(state, 115.0, 20, 0, 19, 1)
+    assert (state.exposure, state.waves[0].settled) == (0, True)
+    assert len(state.counts) == 0
+    assert state.tally().failed_final == 1
+
+
+def test_devices_that_match_nothing_are_waited_for_only_so_long():
+    """Eighteen of twenty enrolled: final once it has stood still; the two are open, not failed."""
+    state = opened(("all", [20], None, SPEC))
+    count(state, 105.0, 18, 0, 18, 0)
+    assert not state.groups[0].settled, "more tasks may still appear"
+    count(state, 100.0 + ENROL_S, 18, 0, 18, 0)
+    assert state.groups[0].settled
+    tally = state.tally()
+    assert (tally.planned, tally.enrolled, tally.open) == (20, 18, 2)
+
+
+def test_failures_are_not_final_while_the_platform_may_retry():
+    """With EnOS's retries a failed device counts as open until the interval has passed in quiet."""
+    spec = replace(SPEC, retry=RetryPolicy(enabled=True, interval_s=600, count=2))
+    state = opened(("all", [20], None, spec))
+    count(state, 200.0, 20, 0, 15, 5)
+    assert (state.tally().resolved, state.tally().failed, state.exposure) == (15, 5, 5)
+    count(state, 500.0, 20, 3, 15, 2)
+    count(state, 900.0, 20, 0, 18, 2)
+    assert not state.groups[0].settled
+    assert not count(state, 905.0, 20, 0, 18, 2), "the same again is no news"
+    assert count(state, 900.0 + 600.0 + ENROL_S, 20, 0, 18, 2), "but that quiet lasted long enough is"
+    assert state.groups[0].settled
+    assert state.tally().failed_final == 2
+
+
+def test_an_older_read_never_overwrites_a_newer_one():
+    """Counts that come back out of order are dropped."""
+    state = opened(("all", [20], None, SPEC))
+    count(state, 120.0, 20, 2, 18, 0)
+    fold(state, ev.TasksCounted(121.0, 0, 110.0, 1, 20, 10, 5, 0))
+    assert state.tally().succeeded == 18
+
+
+def test_a_scope_wave_learns_its_size_from_the_platform():
+    """EnOS picks the devices: exposed is the job's concurrency, planned is what was enrolled."""
+    plan, _ = build(("tagged", [0], None, SPEC))
+    wave = replace(plan.campaign.waves[0], size=Scope("partial", "tags", {"rev": ["a"]}))
+    plan = replace(plan, campaign=replace(plan.campaign, waves=(wave,)))
+    state = State.initial(plan)
+    for event in (
+        ev.CampaignStarted(1.0, "c1", "d", 0, 1, 1),
+        ev.EngineStarted(1.0, "t", "0", 60.0, 5.0),
+        ev.WaveAudited(1.0, 0, 1.0, 0),
+        ev.WaveOpened(1.0, 0),
+        ev.BatchCreateSent(100.0, 0, 1, "n"),
+        ev.BatchJobCreated(100.0, 0, 1, "j"),
+    ):
+        fold(state, event)
+    assert state.exposure == 10
+    count(state, 105.0, 30, 10, 0, 0)
+    assert (state.tally().planned, state.exposure) == (30, 10)
+    count(state, 112.0, 30, 4, 25, 0)
+    assert state.exposure == 5
+    count(state, 120.0, 30, 0, 30, 0)
+    assert state.waves[0].settled
+
+
+def test_a_parked_batch_that_is_found_after_its_wave_passed_is_counted():
+    """Parked, the wave went on; found later, its devices are counted like all others."""
+    state = opened(("one", [5, 5], None, SPEC), ("two", [5], None, SPEC))
+    plan = state.plan
+    state = State.initial(plan)
+    for event in (
+        ev.CampaignStarted(1.0, "c1", "d", 15, 3, 2),
+        ev.EngineStarted(1.0, "t", "0", 60.0, 5.0),
+        ev.WaveAudited(1.0, 0, 1.0, 0),
+        ev.WaveOpened(1.0, 0),
+        ev.BatchCreateSent(2.0, 0, 1, "n0"),
+        ev.BatchJobCreated(2.0, 0, 1, "j0"),
+        ev.BatchCreateSent(2.0, 1, 1, "n1"),
+        ev.BatchOutcomeUnknown(3.0, 1, 1, "reset"),
+        ev.BatchParked(70.0, 1, "not found"),
+    ):
+        fold(state, event)
+    assert (state.unknown, state.exposure, state.waves[0].created) == (0, 5, True)
+    fold(state, ev.CampaignResumed(80.0, "ana"))
+    assert (state.unknown, state.exposure, state.waves[0].created) == (1, 10, False)
+    assert state.status_of(1) is BatchStatus.UNKNOWN
+    fold(state, ev.BatchJobCreated(90.0, 1, 1, "j1", adopted=True))
+    assert (state.unknown, state.exposure, state.waves[0].created, state.parked) == (0, 10, True, set())
+
+
+def test_group_sizes_follow_the_read_budget():
+    """One job at a time where reads allow it, more together where they do not, never above the bound."""
+    few, _ = build(("all", [5] * 10, None, SPEC))
+    many, _ = build(("all", [5] * 400, None, SPEC))
+    fast = Limits(read=CallLimit(10.0))
+    assert group_size(few, 0, fast) == 1
+    assert group_size(many, 0, fast) == 11
+    assert group_size(many, 0, Limits(read=CallLimit(0.1))) == GROUP_MAX
+    capped = Limits(read=CallLimit(10.0), devices_in_progress=50)
+    assert group_size(many, 0, capped) == 1, "only eleven jobs can be open at once"
+
+
+def test_exposure_is_what_a_job_can_have_in_progress():
+    """The smaller of concurrency and devices; the concurrency where EnOS picks the devices."""
+    assert job_exposure(SPEC, 500) == 10
+    assert job_exposure(SPEC, 4) == 4
+    assert job_exposure(SPEC, 0) == 10
+    assert group_exposure(30, 12) == 12
+
+
+def test_counting_slows_down_while_nothing_is_heard():
+    """From five seconds to thirty, and back to five with the first news."""
+    period = PERIOD_MIN_S
+    for _ in range(10):
+        period = next_period(period, changed=False)
+    assert period == PERIOD_MAX_S
+    assert next_period(period, changed=True) == PERIOD_MIN_S
+
+
+@pytest.mark.parametrize("unknown", [0, 1])
+def test_a_large_batch_is_not_overtaken_by_smaller_ones(unknown):
+    """Plan order holds under the cap, and a create in doubt keeps its share of it."""
+    limits = Limits(CallLimit(100.0, in_flight=8), CallLimit(100.0), devices_in_progress=12)
+    plan, _ = build(("all", [5, 10, 2], None, SPEC), limits=limits)
+    state = State.initial(plan)
+    for event in (
+        ev.CampaignStarted(1.0, "c1", "d", 17, 3, 1),
+        ev.EngineStarted(1.0, "t", "0", 60.0, 5.0),
+        ev.WaveAudited(1.0, 0, 1.0, 0),
+        ev.WaveOpened(1.0, 0),
+        ev.BatchCreateSent(2.0, 0, 1, "n0"),
+        ev.BatchOutcomeUnknown(3.0, 0, 1, "reset") if unknown else ev.BatchJobCreated(3.0, 0, 1, "j0"),
+    ):
+        fold(state, event)
+    assert not [c for c in decide(state, 3.0, UnderWay()).commands if type(c).__name__ == "CreateJob"]
