@@ -70,7 +70,9 @@ def check_plan(complaints: Complaints, waves: Sequence[Wave | None], *, now: flo
         if wave.gate is not None:
             _check_gate(complaints, index, wave, wave.gate)
             if others and wave.gate.stop and not _waits_for_results(wave.gate):
-                message = "asks for no result: the next wave opens as soon as the jobs of this one are created"
+                message = (
+                    "asks for no result: the next wave opens as soon as the jobs of this one are created"
+                )
                 hint = "add success, resolved or soak"
                 complaints.add("R312", message, loc=("waves", index, "gate"), hint=hint)
         else:
