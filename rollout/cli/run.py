@@ -21,7 +21,7 @@ import click
 
 from rollout.assembly import Rehearsal, RunOrder, RunResult, carry_out
 from rollout.cli.campaigns import remember_run
-from rollout.cli.common import Common, command
+from rollout.cli.common import STATE_DIR, Common, command
 from rollout.cli.console import Console
 from rollout.cli.plan import make_preview
 from rollout.cli.planning import Prepared, open_or_compile
@@ -312,8 +312,9 @@ def _carry_out(
     dropped = result.lines_dropped + sum(outlet.sink.dropped for outlet in outlets)
     if dropped:
         console.note(f"note: {dropped:,} log lines could not be written")
-    _tell(console, result, code, to_stderr=events)
-    if following := _next(result, line):
+    where = shlex.join([result.state.campaign.id, *_state_dir_flag(order.directory)])
+    _tell(console, result, code, where, to_stderr=events)
+    if following := _next(result, where, line):
         console.note(following)
     return code
 
@@ -330,7 +331,7 @@ def _in_loop(main: Callable[[], Coroutine[Any, Any, RunResult]]) -> RunResult:
         return runner.run(main())
 
 
-def _tell(console: Console, result: RunResult, code: int, *, to_stderr: bool) -> None:
+def _tell(console: Console, result: RunResult, code: int, where: str, *, to_stderr: bool) -> None:
     state = result.state
     total = state.tally()
     if console.is_json and not to_stderr:
@@ -360,19 +361,30 @@ def _tell(console: Console, result: RunResult, code: int, *, to_stderr: bool) ->
     stream = sys.stderr if to_stderr else sys.stdout
     text = "\n".join(summary_lines(state, marks_for(getattr(stream, "encoding", None))))
     (console.note if to_stderr else console.result)(
-        f"{text}\nJobs and their ids:  rollout jobs {state.campaign.id}"
+        f"{text}\nJobs and their ids:  rollout jobs {where}"
     )
 
 
-def _next(result: RunResult, line: str) -> str:
+def _state_dir_flag(directory: Path) -> list[str]:
+    """Return what names the state directory to another command, where it is not the default one."""
+    parent = directory.parent
+    return [] if parent == Path(STATE_DIR) else ["--state-dir", str(parent)]
+
+
+def _next(result: RunResult, where: str, line: str) -> str:
     """Return what the operator may do now, if anything is left to do."""
-    campaign = result.state.campaign.id
+    state = result.state
     match result.leave:
         case Leave.STOPPED:
             return f"Interrupted, state saved. Go on with:  {line}"
         case Leave.WAITING | Leave.REACHED:
             return f"Go on with:  {line}"
+        case Leave.HALTED if state.halted_wave is not None and state.gate_of(state.halted_wave) is not None:
+            wave = state.plan.waves[state.halted_wave].name
+            # Resuming does not blind a gate: as long as it fails it halts again. Passing it is a person's decision.
+            passing = f"To pass this gate all the same:  rollout approve {where} --wave {shlex.quote(wave)}"
+            return f"{passing}\nThen, or once the cause is gone (rollout resume {where}):  {line}"
         case Leave.HALTED:
-            return f"To go on all the same:  rollout resume {campaign}   and then   {line}"
+            return f"Once the cause is gone:  rollout resume {where}\nThen:  {line}"
         case Leave.FINISHED | Leave.ABORTED:
             return ""

@@ -162,6 +162,16 @@ def test_a_bad_firmware_is_stopped_in_the_canary(desk):
         "canary"
     }
     assert "rollout resume small" in done.stderr
+    assert "rollout approve small --wave canary" in done.stderr
+
+
+def test_what_is_told_to_do_next_names_the_state_directory(desk):
+    """The commands of the last lines work as they are printed, wherever the state is kept."""
+    done = desk.run(*REHEARSE, "--fail", "90%", "--state-dir", "elsewhere")
+    assert "rollout jobs small --state-dir elsewhere" in done.stdout
+    line = next(line for line in done.stderr.splitlines() if "rollout approve" in line)
+    told = shlex.split(line[line.index("rollout approve") :])
+    assert desk.run(*told[1:]).returncode == 0
 
 
 def test_one_bad_site_is_read_from_the_device_list(desk):
