@@ -1,0 +1,213 @@
+"""The program as its users meet it: processes that are started, read, signalled, and ended whatever happens.
+
+Every wait here is for something that is said or for an end, and every wait has a bound, so that a test that
+fails does so within a minute and leaves nothing running.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import rollout
+
+WAIT_S = 60.0
+"""Longest wait for one thing that must come. Real seconds; a busy machine with two cores needs a tenth of it."""
+
+JOBS_MAX = 10_000
+"""Jobs asked of the emulator's own page; more than any campaign here has."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a process left: its exit code (below 0: the signal that killed it) and its two streams."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def sums(self):
+        """The sums of the end summary, by name."""
+        line = next(line for line in self.out.splitlines() if line.startswith("Done. "))
+        return {
+            name: int(value.replace(",", ""))
+            for name, value in (pair.split("=") for pair in line.split()[1:])
+        }
+
+
+class Lines:
+    """What a stream has said, line by line; a thread reads it, so that no pipe ever fills."""
+
+    def __init__(self, pipe):
+        self._lines = []
+        self._over = False
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, args=(pipe,), daemon=True)
+        self._reader.start()
+
+    def _read(self, pipe):
+        with pipe:
+            for line in pipe:
+                with self._news:
+                    self._lines.append(line)
+                    self._news.notify_all()
+        with self._news:
+            self._over = True
+            self._news.notify_all()
+
+    def find(self, text, nth=1):
+        """Wait for the `nth` line with `text` and return it; None if the stream ends before."""
+
+        def found():
+            return [line for line in self._lines if text in line][nth - 1 : nth]
+
+        with self._news:
+            assert self._news.wait_for(lambda: self._over or found(), WAIT_S), f"never said {text!r}: {self}"
+            return next(iter(found()), None)
+
+    def expect(self, text, nth=1):
+        """Wait for the `nth` line with `text` and return it; fail if the stream ends before."""
+        line = self.find(text, nth)
+        assert line is not None, f"ended without {text!r}:\n{self}"
+        return line
+
+    def all(self):
+        """Return all that was said, once the stream has ended."""
+        self._reader.join(WAIT_S)
+        return str(self)
+
+    def __str__(self):
+        return "".join(self._lines)
+
+
+class Program:
+    """One process of ours, alone in its process group."""
+
+    def __init__(self, line, path, environment):
+        self._process = subprocess.Popen(
+            line,
+            cwd=path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+        self.out = Lines(self._process.stdout)
+        self.err = Lines(self._process.stderr)
+
+    def signal(self, number):
+        """Send a signal to this process alone."""
+        self._process.send_signal(number)
+
+    def end(self):
+        """Wait for the end and return what is left."""
+        code = self._process.wait(WAIT_S)
+        return Ended(code, self.out.all(), self.err.all())
+
+    def kill_after(self, seconds):
+        """Kill it with SIGKILL unless it ends by itself within `seconds`; return whether the kill hit a living one."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        self._process.kill()
+        return self._process.wait(WAIT_S) == -signal.SIGKILL
+
+    def clear_away(self):
+        """End the process and all it started, if any still lives."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait(WAIT_S)
+        self.out.all()
+        self.err.all()
+
+
+class Emulator:
+    """A platform in a process of its own; `log` is where it writes every create before it answers."""
+
+    def __init__(self, program, log):
+        self._program = program
+        self.log = log
+        self.url = next(word for word in program.out.expect("http://").split() if word.startswith("http://"))
+
+    def state(self):
+        """Return what the platform holds now, by its own page."""
+        with urllib.request.urlopen(f"{self.url}/_admin/state?jobs={JOBS_MAX}", timeout=WAIT_S) as answer:
+            return json.load(answer)
+
+    def names(self):
+        """Return how many jobs bear each name."""
+        return Counter(job["name"] for job in self.state()["newestJobs"])
+
+    def set_faults(self, *faults):
+        """Change what goes wrong from now on; a fault is written as on the command line."""
+        request = urllib.request.Request(
+            f"{self.url}/_admin/faults",
+            json.dumps({"faults": faults}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
+            assert answer.status == 200
+
+
+class Desk:
+    """A directory to work in and the program beside it; nothing of the caller's environment."""
+
+    def __init__(self, path):
+        self.path = path
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+        self.environment = {
+            **kept,
+            "HOME": str(path / "home"),
+            # the package under test, installed or not
+            "PYTHONPATH": str(Path(rollout.__file__).parents[1]),
+            "PYTHONUTF8": "1",
+            "PYTHONWARNINGS": "error",
+        }
+        self._started = []
+
+    def start(self, *arguments, before=(), **environment):
+        """Start the program with these arguments; `before` is put in front of the whole line."""
+        line = [*before, sys.executable, "-m", "rollout", *map(str, arguments)]
+        program = Program(line, self.path, self.environment | environment)
+        self._started.append(program)
+        return program
+
+    def run(self, *arguments, **environment):
+        """Run the program to its end."""
+        return self.start(*arguments, **environment).end()
+
+    def emulator(self, *arguments):
+        """Start a platform on a free port."""
+        log = self.path / "platform.ndjson"
+        return Emulator(self.start("emulator", "--port", "0", "--log", log, *arguments), log)
+
+    def clear_away(self):
+        """End every process that was started here."""
+        for program in self._started:
+            program.clear_away()
+
+    def campaign(self, name):
+        """Return the campaign's directory."""
+        return self.path / ".rollout" / name
+
+    def records(self, name):
+        """Return the campaign's event log; a line that is no whole record is a failure."""
+        lines = (self.campaign(name) / "events.ndjson").read_text().splitlines()
+        return [json.loads(line) for line in lines if line]
+
+
+def creates(log):
+    """Return the device keys of every create an emulator has carried out, by its log."""
+    operations = [json.loads(line) for line in log.read_text().splitlines()[1:]]
+    return [operation["with"] for operation in operations if operation["do"] == "create"]
