@@ -40,7 +40,7 @@ waves:
     gate:
       resolved: {{min: 90%, of: planned}}
       success: {{min: 90%, of: resolved}}
-      stopAt: {{failed: 30%, of: resolved, minSample: 5}}
+      stopAt: {{failed: 30%, of: resolved, minSample: 2}}
       {gate or "soak: 5m"}
   - name: total
     size: rest
