@@ -127,11 +127,14 @@ async def carry_out(order: RunOrder) -> RunResult:
         keys = order.profile.credentials()
         REDACTOR.learn(keys.access_key.get_secret_value(), keys.secret_key.get_secret_value())
 
+        # The pacers belong to the runner, which needs the service first.
         async def read_permit() -> None:
-            # The pacer belongs to the runner, which needs the service first.
             await runner.read_pacer.permit()
 
-        service = _service(order.profile, plan.campaign.org_id, url, keys, read_permit)
+        async def steer_permit() -> None:
+            await runner.brake_pacer.permit()
+
+        service = _service(order.profile, plan.campaign.org_id, url, keys, read_permit, steer_permit)
         stack.push_async_callback(service.aclose)
         watch = Watch(clock, order.view, order.marks)
         runner = Runner(
@@ -187,7 +190,12 @@ def _engine_settings(order: RunOrder, journal: SqliteJournal) -> EngineSettings:
 
 
 def _service(
-    profile: Profile, org_id: str, url: str, keys: Credentials, read_permit: Callable[[], Awaitable[None]]
+    profile: Profile,
+    org_id: str,
+    url: str,
+    keys: Credentials,
+    read_permit: Callable[[], Awaitable[None]],
+    steer_permit: Callable[[], Awaitable[None]],
 ) -> EnosService:
     return EnosService(
         url,
@@ -196,6 +204,7 @@ def _service(
         app_secret=Secret(keys.secret_key.get_secret_value()),
         ca_file=profile.ca_file,
         read_permit=read_permit,
+        steer_permit=steer_permit,
         search_by_name=profile.search_by_name,
     )
 

@@ -52,7 +52,8 @@ class JobService(Protocol):
     async def create(self, order: CreateOrder, guard: Guard) -> Outcome:
         """Send one create call on a connection of its own.
 
-        `guard` is awaited exactly once, before any byte of the request; nothing is sent if it raises.
+        `guard` is awaited before any byte of the request, nothing is sent if it raises; it is asked again where
+        a refused token made a second sending necessary.
         A call that is cancelled from outside raises the cancellation; its outcome is unknown.
         """
         ...

@@ -60,9 +60,14 @@ def _settle(state: State, index: int, found: list[Found], now: float) -> list[ev
         return []
     first, *others = sorted(found, key=lambda job: (job.create_time_ms or 0, job.job_id))
     known = state.batches[index].job_id if index in state.batches else ""
+    if status is BatchStatus.DUPLICATED:
+        more = [
+            job.job_id
+            for job in found
+            if job.job_id != known and job.job_id not in state.batches[index].others
+        ]
+        return [ev.BatchJobDuplicated(now, index, known, tuple(more))] if more else []
     if others or (status is BatchStatus.CREATED and first.job_id != known):
-        if status is BatchStatus.DUPLICATED:
-            return []
         return [ev.BatchJobDuplicated(now, index, first.job_id, tuple(job.job_id for job in others))]
     if status in {BatchStatus.PLANNED, BatchStatus.PARKED}:
         attempt = state.batches[index].attempt if index in state.batches else 0

@@ -10,13 +10,18 @@ devices that have finished.
 
 from __future__ import annotations
 
-from rollout.core.campaign import JobSpec
+from rollout.core.campaign import JobSpec, JobType
 
 __all__ = ["group_exposure", "job_exposure"]
 
 
 def job_exposure(spec: JobSpec, devices: int) -> int:
-    """Return the most devices one job can have in progress; `devices` is 0 when EnOS picks them."""
+    """Return the most devices one job can have in progress; `devices` is 0 when EnOS picks them.
+
+    A verification job knows no `maximumConcurrency`: all its devices may be at it together.
+    """
+    if spec.type is JobType.VERIFY and devices:
+        return devices
     return min(spec.maximum_concurrency, devices) if devices else spec.maximum_concurrency
 
 

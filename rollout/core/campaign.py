@@ -231,8 +231,8 @@ class ApiRetry:
 class Campaign:
     """A whole order: which firmware, to whom, in which steps, under which limits.
 
-    `stragglers_after_s`: in a wave without a gate deadline, devices still open after nothing has moved
-    for this long are stragglers and no longer waited for.
+    `stragglers_after_s`: once a wave has passed its gate, devices still open after nothing in it has moved for
+    this long are stragglers and no longer waited for. A gate that is not satisfied waits for its own deadline.
     """
 
     id: str

@@ -82,7 +82,8 @@ def decide(state: State, now: float, under_way: UnderWay) -> Decision:
 
 
 def _blind(state: State, now: float) -> bool:
-    return state.blind_since is not None and now >= state.blind_since + BLIND_MAX_S
+    """Return whether devices are out of sight: counts of some jobs fail, or this life has not seen them yet."""
+    return bool(state.unsighted) or any(now >= since + BLIND_MAX_S for since in state.blind.values())
 
 
 # --- facts -------------------------------------------------------------------------------------------------
@@ -113,8 +114,9 @@ def _facts(state: State, now: float, under_way: UnderWay, decision: Decision) ->
         if waiting.cleared and (before is None or before.status in {WaveStatus.PASSED, WaveStatus.FINISHED}):
             yield ev.WaveOpened(now, waiting.index)
     elif (
-        all(wave.status is WaveStatus.FINISHED for wave in state.waves)
+        all(wave.status is WaveStatus.FINISHED and wave.created for wave in state.waves)
         and not state.unknown
+        and not state.brakes
         and not under_way.creating
     ):
         yield ev.CampaignFinished(now)
@@ -151,7 +153,7 @@ def _gate_fact(state: State, wave: WaveState, now: float, decision: Decision) ->
     tally = wave.tally
     if wave.status is WaveStatus.OPEN:
         if gate is not None and not wave.overridden:
-            holds = wave.created and thresholds_hold(gate, tally)
+            holds = wave.created and state.is_known(wave) and thresholds_hold(gate, tally)
             if holds and wave.satisfied_at is None:
                 return ev.GateSatisfied(now, wave.index, thresholds_evidence(gate, tally))
             if not holds and wave.satisfied_at is not None:
@@ -161,6 +163,8 @@ def _gate_fact(state: State, wave: WaveState, now: float, decision: Decision) ->
             tally,
             created=wave.created,
             settled=wave.settled,
+            known=state.is_known(wave),
+            seen_at=-inf if _blind(state, now) else state.seen_at(wave),
             opened_at=wave.clock_from,
             satisfied_at=wave.satisfied_at,
             approved=wave.approved,
@@ -181,7 +185,7 @@ def _gate_fact(state: State, wave: WaveState, now: float, decision: Decision) ->
                 return None
             case Halt():
                 return _halt(state, wave, verdict, now)
-    if wave.status is WaveStatus.PASSED:
+    if wave.status in {WaveStatus.PASSED, WaveStatus.FINISHED}:
         if (
             gate is not None
             and gate.stop is not None
@@ -189,7 +193,7 @@ def _gate_fact(state: State, wave: WaveState, now: float, decision: Decision) ->
             and (why := stop_evidence(gate.stop, tally))
         ):
             return _halt(state, wave, Halt("stop rule", why), now)
-        if wave.closed and _over(state, wave, now, decision):
+        if wave.status is WaveStatus.PASSED and wave.closed and _over(state, wave, now, decision):
             return ev.WaveFinished(now, wave.index, tally.open)
     return None
 
@@ -202,7 +206,7 @@ def _halt(state: State, wave: WaveState, verdict: Halt, now: float) -> ev.Event:
         return ev.CampaignAbortRequested(
             now, f"gate of wave {state.plan.waves[wave.index].name}", why, stop_jobs=True
         )
-    return ev.CampaignHalted(now, verdict.reason, verdict.evidence, wave.index)
+    return ev.CampaignHalted(now, verdict.reason, verdict.evidence, wave.index, gate=True)
 
 
 def _over(state: State, wave: WaveState, now: float, decision: Decision) -> bool:
@@ -215,8 +219,11 @@ def _over(state: State, wave: WaveState, now: float, decision: Decision) -> bool
     if wave.counted.in_progress:
         # an upgrade under way ends, one way or the other, within its time-out
         quiet_s = max(quiet_s, float(state.campaign.waves[wave.index].job.upgrade_timeout_s))
-    decision.wake(wave.moved_at + quiet_s)
-    return now >= wave.moved_at + quiet_s
+    quiet_at = wave.moved_at + quiet_s
+    if quiet_at > now:
+        decision.wake(quiet_at)
+    # quiet is what a count says, not what the lack of one suggests
+    return now >= quiet_at and state.seen_at(wave) >= quiet_at
 
 
 # --- deeds -------------------------------------------------------------------------------------------------
@@ -259,11 +266,13 @@ def _audit_due(state: State, wave: WaveState, now: float) -> float | None:
         case WaveStatus.WAITING:
             before = state.waves[wave.index - 1].status if wave.index else WaveStatus.PASSED
             begins = before in {WaveStatus.PASSED, WaveStatus.FINISHED}
-            return now if begins and not wave.cleared and not wave.foreign else None
+            asked = begins and not wave.cleared and not wave.foreign
+            return max(now, wave.suspect_until or now) if asked else None
         case WaveStatus.OPEN if wave.suspect_until is not None:
             return wave.suspect_until
         case WaveStatus.OPEN:
-            return visible_at if wave.held == HoldReason.AUDIT and not wave.verified else None
+            asked = wave.created and wave.held == HoldReason.AUDIT and not wave.verified
+            return visible_at if asked else None
         case WaveStatus.PASSED:
             ending = wave.created and (wave.settled or _over(state, wave, now, Decision()))
             return visible_at if ending and not wave.closed else None

@@ -206,12 +206,16 @@ class BatchResendAllowed:
 
 @dataclass(frozen=True, slots=True)
 class BatchParked:
-    """Unknown and not found; waits for a person. Never silent: it decides the exit code."""
+    """Unknown and not found; waits for a person. Never silent: it decides the exit code.
+
+    `exposed`: its devices have tasks in some job, so it keeps its place in the budget of devices in progress.
+    """
 
     kind: ClassVar[str] = "batch.parked"
     at: float
     batch: int
     reason: str
+    exposed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,14 +374,17 @@ class CampaignResumed:
 
 @dataclass(frozen=True, slots=True)
 class CampaignHalted:
-    """A rule stopped the campaign: nothing is created until a person resumes it."""
+    """A rule stopped the campaign: nothing is created until a person resumes it.
+
+    `gate`: the verdict of the wave's gate, which a person may pass by approving the wave.
+    """
 
     kind: ClassVar[str] = "campaign.halted"
     at: float
     reason: str
     evidence: str = ""
     wave: int | None = None
-    credentials: bool = False
+    gate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class HoldReason(StrEnum):
     SOAK = "soak"
     APPROVAL = "approval"
     AUDIT = "audit of the wave's jobs"
+    STALE = "cannot tell: counts are old"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,8 @@ def judge(
     *,
     created: bool,
     settled: bool,
+    known: bool,
+    seen_at: float,
     opened_at: float,
     satisfied_at: float | None,
     approved: bool,
@@ -155,6 +158,8 @@ def judge(
     Args:
         created: every batch of the wave has its job, or is parked.
         settled: no device of the wave can change any more.
+        known: the number of devices is known; where EnOS picks them it is not until the tasks stopped appearing.
+        seen_at: every device that can still change was counted at this time or later, in this life of the engine.
         opened_at: when the wave opened, or its clock was last restarted by a person.
         satisfied_at: since when the thresholds have held without a break; None if they do not.
         now: on the clock of the two times before, seconds.
@@ -170,18 +175,23 @@ def judge(
         # asked after every create of a large wave: nothing is told that nobody reads
         return Hold(HoldReason.CREATING, "", ends)
     evidence = thresholds_evidence(gate, tally)
-    if created and (why := _out_of_reach(gate, tally, settled=settled)):
+    if created and known and (why := _out_of_reach(gate, tally, settled=settled)):
         return Halt("thresholds out of reach", f"{evidence}; {why}")
-    if overdue:
+    if overdue and ends is not None:
+        if seen_at < ends:
+            return Hold(HoldReason.STALE, evidence)
         return Halt("deadline", f"{evidence} when the deadline passed")
     if satisfied_at is None:
-        if tally.resolved < min(gate.min_sample, tally.planned):
+        if not known or tally.resolved < min(gate.min_sample, tally.planned):
             return Hold(HoldReason.SAMPLE, evidence, ends)
         waits = HoldReason.COVERAGE if not _met(gate.resolved, tally.resolved, tally) else HoldReason.SUCCESS
         return Hold(waits, evidence, ends)
     soaked_at = satisfied_at + gate.soak_s
     if now < soaked_at:
         return Hold(HoldReason.SOAK, evidence, soaked_at)
+    if seen_at < soaked_at:
+        # numbers from before the soak's end, or from before a restart, open nothing
+        return Hold(HoldReason.STALE, evidence)
     if gate.approval and not approved:
         return Hold(HoldReason.APPROVAL, evidence)
     return Open(evidence)

@@ -92,7 +92,8 @@ WAVE: Mapping[WaveStatus, Mapping[str, WaveStatus]] = {
     _W.WAITING: {ev.WaveOpened.kind: _W.OPEN},
     _W.OPEN: {ev.GatePassed.kind: _W.PASSED},
     _W.PASSED: {ev.WaveFinished.kind: _W.FINISHED},
-    _W.FINISHED: {},
+    # a parked batch is taken up again: there is something to await once more
+    _W.FINISHED: {ev.EngineStarted.kind: _W.PASSED, ev.CampaignResumed.kind: _W.PASSED},
 }
 
 BATCH: Mapping[BatchStatus, Mapping[str, BatchStatus]] = {
@@ -127,7 +128,7 @@ BATCH: Mapping[BatchStatus, Mapping[str, BatchStatus]] = {
         ev.BatchJobDuplicated.kind: _B.DUPLICATED,
     },
     _B.CREATED: {ev.BatchJobDuplicated.kind: _B.DUPLICATED},
-    _B.DUPLICATED: {},
+    _B.DUPLICATED: {ev.BatchJobDuplicated.kind: _B.DUPLICATED},
 }
 
 

@@ -17,7 +17,7 @@ from rollout.core.plan import Plan
 __all__ = ["CALLS_PER_COUNT", "PERIOD_MAX_S", "PERIOD_MIN_S", "group_size", "next_period"]
 
 CALLS_PER_COUNT = 4
-"""Read calls one count of a group takes at most: enrolled, in progress, succeeded, failed."""
+"""Read calls one count of a group takes: enrolled, in progress, succeeded, failed."""
 ROUND_S = 15.0
 """How long one round over all open jobs may take at the configured read rate. Seconds."""
 GROUP_MAX = 100

@@ -137,7 +137,8 @@ def after_lookup(
         )
     if lookup.witness:
         jobs = ", ".join(lookup.witness[:3])
-        return ev.BatchParked(now, batch, f"not found by name, but its devices have tasks in job {jobs}")
+        reason = f"not found by name, but its devices have tasks in job {jobs}"
+        return ev.BatchParked(now, batch, reason, exposed=True)
     if policy.when_unsure is WhenUnsure.PARK:
         return ev.BatchParked(now, batch, "not found, and the plan says park")
     if doubts >= policy.attempts:

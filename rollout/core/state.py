@@ -12,13 +12,14 @@ together. A group is *settled* when none of its devices can change any more.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import assert_never
 
 from rollout.core import events as ev
 from rollout.core.agenda import Agenda
 from rollout.core.budget import group_exposure, job_exposure
-from rollout.core.campaign import Campaign, Gate, JobSpec
+from rollout.core.campaign import Campaign, Gate, JobSpec, Scope
 from rollout.core.commands import CancelTasks, StopJob
 from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import BATCH, CAMPAIGN, WAVE, BatchStatus, CampaignStatus, WaveStatus, step
@@ -32,6 +33,8 @@ __all__ = ["AUDITS_MAX", "ENROL_S", "BatchState", "GroupState", "State", "WaveSt
 ENROL_S = 10.0
 """How long after its last job was made a group's number of tasks is taken as final. EnOS advises 2 s for
 reads after writes and does not say whether tasks exist when create returns. Seconds."""
+CANCEL_PASSES_MAX = 3
+"""Passes over one job's waiting tasks; each reads a state that lags behind the last."""
 AUDITS_MAX = 3
 """Listings that may miss a created job before a person is asked."""
 
@@ -60,6 +63,9 @@ class BatchState:
     reason: str = ""
     code: int | None = None
     credentials: bool = False
+    exposed: bool = False
+    others: set[str] = field(default_factory=set)
+    cancel_passes: int = 0
     stopped: bool = False
 
 
@@ -115,6 +121,7 @@ class WaveState:
     last: int
     devices: int
     group_size: int
+    scoped: bool = False
     status: WaveStatus = WaveStatus.WAITING
     cursor: int = 0
     opened_at: float = 0.0
@@ -140,6 +147,7 @@ class WaveState:
     closed: bool = False
     misses: int = 0
     foreign: tuple[str, ...] = ()
+    foreign_known: set[str] = field(default_factory=set)
     missing: tuple[int, ...] = ()
     audit_retry_at: float = 0.0
 
@@ -190,10 +198,13 @@ class State:
     reason: str = ""
     evidence: str = ""
     halted_wave: int | None = None
+    halted_by_gate: bool = False
     paused_by: str = ""
     abort: ev.CampaignAbortRequested | None = None
     requests: set[str] = field(default_factory=set)
-    blind_since: float | None = None
+    blind: dict[int, float] = field(default_factory=dict)
+    unsighted: set[int] = field(default_factory=set)
+    life_at: float = 0.0
     last_count_at: float | None = None
     started_at: float = 0.0
     ended_at: float | None = None
@@ -208,7 +219,15 @@ class State:
         """Return the state before the first event."""
         limits = plan.campaign.limits
         waves = [
-            WaveState(w.index, w.first, w.last, w.devices, group_size(plan, w.index, limits), cursor=w.first)
+            WaveState(
+                w.index,
+                w.first,
+                w.last,
+                w.devices,
+                group_size(plan, w.index, limits),
+                scoped=isinstance(plan.campaign.waves[w.index].size, Scope),
+                cursor=w.first,
+            )
             for w in plan.waves
         ]
         return cls(plan, waves=waves)
@@ -248,6 +267,20 @@ class State:
                 return
             yield wave
 
+    def seen_at(self, wave: WaveState) -> float:
+        """Return since when every device of the wave that can still change has been counted; inf if none can.
+
+        A count of an earlier life does not count: what happened in between is not known.
+        """
+        open_groups = [self.groups[i] for i in wave.groups if not self.groups[i].settled]
+        if any(group.asked_at < self.life_at for group in open_groups):
+            return -inf
+        return min((group.asked_at for group in open_groups), default=inf)
+
+    def is_known(self, wave: WaveState) -> bool:
+        """Return whether the wave's number of devices is known."""
+        return not wave.scoped or (wave.created and all(self.groups[i].enrolled_final for i in wave.groups))
+
     def tally(self) -> Tally:
         """Return the devices of the whole campaign by status."""
         return sum((wave.tally for wave in self.waves), Tally())
@@ -268,7 +301,11 @@ def _settles(state: State, group: GroupState, event: ev.TasksCounted) -> tuple[b
     spec = state.spec_of(state.plan.batches[group.batches[0]])
     whole = event.jobs == len(group.batches)
     full = not group.scoped and event.enrolled >= group.devices
-    waited = event.asked_at >= group.grown_at + ENROL_S and event.enrolled == group.enrolled
+    patience_s = max(ENROL_S, 2 * state.search_lag_s)
+    if not event.enrolled:
+        # no task at all is more likely late than final: nothing is given back for it any sooner than to stragglers
+        patience_s = max(patience_s, state.campaign.stragglers_after_s)
+    waited = event.asked_at >= group.grown_at + patience_s and event.enrolled == group.enrolled
     enrolled_final = whole and (full or waited or (group.enrolled_final and event.enrolled == group.enrolled))
     ended = event.succeeded + event.failed >= event.enrolled
     if not spec.retry.enabled:
@@ -277,7 +314,7 @@ def _settles(state: State, group: GroupState, event: ev.TasksCounted) -> tuple[b
         numbers = (event.enrolled, event.in_progress, event.succeeded, event.failed)
         still = numbers == (group.enrolled, group.in_progress, group.succeeded, group.failed)
         # a failed task may come back for as long as the platform's interval; only quiet proves it will not
-        quiet = still and event.asked_at >= group.changed_at + spec.retry.interval_s + ENROL_S
+        quiet = still and event.asked_at >= group.changed_at + spec.retry.interval_s + patience_s
         retries_over = ended and (event.failed == 0 or quiet)
     return enrolled_final, retries_over, whole and enrolled_final and ended and retries_over
 
@@ -335,7 +372,9 @@ def fold(state: State, event: ev.Event) -> None:
             state.retries.set(event.batch, event.retry_at)
         case ev.BatchParked():
             batch = _settle_doubt(state, event.batch, event.kind)
-            batch.reason = event.reason
+            batch.reason, batch.exposed = event.reason, event.exposed
+            if event.exposed:
+                state.exposure += state.exposure_of(event.batch)
             state.parked.add(event.batch)
             _wave_of(state, event.batch).settled_batches += 1
         case ev.BatchJobDuplicated():
@@ -344,8 +383,7 @@ def fold(state: State, event: ev.Event) -> None:
             _count(state, event)
         case ev.TasksCountFailed():
             state.counts.set(event.group, event.retry_at)
-            if state.blind_since is None:
-                state.blind_since = event.at
+            state.blind.setdefault(event.group, event.at)
         case ev.WaveAudited():
             _audit(state, event)
         case ev.WaveAuditFailed():
@@ -380,10 +418,18 @@ def fold(state: State, event: ev.Event) -> None:
             _resume(state, event)
         case ev.CampaignHalted():
             state.status = step(CAMPAIGN, state.status, event.kind)
-            state.reason, state.evidence, state.halted_wave = event.reason, event.evidence, event.wave
+            state.reason, state.evidence = event.reason, event.evidence
+            state.halted_wave, state.halted_by_gate = event.wave, event.gate
         case ev.CampaignAbortRequested():
             state.status = step(CAMPAIGN, state.status, event.kind)
             state.requests.add(event.request)
+            before = state.abort
+            if before is not None:  # a second order adds to the first, it takes nothing back
+                event = replace(
+                    event,
+                    stop_jobs=event.stop_jobs or before.stop_jobs,
+                    cancel_pending=event.cancel_pending or before.cancel_pending,
+                )
             state.abort = event
             state.reason, state.evidence = "aborted", event.reason
             for index, batch in state.batches.items():
@@ -393,9 +439,7 @@ def fold(state: State, event: ev.Event) -> None:
             if state.batches[event.batch].job_id == event.job_id:
                 state.batches[event.batch].stopped = True
         case ev.JobTasksCancelled():
-            state.brakes.pop(CancelTasks(event.batch, event.job_id), None)
-            if state.abort is not None and state.abort.stop_jobs:
-                state.brakes[StopJob(event.batch, event.job_id)] = event.at
+            _cancelled(state, event)
         case ev.JobStopFailed():
             _brake_failed(state, event)
         case ev.CampaignAborted() | ev.CampaignFinished():
@@ -420,7 +464,9 @@ def _start_life(state: State, event: ev.EngineStarted) -> None:
     state.lives += 1
     state.clean = False
     state.latest_effect_s, state.search_lag_s = event.latest_effect_s, event.search_lag_s
-    state.blind_since = None
+    state.life_at = event.at
+    state.blind.clear()
+    state.unsighted = {group.index for group in state.groups if not group.settled}
     for index, batch in state.batches.items():
         batch.failures = batch.throttles = 0
         if batch.status in {BatchStatus.SENT, BatchStatus.UNKNOWN, BatchStatus.PARKED}:
@@ -434,9 +480,9 @@ def _start_life(state: State, event: ev.EngineStarted) -> None:
             state.counts.set(group.index, event.at)
     for wave in state.waves:
         wave.audit_retry_at = 0.0
-        if event.paranoid and wave.status is WaveStatus.OPEN:
+        if event.paranoid and wave.status in {WaveStatus.WAITING, WaveStatus.OPEN}:
             wave.suspect_until = event.at + event.latest_effect_s + event.search_lag_s
-            wave.verified = False
+            wave.cleared = wave.verified = False
 
 
 def _reconsider(state: State, index: int, kind: str, at: float) -> None:
@@ -444,14 +490,25 @@ def _reconsider(state: State, index: int, kind: str, at: float) -> None:
     before = batch.status
     batch.status = step(BATCH, batch.status, kind)
     if before is BatchStatus.PARKED:
-        state.parked.discard(index)
-        _wave_of(state, index).settled_batches -= 1
+        _unpark(state, index)
         state.exposure += state.exposure_of(index)
+        wave = _wave_of(state, index)
+        if wave.status is WaveStatus.FINISHED:
+            wave.status, wave.closed = step(WAVE, wave.status, kind), False
     if before is BatchStatus.UNKNOWN:
         state.unknown -= 1
     if before is BatchStatus.SENT:
         batch.doubts += 1
     _doubt(state, index, at, at)
+
+
+def _unpark(state: State, index: int) -> None:
+    batch = state.batches[index]
+    state.parked.discard(index)
+    _wave_of(state, index).settled_batches -= 1
+    if batch.exposed:
+        state.exposure -= state.exposure_of(index)
+        batch.exposed = False
 
 
 def _doubt(state: State, index: int, ended_at: float, look_at: float) -> None:
@@ -492,8 +549,7 @@ def _release(state: State, index: int, kind: str) -> BatchState:
         state.unknown -= 1
         state.lookups.drop(index)
     if before is BatchStatus.PARKED:
-        state.parked.discard(index)
-        _wave_of(state, index).settled_batches -= 1
+        _unpark(state, index)
     state.retries.drop(index)
     return _move(state, index, kind)
 
@@ -544,9 +600,11 @@ def _expose(state: State, group: GroupState) -> None:
 
 
 def _duplicate(state: State, event: ev.BatchJobDuplicated) -> None:
-    known = state.status_of(event.batch) is BatchStatus.CREATED
+    known = state.status_of(event.batch) in {BatchStatus.CREATED, BatchStatus.DUPLICATED}
     batch = _release(state, event.batch, event.kind)
     state.duplicated.add(event.batch)
+    state.duplicates_known.discard(event.batch)
+    batch.others.update(event.others)
     batch.job_id, batch.reason = event.kept, "more than one job bears its name"
     if not known:
         batch.created_at = event.at
@@ -566,7 +624,8 @@ def _count(state: State, event: ev.TasksCounted) -> None:
     group.enrolled_final, group.retries_over, group.settled = _settles(state, group, event)
     group.enrolled, group.in_progress, group.succeeded, group.failed = numbers
     group.asked_at = event.asked_at
-    state.blind_since = None
+    state.blind.pop(group.index, None)
+    state.unsighted.discard(group.index)
     state.last_count_at = event.at
     wave = state.waves[group.wave]
     wave.counted += group.tally - before
@@ -584,12 +643,12 @@ def _count(state: State, event: ev.TasksCounted) -> None:
 def _audit(state: State, event: ev.WaveAudited) -> None:
     wave = state.waves[event.wave]
     wave.audit_retry_at = 0.0
-    wave.foreign = event.foreign
-    if wave.status is WaveStatus.WAITING:
-        wave.cleared = event.seen == 0
-        return
+    wave.foreign = tuple(name for name in event.foreign if name not in wave.foreign_known)
     if wave.suspect_until is not None and event.began_at >= wave.suspect_until:
         wave.suspect_until = None
+    if wave.status is WaveStatus.WAITING:
+        wave.cleared = event.seen == 0 and wave.suspect_until is None
+        return
     wave.missing = event.missing
     if event.missing:
         wave.misses += 1
@@ -607,19 +666,19 @@ def _approve(state: State, event: ev.ApprovalGiven) -> None:
     wave = state.waves[event.wave]
     state.requests.add(event.request)
     wave.approved, wave.approved_by = True, event.by
-    if state.status is CampaignStatus.HALTED and state.halted_wave == event.wave:
+    if state.status is CampaignStatus.HALTED and state.halted_by_gate and state.halted_wave == event.wave:
         # the gate failed and a person lets the wave pass all the same: it is no longer judged
         wave.overridden = True
         state.status = step(CAMPAIGN, state.status, event.kind)
         state.reason = state.evidence = ""
-        state.halted_wave = None
+        state.halted_wave, state.halted_by_gate = None, False
 
 
 def _resume(state: State, event: ev.CampaignResumed) -> None:
     state.status = step(CAMPAIGN, state.status, event.kind)
     state.requests.add(event.request)
     state.reason = state.evidence = state.paused_by = ""
-    state.halted_wave = None
+    state.halted_wave, state.halted_by_gate = None, False
     state.duplicates_known |= state.duplicated
     for index in sorted(state.rejected):
         batch = _move(state, index, event.kind)
@@ -633,7 +692,9 @@ def _resume(state: State, event: ev.CampaignResumed) -> None:
             wave.clock_from = event.at
         if wave.foreign and wave.status is WaveStatus.WAITING:
             # the person knows these jobs: open, but adopt what bears our exact names before creating anything
-            wave.cleared, wave.suspect_until = True, event.at
+            wave.cleared = True
+            wave.suspect_until = event.at + state.latest_effect_s + state.search_lag_s
+        wave.foreign_known.update(wave.foreign)
         if wave.misses >= AUDITS_MAX:
             # the person knows that these jobs are gone; they are not created again
             wave.verified, wave.closed = True, wave.status is WaveStatus.PASSED
@@ -647,10 +708,24 @@ def _brake(state: State, index: int, batch: BatchState) -> None:
         return
     if batch.group is not None and state.groups[batch.group].settled:
         return
+    # before its job can be found, "not found" would be taken for "gone"
+    due = max(abort.at, batch.created_at + state.search_lag_s)
     if abort.cancel_pending:
-        state.brakes[CancelTasks(index, batch.job_id)] = abort.at
+        state.brakes[CancelTasks(index, batch.job_id)] = due
     elif abort.stop_jobs:
-        state.brakes[StopJob(index, batch.job_id)] = abort.at
+        state.brakes[StopJob(index, batch.job_id)] = due
+
+
+def _cancelled(state: State, event: ev.JobTasksCancelled) -> None:
+    """Look once more for waiting tasks if there were any: more may have appeared; then stop the job if asked to."""
+    brake = CancelTasks(event.batch, event.job_id)
+    state.brakes.pop(brake, None)
+    batch = state.batches[event.batch]
+    batch.cancel_passes += 1
+    if event.cancelled and batch.cancel_passes < CANCEL_PASSES_MAX:
+        state.brakes[brake] = event.at + state.search_lag_s
+    elif state.abort is not None and state.abort.stop_jobs:
+        state.brakes[StopJob(event.batch, event.job_id)] = event.at
 
 
 def _brake_failed(state: State, event: ev.JobStopFailed) -> None:

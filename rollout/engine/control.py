@@ -99,7 +99,10 @@ class Inbox:
         if not self.directory.is_dir():
             return orders
         for path in sorted(self.directory.glob("*.json")):
-            order = _read(path)
+            try:
+                order = _read(path)
+            except OSError:
+                continue  # it stays, and is looked at again half a second later
             if order is None:
                 path.replace(path.with_suffix(".refused"))
             else:
@@ -112,11 +115,14 @@ class Inbox:
 
 
 def _read(path: Path) -> Order | None:
-    """Return the order in a file, or None if it is none: other fields, other types, too long, not JSON."""
+    """Return the order in a file, or None if it is none: other fields, other types, too long, not JSON.
+
+    Raises OSError where the file cannot be read now; that says nothing about what it holds.
+    """
     try:
         with path.open("rb") as file:
             body = json.loads(file.read(ORDER_BYTES_MAX + 1))
-    except (OSError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     verb = _VERBS.get(str(body.pop("verb", ""))) if isinstance(body, dict) else None
     if verb is None:

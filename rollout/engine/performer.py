@@ -59,6 +59,7 @@ class Performer:
         clock: Clock,
         create_pacer: Pacer,
         read_pacer: Pacer,
+        brake_pacer: Pacer,
         rng: Random,
         record: Callable[[list[ev.Event]], Awaitable[None]],
         note: Callable[[ev.Event], None],
@@ -73,6 +74,7 @@ class Performer:
         self._clock = clock
         self._create_pacer = create_pacer
         self._read_pacer = read_pacer
+        self._brake_pacer = brake_pacer
         self._rng = rng
         self._record = record
         self._note = note
@@ -149,14 +151,19 @@ class Performer:
         self._weigh(fact, touched)
 
     def _weigh(self, fact: ev.Event, batch: BatchState) -> None:
-        """End the run where no batch can get through: refused credentials, no connection, endless throttling."""
+        """End the run where no batch can get through: refused credentials, endless throttling, nobody there.
+
+        A campaign that has jobs outlasts an outage: its calls are repeated at the slowest pace until one passes.
+        """
         match fact:
             case ev.BatchCreateRejected(credentials=True):
                 told = f"the platform refuses our credentials: {fact.code} {fact.message}"
                 self._give_up(
                     ServiceError(told, phase=Phase.REFUSED, request_id=fact.request_id, credentials=True)
                 )
-            case ev.BatchCreateUnsent(withheld=False) if batch.failures >= self._campaign.api_retry.attempts:
+            case ev.BatchCreateUnsent(withheld=False) if (
+                not self._state.jobs and batch.failures >= self._campaign.api_retry.attempts
+            ):
                 told = f"the platform cannot be reached: {fact.reason} ({batch.failures} attempts)"
                 self._give_up(
                     ServiceError(told, phase=Phase.CONNECT, hint="the campaign goes on when it is run again")
@@ -244,14 +251,15 @@ class Performer:
         spec = self._campaign.waves[group.wave].job
         asked_at = self._clock()
         try:
-            if group.enrolled_final and spec.upgrade_policy == "snapshot":
-                enrolled = group.enrolled
-            else:
-                enrolled = await self._service.count_tasks(jobs)
+            settling = group.enrolled_final and spec.upgrade_policy == "snapshot"
+            enrolled = group.enrolled if settling else await self._service.count_tasks(jobs)
             in_progress = await self._service.count_tasks(jobs, IN_PROGRESS)
             # ends are asked for last: what has ended by then can only be more than what had ended before
             succeeded = await self._service.count_tasks(jobs, ("succeeded",))
             failed = await self._service.count_tasks(jobs, ("failed",))
+            if settling and succeeded + failed >= enrolled:
+                # about to be looked at no more: tasks that appeared late must not be missed
+                enrolled = await self._service.count_tasks(jobs)
         except ServiceError as error:
             wait = await self._read_failed(command, error)
             now = self._clock()
@@ -316,9 +324,10 @@ class Performer:
     async def _read_failed(self, command: Command, error: ServiceError) -> float:
         """Weigh a failed read. A campaign with jobs outlasts any outage; one that never reached the platform ends."""
         wait = self._failed_again(command)
+        braking = isinstance(command, StopJob | CancelTasks)
         if error.http_status == 429:
-            await self._read_pacer.slow_down(error.retry_after_s)
-        refused = error.permanent and not isinstance(command, StopJob | CancelTasks)
+            await (self._brake_pacer if braking else self._read_pacer).slow_down(error.retry_after_s)
+        refused = error.permanent and not braking
         hopeless = not self._state.jobs and self._read_failures[command] >= self._campaign.api_retry.attempts
         if error.credentials or refused or hopeless:
             self._give_up(error)
@@ -327,3 +336,4 @@ class Performer:
     async def _read_went_well(self, command: Command) -> None:
         self._read_failures.pop(command, None)
         await self._read_pacer.went_well()
+        await self._brake_pacer.went_well()

@@ -93,6 +93,8 @@ class Runner:
     ) -> None:
         self.state = State.initial(plan)
         self.read_pacer = Pacer(plan.campaign.limits.read)
+        # a brake does not wait behind counts that flow control has told to come back later
+        self.brake_pacer = Pacer(plan.campaign.limits.read)
         self.create_pacer = Pacer(plan.campaign.limits.create)
         self._journal = journal
         self._clock = clock
@@ -101,6 +103,8 @@ class Runner:
         self._observers = tuple(observers)
         self._under_way = UnderWay()
         self._unfolded: deque[ev.Event] = deque()
+        self._given = 0
+        self._folded = 0
         self._stop_reason = ""
         self._error: RolloutError | None = None
         self._wake = asyncio.Event()
@@ -115,6 +119,7 @@ class Runner:
             clock=clock,
             create_pacer=self.create_pacer,
             read_pacer=self.read_pacer,
+            brake_pacer=self.brake_pacer,
             rng=rng,
             record=self.record,
             note=self._note,
@@ -137,6 +142,7 @@ class Runner:
             fold(self.state, event)
         await self.create_pacer.start()
         await self.read_pacer.start()
+        await self.brake_pacer.start()
         leave = Leave.STOPPED
         try:
             async with anyio.create_task_group() as tasks:
@@ -157,14 +163,13 @@ class Runner:
     async def record(self, events: list[ev.Event]) -> None:
         """Make facts durable, then fold them and tell the observers; in the order they were given."""
         self._unfolded.extend(events)
+        self._given += len(events)
+        mine = self._given
         await self._journal.append(events)
-        last = events[-1]
-        # all given before these are durable too, since the journal keeps the order
-        while self._unfolded:
-            event = self._unfolded.popleft()
-            self._note(event)
-            if event is last:
-                break
+        # all given before these are durable too, since the journal keeps the order; those after may not be
+        while self._folded < mine:
+            self._folded += 1
+            self._note(self._unfolded.popleft())
 
     # --- steering ------------------------------------------------------------------------------------------
 
@@ -192,7 +197,8 @@ class Runner:
         given = [
             ev.ApprovalGiven(now, wave, settings.approved_by, "in advance")
             for wave in settings.approve
-            if not self.state.waves[wave].approved
+            # what halted was judged after the approval was thought of: to pass it takes an order of its own
+            if not self.state.waves[wave].approved and self.state.status is not CampaignStatus.HALTED
         ]
         if given:
             await self.record(list(given))
@@ -312,7 +318,7 @@ class Runner:
         """Return what the order makes true, or None where it changes nothing any more."""
         now = self._clock()
         status = self.state.status
-        if self.state.closed or status is CampaignStatus.ABORTING:
+        if self.state.closed or (status is CampaignStatus.ABORTING and not isinstance(order, Abort)):
             return None
         match order:
             case Pause():

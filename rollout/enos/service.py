@@ -80,7 +80,9 @@ class EnosService(JobService):
         read_timeout_s: from the first byte sent to the last one read.
         ssl_context, ca_file: trust other than the system's.
         pooled_creates: let creates share kept connections. Only for load tests: see `enos.transport`.
-        read_permit: awaited before every call but creates and token requests.
+        read_permit: awaited before every call that reads.
+        steer_permit: awaited before every call that starts, stops, cancels, retries or deletes; `read_permit` if
+            None. One of its own keeps brakes from waiting behind reads.
         page_size: rows asked for at once, 1 to 200.
         search_by_name: False for releases before 2.4, which cannot search by job name; then all jobs of the
             firmware are listed and compared here.
@@ -101,6 +103,7 @@ class EnosService(JobService):
         ca_file: Path | None = None,
         pooled_creates: bool = False,
         read_permit: Callable[[], Awaitable[None]] = _at_once,
+        steer_permit: Callable[[], Awaitable[None]] | None = None,
         page_size: int = limits.PAGE_SIZE_MAX,
         search_by_name: bool = True,
         now: Callable[[], float] = time.time,
@@ -109,6 +112,7 @@ class EnosService(JobService):
         self._org_id = org_id
         self._app_secret = app_secret
         self._read_permit = read_permit
+        self._steer_permit = steer_permit or read_permit
         self._page_size = page_size
         self._search_by_name = search_by_name
         self._timestamps = Timestamps(now)
@@ -387,7 +391,7 @@ class EnosService(JobService):
         fresh: bool = False,
     ) -> Envelope[Any]:
         """Return the reply of any operation but create. Raises `ServiceError`."""
-        await self._read_permit()
+        await (self._read_permit if operation is Operation.READ else self._steer_permit)()
         answer, renewed = await self._send(
             {**query, "orgId": self._org_id}, body, body_bytes_max=limits.PAGE_REPLY_BYTES_MAX, fresh=fresh
         )

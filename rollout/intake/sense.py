@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+from rollout.core.budget import job_exposure
 from rollout.core.campaign import (
     Count,
     Gate,
@@ -251,11 +252,12 @@ def _check_samples(complaints: Complaints, loc: Loc, gate: Gate, size: int) -> N
 def _check_budget(
     complaints: Complaints, index: int, wave: Wave, *, devices: int | None, per_job: int | None, cap: int
 ) -> None:
-    job_devices = wave.job.maximum_concurrency
+    largest = 0
     if not isinstance(wave.size, Scope):
         if per_job is None or devices is None:
             return
-        job_devices = min(job_devices, per_job, devices)
+        largest = min(per_job, devices)
+    job_devices = job_exposure(wave.job, largest)
     loc = _job_loc(complaints, index, "maximumConcurrency")
     if job_devices > cap:
         complaints.add(

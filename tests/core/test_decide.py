@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.plans import build, gate
-from support.world import Crash, World
+from support.world import Crash, L, S, World
 
 from rollout.core import events as ev
 from rollout.core.campaign import ApiRetry, CallLimit, JobSpec, Limits, OnFail, StopRule, WhenUnsure
 from rollout.core.decide import BLIND_MAX_S, may_create
+from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
 from rollout.core.plan import batch_name
 from rollout.core.state import State, fold
@@ -237,8 +238,7 @@ def test_a_lost_journal_is_made_good_from_the_platform():
     assert made > 2
     opened = next(i for i, e in enumerate(w.journal) if e.kind == "wave.opened")
     del w.journal[opened + 1 :]
-    w.journal.append(ev.EngineStarted(w.now, "test", "0", 20.0, 5.0, paranoid=True))
-    w.crash_at = None
+    w.journal.append(ev.EngineStarted(w.now, "test", "0", L, S, paranoid=True))
     state = w.live()
     w.assert_complete()
     assert state.adopted == made
@@ -319,3 +319,178 @@ def test_stop_rules_watch_a_passed_wave_as_long_as_the_campaign_runs():
     state = w.live()
     assert state.status is CampaignStatus.HALTED
     assert state.halted_wave == 0
+
+
+def order_of(w, *wanted):
+    """The first index in the journal of each kind asked for."""
+    return [kinds(w).index(kind) for kind in wanted]
+
+
+def test_a_new_life_counts_before_it_judges():
+    """Nobody looked for a day and the canary went bad: the next life sees that before it opens anything."""
+    w = world(("canary", [20, 20], gate(soak_s=7200.0), None), ("total", [50] * 4, None, None), silent=0.1)
+    w.live(until=w.now + 2000.0)
+    assert w.state.waves[0].satisfied_at is not None
+    w.now += 86_400.0
+    w.platform.silent, w.platform.failing = 0.0, 0.5
+    state = w.live()
+    assert state.status is CampaignStatus.HALTED
+    assert state.reason == "stop rule"
+    assert state.waves[1].status is WaveStatus.WAITING
+
+
+def test_a_gate_does_not_open_while_nobody_can_see():
+    """Counts fail from the middle of the soak on: the gate holds, and opens once they come again."""
+    w = world(("canary", [20], gate(soak_s=7200.0), None), ("total", [50], None, None), silent=0.05)
+    w.live(until=w.now + 2000.0)
+    w.counts_fail = True
+    state = w.live(until=w.now + 50_000.0)
+    assert state.waves[0].held == HoldReason.STALE
+    assert state.waves[1].status is WaveStatus.WAITING
+    w.counts_fail = False
+    assert w.live().waves[1].status is not WaveStatus.WAITING
+
+
+def test_a_deadline_that_passed_while_nobody_ran_is_judged_on_new_counts():
+    """The engine was away across the deadline, the canary is fine: nothing is aborted."""
+    aborting = gate(deadline_s=3600.0, on_fail=OnFail.ABORT)
+    w = world(("canary", [20], aborting, None), ("total", [50], None, None))
+    w.live(until=w.now + 100.0)
+    w.now += 10_000.0
+    assert w.live().status is CampaignStatus.FINISHED
+
+
+def test_stragglers_are_declared_on_new_counts_only():
+    """Away longer than stragglersAfter: what ended meanwhile is counted, not called open."""
+    w = world(("total", [100], None, None), campaign={"stragglers_after_s": 3000.0})
+    w.live(until=w.now + 100.0)
+    w.now += 50_000.0
+    state = w.live()
+    assert state.waves[0].stragglers == 0
+    assert state.tally().succeeded == 100
+
+
+def test_nothing_is_created_before_this_life_has_seen_the_devices_at_work():
+    """After a restart the first create comes after a count of every open group."""
+    w = world(
+        ("total", [20] * 8, None, None),
+        campaign={"limits": Limits(CallLimit(1.0, in_flight=1), CallLimit(9.0))},
+    )
+    w.live(until=w.now + 3.0)
+    assert 0 < w.creates < 8
+    before = len(w.journal)
+    w.counts_fail = True
+    w.live(until=w.now + 500.0)
+    assert not [e for e in w.journal[before:] if e.kind == "batch.create_sent"]
+
+
+def test_approving_a_wave_that_was_halted_for_another_reason_keeps_its_gate():
+    """A refused create is not the gate's verdict: the approval is noted, the brake stays."""
+    w = world(
+        ("canary", [20, 20], gate(approval=True), None),
+        ("total", [50], None, None),
+        faults={"ok": 0.0, "rejected": 1.0},
+    )
+    w.live()
+    state = w.live(orders=[lambda now: ev.ApprovalGiven(now, 0, "ana")])
+    assert state.status is CampaignStatus.HALTED
+    w.faults, w.platform.failing = {}, 0.5
+    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    assert (state.status, state.reason) == (CampaignStatus.HALTED, "stop rule")
+    assert not state.waves[0].overridden
+    assert state.waves[1].status is WaveStatus.WAITING
+
+
+def test_a_lost_journal_is_made_good_even_where_it_forgot_that_the_wave_opened():
+    """The tail from wave.opened on is gone; a paranoid life waits, lists, adopts, and creates nothing twice."""
+    w = world(("total", [5] * 6, None, None))
+    w.live(until=w.now + 3.0)
+    opened = kinds(w).index("wave.opened")
+    del w.journal[opened:]
+    w.journal.append(ev.EngineStarted(w.now, "test", "0", L, S, paranoid=True))
+    state = w.live()
+    assert state.reason == "foreign jobs"
+    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana", "the disk lied")])
+    assert state.status is CampaignStatus.FINISHED
+    w.assert_complete()
+
+
+def test_a_parked_batch_taken_up_after_its_wave_ended_is_finished_before_the_campaign():
+    """Parked by a witness, resumed later, sent again: its devices are created and counted, none is left out."""
+    w = world(
+        ("one", [5, 5], None, None),
+        ("two", [5], None, None),
+        faults={"ok": 0.0, "request_lost": 1.0},
+        campaign={"stragglers_after_s": 1000.0},
+    )
+    w.live(until=w.now + 2.0)
+    w.faults, w.witness = {}, ("somebody's",)
+    w.live(until=w.now + 4000.0, orders=[lambda now: ev.CampaignPaused(now, "ana")])
+    assert w.state.parked == {0, 1}
+    w.witness = ()
+    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    assert state.status is CampaignStatus.FINISHED
+    w.assert_complete()
+    assert state.tally().succeeded == w.plan.devices
+
+
+def test_an_audit_is_asked_for_once_however_long_its_wave_is_incomplete():
+    """Held for the audit, then a batch falls back into doubt: no storm of listings until it is settled."""
+    w = world(("one", [5, 5], None, None), ("two", [5], None, None), faults={"ok": 0.0, "request_lost": 1.0})
+    w.witness = ("somebody's",)
+    w.live(until=w.now + 100.0)
+    del w.journal[kinds(w).index("gate.held") + 1 :]
+    assert w.journal[-1].reason == HoldReason.AUDIT
+    before = kinds(w).count("wave.audited")
+    w.live(until=w.now + 300.0, orders=[lambda now: ev.CampaignPaused(now, "ana")])
+    assert kinds(w).count("wave.audited") - before < 10
+
+
+def test_a_finished_wave_still_stops_the_campaign():
+    """The canary ended with stragglers; when they fail later, the waves after it stop."""
+    lenient = gate(success=None, resolved=None, stop=StopRule(Fraction(1, 10), min_sample=5))
+    w = world(
+        ("canary", [20], lenient, None),
+        ("pause", [5], gate(success=None, resolved=None, stop=None, soak_s=90_000.0), None),
+        ("total", [50], None, None),
+        silent=0.5,
+        campaign={"stragglers_after_s": 3000.0},
+    )
+    w.live(until=w.now + 20_000.0)
+    assert w.state.waves[0].status is WaveStatus.FINISHED
+    w.platform.silent, w.platform.failing = 0.0, 0.5
+    state = w.live()
+    assert (state.status, state.halted_wave) == (CampaignStatus.HALTED, 0)
+
+
+def test_a_job_without_a_single_task_gives_nothing_back():
+    """Zero tasks is not an end: the budget stays taken as long as for any straggler."""
+    limits = Limits(CallLimit(1000.0, in_flight=8), CallLimit(1000.0), devices_in_progress=20)
+    w = world(
+        ("total", [20, 20], None, JobSpec(maximum_concurrency=20)), campaign={"limits": limits}, lag=1e9
+    )
+    w.live(until=w.now + 5000.0)
+    assert w.creates == 1
+    w.live(until=w.now + 3000.0)
+    assert w.creates == 2
+
+
+def test_a_second_abort_adds_to_the_first():
+    """First only an end, then also stopping the jobs: the jobs are stopped."""
+    w = world(("total", [20] * 3, None, None), faults={"request_lost": 1.0, "ok": 2.0}, seed=2)
+    w.live(until=w.now + 3.0)
+    w.live(until=w.now + 1.0, orders=[lambda now: ev.CampaignAbortRequested(now, "ana")])
+    state = w.live(orders=[lambda now: ev.CampaignAbortRequested(now, "ana", "", True)])
+    assert state.status is CampaignStatus.ABORTED
+    assert w.platform.jobs
+    assert all(job.stopped_at < float("inf") for job in w.platform.jobs)
+
+
+def test_acknowledged_foreign_jobs_halt_once():
+    """A stray name under our prefix is shown once; after a resume it is known."""
+    w = world()
+    w.platform.create("c1-w01-b-something-else", 5, w.now - 100)
+    assert w.live().reason == "foreign jobs"
+    assert w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")]).status is CampaignStatus.FINISHED
+    w.platform.jobs.pop(0)
+    w.assert_complete()

@@ -14,6 +14,8 @@ def verdict(its_gate, tally, **given):
     situation = {
         "created": True,
         "settled": False,
+        "known": True,
+        "seen_at": 10_000.0,
         "opened_at": 0.0,
         "satisfied_at": None,
         "approved": False,
@@ -39,6 +41,11 @@ ASKS = gate(soak_s=50.0, deadline_s=1000.0)
         (ASKS, counts(100, 0), {}, HoldReason.SAMPLE),
         (ASKS, counts(100, 95), {"satisfied_at": 90.0}, HoldReason.SOAK),
         (ASKS, counts(100, 95), {"satisfied_at": 50.0}, Open),
+        # counted last before the soak ended, or before this life began: nothing opens on old numbers
+        (ASKS, counts(100, 95), {"satisfied_at": 50.0, "seen_at": 99.9}, HoldReason.STALE),
+        (ASKS, counts(100, 50), {"now": 1000.0, "seen_at": 999.0}, HoldReason.STALE),
+        # EnOS picks the devices and has not made all tasks: neither satisfied nor out of reach
+        (ASKS, counts(0), {"known": False}, HoldReason.SAMPLE),
         (gate(soak_s=50.0, approval=True), counts(100, 95), {"satisfied_at": 50.0}, HoldReason.APPROVAL),
         (gate(soak_s=50.0, approval=True), counts(100, 95), {"satisfied_at": 50.0, "approved": True}, Open),
         (ASKS, counts(100, 50), {"now": 1000.0}, "deadline"),

@@ -53,12 +53,16 @@ async def engine(
     async def permit():
         await runner.read_pacer.permit()
 
+    async def steer():
+        await runner.brake_pacer.permit()
+
     service = EnosService(
         running.url,
         org_id="o1",
         app_key=running.config.credentials.access_key,
         app_secret=Secret(running.config.credentials.secret_key.reveal()),
         read_permit=permit,
+        steer_permit=steer,
     )
     runner = Runner(
         plan=plan,

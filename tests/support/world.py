@@ -91,6 +91,8 @@ class World:
         self.creates = 0
         self.exposed_max = 0
         self.reached = Counter()
+        self.counts_fail = False
+        self.witness = ()
 
     # --- one life ------------------------------------------------------------------------------------------
 
@@ -122,6 +124,9 @@ class World:
                     self.later(0.0, self.begin, command)
             if any(isinstance(c, Record) for c in decision.commands):
                 continue
+            assert decision.wake_at > self.now or decision.commands, (
+                "woken for nothing: the engine would spin"
+            )
             self.check()
             wake = min(decision.wake_at, self.due[0][0] if self.due else inf)
             if wake == inf or wake > until or self.state.closed:
@@ -235,7 +240,7 @@ class World:
         name = batch_name("c1", planned)
         listing = self.platform.listing(lambda n: n == name, began_at)
         fact = after_lookup(
-            Lookup(listing.jobs, True),
+            Lookup(listing.jobs, True, self.witness),
             batch=command.batch,
             attempt=batch.attempt,
             doubts=batch.doubts,
@@ -256,6 +261,10 @@ class World:
         self.done(command, *compare(self.state, command.wave, listing, began_at=began_at, now=self.now))
 
     def count(self, command, asked_at):
+        if self.counts_fail:
+            self.under_way.end(command)
+            fold(self.state, ev.TasksCountFailed(self.now, command.group, "no answer", self.now + 30.0))
+            return
         group = self.state.groups[command.group]
         jobs = [self.state.batches[i].job_id for i in group.batches]
         fact = ev.TasksCounted(
