@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -148,11 +149,11 @@ class TokenKeeper:
             self._token = None
 
     def _at_hand(self) -> Secret | None:
-        return self._token if asyncio.get_running_loop().time() < self._refresh_at else None
+        return self._token if time.monotonic() < self._refresh_at else None
 
     async def _renew(self) -> Refusal | None:
         """Refresh the token, or get one; a token still good outlives a failed refresh."""
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         if self._token is not None and now < self._good_until:
             result = await self._ask("refresh")
             if isinstance(result, Refusal) and result.signal is not Signal.TOKEN_EXPIRED:
