@@ -115,6 +115,8 @@ def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> Record:
         elapsed_s = values.pop("elapsed_s")
         if not event.adopted:  # a job that was found had no call that took a time
             values["ms"] = round(elapsed_s * 1000)
+    if isinstance(event, e.BatchCreateThrottled):
+        values["code"] = 429  # flow control answers with nothing but this status
     if "missing" in values:
         values["missing"] = [batch_label(plan, index) for index in values["missing"]]
     return Record(event.kind, level(event), event.at, data | values)

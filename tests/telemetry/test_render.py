@@ -80,3 +80,16 @@ def test_a_created_job_carries_what_support_asks_for(plan):
         "ms": 184,
     }
     assert render(e.TasksCounted(1.0, 0, 0.0, 1, 5, 0, 5, 0), plan).fields["failed"] == 0
+
+
+def test_every_refusal_has_its_code(plan):
+    """Flow control has no code of the service; it is told by its HTTP status, as other refusals of the gateway are."""
+    assert render(e.BatchCreateThrottled(1.0, 0, 3, 2.0, 7.0), plan).fields == {
+        "campaign_id": "demo",
+        "wave": "canary",
+        "batch": "canary/0001",
+        "attempt": 3,
+        "retry_at": 2.0,
+        "retry_after_s": 7.0,
+        "code": 429,
+    }
