@@ -140,6 +140,10 @@ class Emulator:
         self.log = log
         self.url = next(word for word in program.out.expect("http://").split() if word.startswith("http://"))
 
+    def kill(self):
+        """End it with SIGKILL; its log lives on, and so does the platform in the next emulator of the same desk."""
+        self._program.kill_after(0)
+
     def state(self):
         """Return what the platform holds now, by its own page."""
         with urllib.request.urlopen(f"{self.url}/_admin/state?jobs={JOBS_MAX}", timeout=WAIT_S) as answer:

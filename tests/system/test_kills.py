@@ -1,10 +1,13 @@
 """`kill -9` at any moment, again and again: the same line finishes the campaign, no job twice, no device lost."""
 
 import random
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from campaigns_at_hand import SPEED, assert_exact, lay_out
+from campaigns_at_hand import SPEED, assert_exact, held, lay_out
+from processes import creates
 
 KILLS = {
     # what the life must have said before, how often at most, and how long after that the kill comes at most
@@ -56,3 +59,20 @@ def test_twenty_kills(desk, faults):
     assert done.sums == {"JOBS": 200, "OK": 1000, "FAILED": 0, "OPEN": 0, "TOTAL": 1000}
     assert_exact(desk, emulator)
     assert sum(hits) >= 15
+
+
+def test_the_readme_line_killed_half_way(desk):
+    """Runner and emulator die as one; the same line again finishes the 2,000 devices, each in exactly one job."""
+    shutil.copytree(Path(__file__).parents[2] / "plans", desk.path / "plans")
+    line = ("run", "plans/canary-then-total.yaml", "--emulator", "--speed", "600", "--fail", "2%", "--yes")
+    life = desk.start(*line)
+    life.err.expect("batch.job_created", 10)
+    assert life.kill_after(0)
+    done = desk.run(*line)
+    assert done.code == 0, done.err
+    sums = done.sums
+    assert sums["OK"] + sums["FAILED"] + sums["OPEN"] == sums["TOTAL"] == 2000
+    log = desk.campaign("inverter-2-1-0") / "emulator.ndjson"
+    assert len(creates(log)) == sums["JOBS"] == 20
+    devices = held(log)
+    assert (len(devices), set(devices.values())) == (2000, {1})

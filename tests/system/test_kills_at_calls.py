@@ -66,7 +66,8 @@ def watched(strace, tmp_path_factory):
 def six_batches(desk):
     """Write a campaign of six batches, and start the platform it is for."""
     emulator = desk.emulator("--speed", SPEED)
-    lay_out(desk, emulator.url, devices=12, per_job=2, canary="4", rate=5)
+    # a killed life is in doubt until L + S after the next one's start, which itself takes long enough for the platform
+    lay_out(desk, emulator.url, devices=12, per_job=2, canary="4", rate=5, bounds=("500ms", "200ms"))
     return emulator
 
 
