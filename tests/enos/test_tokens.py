@@ -320,7 +320,7 @@ async def test_no_error_shows_a_secret(server, connect, order, tokens, answers):
     """Neither the text of an error nor the locals of its frames hold secret, token or signature."""
     server.tokens, server.answers = tokens, answers
     with pytest.raises(ServiceError) as caught:
-        await connect(server.url).get_job("j1")
+        await connect(server.url, read_timeout_s=1.0).get_job("j1")
     shown = every_form(caught.value)
     assert CANARY not in shown
     assert TOKEN_CANARY not in shown
