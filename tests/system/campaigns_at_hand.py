@@ -23,7 +23,9 @@ BOUNDS = ("1s", "500ms")
 """L and S, real: how late the platform may act and be seen. It is on this machine, which may be busy."""
 
 
-def lay_out(desk, url, *, name="c1", devices, per_job, canary, rate=25, gate="", rest="", bounds=BOUNDS):
+def lay_out(
+    desk, url, *, name="c1", devices, per_job, canary, rate=25, sample=2, gate="", rest="", bounds=BOUNDS
+):
     """Write plan.yaml (`canary` of the devices first, then all others), its device list and the profile `near`."""
     (desk.path / "rollout.toml").write_text(PROFILE.format(url=url, bounds=bounds))
     (desk.path / "devices.csv").write_text("deviceKey\n" + "".join(f"SN-{n:05d}\n" for n in range(devices)))
@@ -42,7 +44,7 @@ waves:
     gate:
       resolved: {{min: 90%, of: planned}}
       success: {{min: 90%, of: resolved}}
-      stopAt: {{failed: 30%, of: resolved, minSample: 2}}
+      stopAt: {{failed: 30%, of: resolved, minSample: {sample}}}
       {gate or "soak: 5m"}
   - name: total
     size: rest
