@@ -182,7 +182,10 @@ class Desk:
 
     def start(self, *arguments, before=(), **environment):
         """Start the program with these arguments; `before` is put in front of the whole line."""
-        line = [*before, sys.executable, "-m", "rollout", *map(str, arguments)]
+        return self.launch([*before, sys.executable, "-m", "rollout", *map(str, arguments)], **environment)
+
+    def launch(self, line, **environment):
+        """Start any program."""
         program = Program(line, self.path, self.environment | environment)
         self._started.append(program)
         return program

@@ -1,0 +1,19 @@
+"""An emulator whose keys are one's own, taken from the environment as the runner's are: `keyed_platform.py FAULT …`."""
+
+import asyncio
+import os
+import sys
+from functools import partial
+
+from rollout.emulator.faults import FaultPlan
+from rollout.emulator.gateway import Credentials
+from rollout.emulator.server import EmulatorConfig, serve_forever
+from rollout.enos.signing import Secret
+
+if __name__ == "__main__":
+    config = EmulatorConfig(
+        credentials=Credentials(os.environ["CANARY_ACCESS"], Secret(os.environ["CANARY_SECRET"])),
+        speed=float(os.environ["SPEED"]),
+        faults=FaultPlan.parse(sys.argv[1:]),
+    )
+    asyncio.run(serve_forever(config, partial(print, flush=True)))

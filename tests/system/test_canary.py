@@ -1,0 +1,115 @@
+"""No secret in anything a run leaves behind, whatever breaks: state directory, log, streams, tracebacks."""
+
+import base64
+import json
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from campaigns_at_hand import lay_out
+
+ACCESS = "cAnAry-access/01+x="
+SECRET = "cAnAry-secret/42+y="
+SPEED = "1500"
+LINE = ("run", "plan.yaml", "--yes", "--speed", SPEED, "-vv")
+KEYS = {"CANARY_ACCESS": ACCESS, "CANARY_SECRET": SECRET}
+
+
+def forms(value):
+    """Return the texts by which a leak of `value` would be found, worked out apart from the redactor."""
+    raw = value.encode()
+    middle = [base64.b64encode(b"x" * pad + raw)[4:-4] for pad in range(3)]
+    return [raw, raw.hex().encode(), raw.hex().upper().encode(), quote(value, safe="").encode(), *middle]
+
+
+def leaks(desk, *ended):
+    """Return where a form of either key is found: in files of ours, or in what processes of ours have said."""
+    files = {str(path): path.read_bytes() for path in (desk.path / ".rollout").rglob("*") if path.is_file()}
+    streams = {
+        f"{name} of process {n}": text.encode()
+        for n, end in enumerate(ended)
+        for name, text in (("out", end.out), ("err", end.err))
+    }
+    return [
+        (place, form)
+        for value in (SECRET, ACCESS)
+        for form in forms(value)
+        for place, content in (files | streams).items()
+        if form in content
+    ]
+
+
+def keyed(desk, *faults, **keys):
+    """Start a platform with the canary keys, or others; write a campaign for it whose profile refers to them."""
+    script = Path(__file__).with_name("keyed_platform.py")
+    program = desk.launch([sys.executable, str(script), *faults], SPEED=SPEED, **(KEYS | keys))
+    url = next(word for word in program.out.expect("http://").split() if word.startswith("http://"))
+    refer(desk, url)
+
+
+def refer(desk, url):
+    """Write a campaign and a profile that says where the keys are, under names the program cannot know."""
+    lay_out(desk, url, devices=60, per_job=2, canary="20", rate=20, rest="apiRetry: {attempts: 20}")
+    with (desk.path / "rollout.toml").open("a") as profile:
+        profile.write('access_key = "env:CANARY_ACCESS"\nsecret_key = "env:CANARY_SECRET"\n')
+
+
+def test_a_troubled_run_leaves_no_secret(desk):
+    """Lost answers, service errors, cut replies, a revoked token, a kill: the run ends well and everything is clean."""
+    keyed(
+        desk,
+        "commit_then_drop=0.2",
+        "error_24500=0.1",
+        "truncated=0.2,on=create+search",
+        # twice in a row it would be refused credentials, which is the next test's
+        "unauthorized=1,on=search,limit=1",
+        "unauthorized=1,limit=1",
+    )
+    life = desk.start(*LINE, **KEYS)
+    life.err.expect("batch.job_created", 5)
+    assert life.kill_after(0)
+    killed = life.end()
+    # before the next life clears up: write-ahead log, lock, the torn end of the event log
+    assert leaks(desk, killed) == []
+    done = desk.run(*LINE, **KEYS)
+    assert done.code == 0, done.err
+    assert "WARNING batch.outcome_unknown" in killed.err + done.err
+    assert done.sums["OK"] == 60
+    asked = [desk.run(*verb, "-o", "json", **KEYS) for verb in (("status",), ("jobs",))]
+    assert leaks(desk, killed, done, *asked) == []
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("trouble", ["another secret", "every token revoked"])
+def test_refused_keys_are_told_without_showing_them(desk, trouble, form):
+    """Exit 4 with all details asked for, the traceback among them; the keys are in none."""
+    if trouble == "another secret":
+        keyed(desk, CANARY_SECRET="another")
+    else:
+        keyed(desk, "unauthorized=1,on=create+search")
+    done = desk.run(*LINE, "-o", form, **KEYS)
+    assert done.code == 4, done.err
+    assert "Traceback" in done.err
+    if form == "json":
+        assert json.loads(done.err.splitlines()[-1])["exitCode"] == 4
+    assert leaks(desk, done) == []
+
+
+@pytest.mark.parametrize("spoilt", [SECRET + "\n", SECRET + "\r\nHost: x", " " + SECRET, ""])
+def test_an_unusable_secret_is_told_by_its_variable(desk, spoilt):
+    """Exit 2, or 4 where it is empty; the variable is named and the value is not shown. C03."""
+    refer(desk, "https://gw.example.com")
+    done = desk.run("run", "plan.yaml", "--yes", "-vv", **(KEYS | {"CANARY_SECRET": spoilt}))
+    assert done.code == (2 if spoilt else 4)
+    assert "CANARY_SECRET" in done.err
+    assert leaks(desk, done) == []
+
+
+def test_the_search_finds_what_it_looks_for(desk):
+    """The tests above are worth something: a planted leak is found in each form."""
+    folder = desk.path / ".rollout"
+    folder.mkdir()
+    for form in forms(SECRET):
+        (folder / "leak").write_bytes(b"before " + form + b" after")
+        assert leaks(desk)
