@@ -1,12 +1,12 @@
 """All the engine asks of the world: a platform, a journal, an audience, a fleet.
 
-Each Protocol says what it guarantees and raises; `tests/conformance` says the same in code, and every
-implementation runs it.
+Each Protocol says what it guarantees and raises. For the journal, which has several implementations,
+`tests/conformance` says the same in code and each of them runs it; the platform's is tested in `tests/enos`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -133,6 +133,3 @@ class Observer(Protocol):
     def notice(self, event: Event, state: State) -> None:
         """Take note of `event`, already folded into `state`."""
         ...
-
-
-Observers = Iterable[Observer]

@@ -43,8 +43,8 @@ AUDITS_MAX = 3
 class BatchState:
     """One batch that was touched; untouched ones have no object. `attempt` is the last one made.
 
-    `failures` and `throttles` count what came in a row in this life, `doubts` the attempts that may have had an
-    effect, `looks` the searches since the last of them.
+    `failures` and `throttles` count what came in a row, over all lives, so that a crash does not begin the waits
+    anew; `doubts` the attempts that may have had an effect, `looks` the searches since the last of them.
     """
 
     status: BatchStatus = BatchStatus.PLANNED
@@ -53,7 +53,6 @@ class BatchState:
     failures: int = 0
     throttles: int = 0
     looks: int = 0
-    sent_at: float = 0.0
     ended_at: float = 0.0
     created_at: float = 0.0
     job_id: str = ""
@@ -199,7 +198,6 @@ class State:
     evidence: str = ""
     halted_wave: int | None = None
     halted_by_gate: bool = False
-    paused_by: str = ""
     abort: ev.CampaignAbortRequested | None = None
     requests: set[str] = field(default_factory=set)
     blind: dict[int, float] = field(default_factory=dict)
@@ -411,7 +409,6 @@ def fold(state: State, event: ev.Event) -> None:
         case ev.CampaignPaused():
             state.status = step(CAMPAIGN, state.status, event.kind)
             state.requests.add(event.request)
-            state.paused_by = event.by
             if state.status is CampaignStatus.PAUSED:
                 state.reason, state.evidence = "paused", event.reason
         case ev.CampaignResumed():
@@ -468,7 +465,6 @@ def _start_life(state: State, event: ev.EngineStarted) -> None:
     state.blind.clear()
     state.unsighted = {group.index for group in state.groups if not group.settled}
     for index, batch in state.batches.items():
-        batch.failures = batch.throttles = 0
         if batch.status in {BatchStatus.SENT, BatchStatus.UNKNOWN, BatchStatus.PARKED}:
             _reconsider(state, index, event.kind, event.at)
         elif batch.status is BatchStatus.REJECTED and batch.credentials:
@@ -520,7 +516,7 @@ def _doubt(state: State, index: int, ended_at: float, look_at: float) -> None:
 
 def _send(state: State, event: ev.BatchCreateSent) -> None:
     batch = _move(state, event.batch, event.kind)
-    batch.attempt, batch.sent_at = event.attempt, event.at
+    batch.attempt = event.attempt
     state.retries.drop(event.batch)
     state.exposure += state.exposure_of(event.batch)
     wave = _wave_of(state, event.batch)
@@ -677,7 +673,7 @@ def _approve(state: State, event: ev.ApprovalGiven) -> None:
 def _resume(state: State, event: ev.CampaignResumed) -> None:
     state.status = step(CAMPAIGN, state.status, event.kind)
     state.requests.add(event.request)
-    state.reason = state.evidence = state.paused_by = ""
+    state.reason = state.evidence = ""
     state.halted_wave, state.halted_by_gate = None, False
     state.duplicates_known |= state.duplicated
     for index in sorted(state.rejected):

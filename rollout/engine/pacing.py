@@ -43,7 +43,6 @@ class Pacer:
         self._last_at = float("-inf")
         self._changed_at = float("-inf")
         self._time: Callable[[], float] = time.monotonic
-        self.throttled = 0
         self.rate = limit.rate
         self._bucket = self._full_bucket()
 
@@ -91,7 +90,6 @@ class Pacer:
 
     async def slow_down(self, retry_after_s: float | None) -> None:
         """Flow control refused a call: halve the rate, and send nothing for as long as it asked."""
-        self.throttled += 1
         # several calls under way are refused together; that is one message, not several
         if self._time() - self._changed_at >= RECOVERY_S:
             await self._change(max(self._limit.rate * SLOWEST, self.rate / 2))

@@ -24,7 +24,7 @@ from rollout.core.commands import (
     StopJob,
 )
 from rollout.core.decide import may_create
-from rollout.core.outcome import Accepted, Lookup, Throttled
+from rollout.core.outcome import Accepted, Lookup, Throttled, Unknown
 from rollout.core.plan import batch_name, wave_prefix
 from rollout.core.retry import THROTTLES_MAX, after_create, after_lookup, backoff
 from rollout.core.state import BatchState, State, is_news
@@ -39,6 +39,7 @@ IN_PROGRESS = ("published", "upgrading")
 PENDING = ("init", "published")
 BRAKE_TRIES = 6
 """Attempts to stop one job, or cancel its tasks, before it is reported as not stopped. Calls."""
+TOO_MANY = 429
 NOT_CANCELLABLE_NOW = 24620
 JOB_NOT_RUNNING = 24617
 
@@ -147,6 +148,9 @@ class Performer:
             await self._create_pacer.went_well()
         elif isinstance(outcome, Throttled):
             await self._create_pacer.slow_down(outcome.retry_after_s)
+        elif isinstance(outcome, Unknown) and outcome.http_status == TOO_MANY:
+            # flow control in words we do not know: whether the call took effect is open, that it was too fast is not
+            await self._create_pacer.slow_down(None)
         await self._record([fact])
         self._weigh(fact, touched)
 
@@ -325,7 +329,7 @@ class Performer:
         """Weigh a failed read. A campaign with jobs outlasts any outage; one that never reached the platform ends."""
         wait = self._failed_again(command)
         braking = isinstance(command, StopJob | CancelTasks)
-        if error.http_status == 429:
+        if error.http_status == TOO_MANY:
             await (self._brake_pacer if braking else self._read_pacer).slow_down(error.retry_after_s)
         refused = error.permanent and not braking
         hopeless = not self._state.jobs and self._read_failures[command] >= self._campaign.api_retry.attempts
