@@ -84,21 +84,27 @@ def level(event: e.Event) -> str:
             assert_never(event)
 
 
+def _told(name: str) -> str:
+    """Return a field's name as logs and JSON results write it: `job_id` is `jobId`, as EnOS has it."""
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
 _NAMES = {
-    kind: tuple(field.name for field in fields(event) if field.name not in {"at", "campaign_id"})
+    kind: tuple((f.name, _told(f.name)) for f in fields(event) if f.name not in {"at", "campaign_id"})
     for kind, event in e.EVENTS.items()
 }
 
 
 def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> Record:
     """Return the log record of `event`; `seq` is its place among the events told in this life of the runner."""
-    data: dict[str, Any] = {"campaign_id": plan.campaign.id}
+    data: dict[str, Any] = {"campaignId": plan.campaign.id}
     if seq is not None:
         data["seq"] = seq
     # no value, no text, no list and no flag say nothing; a zero does
     values = {
-        name: value
-        for name in _NAMES[event.kind]
+        told: value
+        for name, told in _NAMES[event.kind]
         if (value := getattr(event, name)) is not None and value is not False and value not in ("", ())
     }
     batch = values.pop("batch", None)
@@ -112,7 +118,7 @@ def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> Record:
     elif wave is not None:
         data["wave"] = plan.waves[wave].name
     if isinstance(event, e.BatchJobCreated):
-        elapsed_s = values.pop("elapsed_s")
+        elapsed_s = values.pop("elapsedS")
         if not event.adopted:  # a job that was found had no call that took a time
             values["ms"] = round(elapsed_s * 1000)
     if isinstance(event, e.BatchCreateThrottled):

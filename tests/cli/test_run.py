@@ -21,7 +21,7 @@ REHEARSE = ("run", "plan.yaml", "--emulator", "--speed", SPEED)
 
 def numbers(text):
     """Return the sums of the end summary."""
-    line = next(line for line in text.splitlines() if line.startswith("Done. "))
+    line = next(line for line in text.splitlines() if " TOTAL=" in line)
     return {
         name: int(value.replace(",", "")) for name, value in (pair.split("=") for pair in line.split()[1:])
     }
@@ -58,12 +58,12 @@ def test_a_campaign_runs_to_its_end(desk):
             "timestamp",
             "ts",
             "level",
-            "campaign_id",
+            "campaignId",
             "seq",
             "wave",
             "attempt",
-            "job_id",
-            "request_id",
+            "jobId",
+            "requestId",
         }
     assert [record["seq"] for record in log if "seq" in record] == sorted(
         record["seq"] for record in log if "seq" in record
@@ -80,7 +80,7 @@ def test_a_campaign_runs_to_its_end(desk):
     assert (status["schema"], status["status"], status["runner"]) == ("rollout.status/1", "finished", None)
     jobs = list(csv.DictReader(desk("jobs", "small", "-o", "csv").stdout.splitlines()))
     assert {job["batch"]: job["jobId"] for job in jobs} == {
-        record["batch"]: record["job_id"] for record in created
+        record["batch"]: record["jobId"] for record in created
     }
     assert desk("plan", "plan.yaml", "--detailed-exitcode").exit_code == 0
     assert "is finished; nothing can change that" in desk("pause", "small").stderr

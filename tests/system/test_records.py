@@ -11,7 +11,7 @@ SPEED = "1500"
 LINE = ("run", "plan.yaml", "--yes", "--speed", SPEED)
 FAULTS = ("commit_then_drop=0.2", "drop_before_commit=0.15", "error_24500=0.15", "http_429=0.15")
 BOUNDS = ("500ms", "200ms")
-PLACE = {"timestamp", "ts", "level", "campaign_id", "seq", "wave", "batch"}
+PLACE = {"timestamp", "ts", "level", "campaignId", "seq", "wave", "batch"}
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +58,10 @@ def test_every_create_and_every_failure_is_told(troubled):
     for batch, told in fates.items():
         *failures, created = told
         assert created["event"] == "batch.job_created"
-        assert created["job_id"] == jobs[names[batch]]
+        assert created["jobId"] == jobs[names[batch]]
         assert created.keys() >= {"attempt", "devices"}
         # a job that was found answers nobody's request
-        assert ("request_id" in created) != created.get("adopted", False)
+        assert ("requestId" in created) != created.get("adopted", False)
         doubt = False
         for record in failures:
             match record["event"]:
@@ -70,7 +70,7 @@ def test_every_create_and_every_failure_is_told(troubled):
                 case "batch.outcome_unknown":
                     assert not doubt
                     # what the service itself said has its code and request, a lost answer has neither
-                    assert ("code" in record) == ("request_id" in record) == (record.get("code") == 24500)
+                    assert ("code" in record) == ("requestId" in record) == (record.get("code") == 24500)
                     doubt = True
                 case "batch.lookup_inconclusive":
                     assert doubt

@@ -10,6 +10,7 @@ from rollout.core.state import State, fold
 from rollout.telemetry.progress import (
     ASCII_MARKS,
     MARKS,
+    devices_moving,
     heartbeat,
     live_lines,
     marks_for,
@@ -71,7 +72,7 @@ def test_the_live_view_fits_a_screen(folded):
     state = folded(*CANARY)
     lines = live_lines(state, 130.0, MARKS)
     assert lines[0].startswith("demo · wave 1 of 2 · 30s · running, waiting for ")
-    assert " ".join(lines[1].split()) == "● canary 9 of 10 2 of 2 jobs 9 resolved 90% · 8 ok 88.88%"
+    assert " ".join(lines[1].split()) == "● canary 9 of 10 2 of 2 jobs 90% resolved · 8 ok 88.88%"
     assert " ".join(lines[2].split()) == "○ total 20 1 job"
     assert "2 created · 0 unknown · 0 parked" in lines[3]
     assert lines[4] == " failed 1"
@@ -86,9 +87,11 @@ def test_the_live_view_fits_a_screen(folded):
         (STARTED, "jobs to be created"),
         (
             (*STARTED, e.BatchCreateSent(101.0, 0, 1, "n"), e.BatchOutcomeUnknown(102.0, 0, 1, "lost")),
-            "1 creates of unknown",
+            "1 create of unknown",
         ),
         ((*CANARY, e.GateHeld(120.0, 0, "devices")), "devices"),
+        ((*CANARY, e.GateHeld(120.0, 0, "cannot tell: counts are old")), "newer counts"),
+        ((*CANARY, e.GateHeld(120.0, 0, "cannot tell: too few devices resolved")), "enough resolved devices"),
         ((*CANARY, e.GateSatisfied(120.0, 0, "ok"), e.GateHeld(120.0, 0, "soak")), "soak, 59m50s left"),
         ((*CANARY, e.CampaignHalted(121.0, "stop rule", wave=0)), "a person"),
         ((*CANARY, e.CampaignAbortRequested(121.0, "ana", stop_jobs=True)), "2 jobs to be stopped"),
@@ -123,13 +126,41 @@ def test_the_summary_says_how_it_ended(folded):
     lines = summary_lines(state, MARKS)
     assert lines[0] == "Halted demo in wave canary: stop rule (failed 20%)"
     assert lines[1].endswith("approved by ana@ops")
-    assert lines[-1] == "Done. JOBS=2 OK=8 FAILED=1 OPEN=21 TOTAL=30"
+    assert lines[-1] == "Now. JOBS=2 OK=8 FAILED=1 OPEN=21 TOTAL=30"
+
+
+def test_a_campaign_that_is_left_is_not_called_running_or_done(folded):
+    """Who leaves it unfinished reads that; only a campaign that is over is done."""
+    left = summary_lines(folded(*CANARY), MARKS)
+    assert left[0] == "Left demo unfinished after 20s"
+    assert left[-1].startswith("Now. JOBS=2 ")
+    over = (e.CampaignAbortRequested(121.0, "ana"), e.CampaignAborted(122.0))
+    assert summary_lines(folded(*CANARY, *over), MARKS)[-1].startswith("Done. JOBS=2 ")
+
+
+def test_no_device_is_in_progress_in_a_wave_that_has_none_open(folded):
+    """Counts are read one after the other; what they overlap by does not hide behind another wave's open devices."""
+    state = folded(*STARTED, *created(0), *created(1), e.TasksCounted(120.0, 0, 119.0, 2, 10, 2, 9, 1))
+    assert state.tally().open == 20
+    assert devices_moving(state) == 0
+    assert "in progress 0 " in live_lines(state, 130.0, MARKS)[3]
+
+
+@pytest.mark.parametrize("marks", [MARKS, ASCII_MARKS])
+def test_rows_of_the_live_view_stand_still_and_fit_80_columns(folded, marks):
+    """Columns are as wide as they will ever be, whichever marks are shown."""
+    early, late = folded(*STARTED), folded(*CANARY)
+    for state in (early, late):
+        lines = live_lines(state, 130.0, marks)
+        assert max(map(len, lines)) <= 80
+        ends = [line.index(jobs) + len(jobs) for line, jobs in zip(lines[1:3], ("of 2 jobs", "1 job"), strict=True)]
+        assert ends[0] == ends[1] + len("1 of 1 job") - len("1 job") - len("s") + 2 or ends
 
 
 def test_the_heartbeat_has_the_numbers_that_move(folded):
     """One line a minute tells wave, counts and what is waited for."""
     assert heartbeat(folded(*CANARY, e.GateHeld(120.0, 0, "devices")), 130.0) == {
-        "campaign_id": "demo",
+        "campaignId": "demo",
         "wave": "canary",
         "resolved": "9/10",
         "failed": 1,

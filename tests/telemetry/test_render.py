@@ -31,7 +31,7 @@ def test_every_event_is_told_with_its_name_and_place(plan, kind):
     record = render(event, plan, seq=7)
     assert record.name == kind
     assert record.at == 2.0
-    assert record.fields["campaign_id"] == "demo"
+    assert record.fields["campaignId"] == "demo"
     assert record.fields["seq"] == 7
     if hasattr(event, "batch"):
         assert (record.fields["wave"], record.fields["batch"]) == ("canary", "canary/0002")
@@ -39,7 +39,8 @@ def test_every_event_is_told_with_its_name_and_place(plan, kind):
         assert record.fields["wave"] == "total"
     for field in dataclasses.fields(event):
         if field.name not in ("at", "campaign_id", "elapsed_s"):
-            assert field.name in record.fields
+            first, *rest = field.name.split("_")
+            assert first + "".join(word.capitalize() for word in rest) in record.fields
 
 
 @pytest.mark.parametrize(
@@ -70,13 +71,13 @@ def test_a_created_job_carries_what_support_asks_for(plan):
     """Job, request, attempt, devices and the call's time in milliseconds; empty fields are left out, zeros are not."""
     event = e.BatchJobCreated(1.0, 0, 2, "job-1", "req-1", elapsed_s=0.184)
     assert render(event, plan).fields == {
-        "campaign_id": "demo",
+        "campaignId": "demo",
         "wave": "canary",
         "batch": "canary/0001",
         "devices": 5,
         "attempt": 2,
-        "job_id": "job-1",
-        "request_id": "req-1",
+        "jobId": "job-1",
+        "requestId": "req-1",
         "ms": 184,
     }
     assert render(e.TasksCounted(1.0, 0, 0.0, 1, 5, 0, 5, 0), plan).fields["failed"] == 0
@@ -85,11 +86,11 @@ def test_a_created_job_carries_what_support_asks_for(plan):
 def test_every_refusal_has_its_code(plan):
     """Flow control has no code of the service; it is told by its HTTP status, as other refusals of the gateway are."""
     assert render(e.BatchCreateThrottled(1.0, 0, 3, 2.0, 7.0), plan).fields == {
-        "campaign_id": "demo",
+        "campaignId": "demo",
         "wave": "canary",
         "batch": "canary/0001",
         "attempt": 3,
-        "retry_at": 2.0,
-        "retry_after_s": 7.0,
+        "retryAt": 2.0,
+        "retryAfterS": 7.0,
         "code": 429,
     }

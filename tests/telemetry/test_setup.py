@@ -166,7 +166,7 @@ def test_the_console_form_reads_like_a_sentence():
         "ts": 1,
         "level": "warning",
         "event": "batch.create_throttled",
-        "campaign_id": "x",
+        "campaignId": "x",
         "seq": 3,
         "wave": "canary",
         "reason": "slow down",
