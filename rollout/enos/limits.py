@@ -28,7 +28,6 @@ VERIFY_DEVICES_MAX_DEFAULT: Final = 5
 # Published: search_ota_job, search_device_task
 PAGE_NO_FIRST: Final = 1
 PAGE_SIZE_DEFAULT: Final = 10
-PAGE_SIZE_ADVISED: Final = 50
 PAGE_SIZE_MAX: Final = 200
 
 # Published: "limitations", device-connection, 3.0.0
