@@ -193,7 +193,7 @@ class State:
     rejected: set[int] = field(default_factory=set)
     duplicated: set[int] = field(default_factory=set)
     duplicates_known: set[int] = field(default_factory=set)
-    brakes_failed: int = 0
+    brakes_failed: set[int] = field(default_factory=set)
     reason: str = ""
     evidence: str = ""
     halted_wave: int | None = None
@@ -731,7 +731,7 @@ def _brake_failed(state: State, event: ev.JobStopFailed) -> None:
                 state.brakes[brake] = event.retry_at
             else:
                 del state.brakes[brake]
-                state.brakes_failed += 1
+                state.brakes_failed.add(event.batch)
                 if isinstance(brake, CancelTasks) and state.abort is not None and state.abort.stop_jobs:
                     state.brakes[StopJob(event.batch, event.job_id)] = event.at
             return
