@@ -16,13 +16,14 @@ from rollout.core.gate import HoldReason, percent
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.state import State, WaveState
 from rollout.core.tally import Tally
-from rollout.telemetry.text import clipped, count, duration, safe
+from rollout.telemetry.text import clipped, count, counted, duration, safe
 
 __all__ = [
     "ASCII_MARKS",
     "MARKS",
     "Marks",
     "current_wave",
+    "devices_moving",
     "headline",
     "heartbeat",
     "live_lines",
@@ -30,6 +31,7 @@ __all__ = [
     "moving",
     "summary_lines",
     "waiting_for",
+    "waits_for_approval",
     "wave_mark",
     "wave_rows",
 ]
@@ -88,6 +90,22 @@ def moving(tally: Tally) -> int:
     return min(tally.in_progress, tally.open)
 
 
+def devices_moving(state: State) -> int:
+    """Return devices in progress over all waves; wave by wave, so that none hides behind another's open devices."""
+    return sum(moving(wave.tally) for wave in state.waves)
+
+
+def waits_for_approval(state: State) -> bool:
+    """Return whether nothing but a person's approval is missing."""
+    wave = current_wave(state)
+    return (
+        state.status is CampaignStatus.RUNNING
+        and wave is not None
+        and wave.status is WaveStatus.OPEN
+        and wave.held == HoldReason.APPROVAL.value
+    )
+
+
 def current_wave(state: State) -> WaveState | None:
     """Return the wave all looks at: the halted one, else the last open one, else the last begun."""
     if state.halted_wave is not None:
@@ -96,6 +114,16 @@ def current_wave(state: State) -> WaveState | None:
     unfinished = [wave for wave in begun if wave.status is WaveStatus.OPEN]
     known = unfinished or begun
     return known[-1] if known else None
+
+
+_WAITS = {
+    HoldReason.CREATING.value: "jobs to be created",
+    HoldReason.SAMPLE.value: "enough resolved devices to tell",
+    HoldReason.SUCCESS.value: "more devices to succeed",
+    HoldReason.AUDIT.value: "the audit of the wave's jobs",
+    HoldReason.STALE.value: "newer counts",
+}
+"""Why a gate is held, as what is waited for; reasons that are that already are not listed."""
 
 
 def waiting_for(state: State, now: float) -> str:
@@ -108,7 +136,7 @@ def waiting_for(state: State, now: float) -> str:
         case CampaignStatus.HALTED | CampaignStatus.PAUSED:
             return "a person"
         case CampaignStatus.ABORTING:
-            return f"{len(state.brakes)} jobs to be stopped" if state.brakes else "calls under way"
+            return f"{counted(len(state.brakes), 'job')} to be stopped" if state.brakes else "calls under way"
         case CampaignStatus.RUNNING:
             pass
     wave = current_wave(state)
@@ -116,11 +144,11 @@ def waiting_for(state: State, now: float) -> str:
         return "the first wave's audit"
     gate = state.gate_of(wave.index)
     if state.unknown:
-        return f"{count(state.unknown)} creates of unknown outcome"
+        return f"{counted(state.unknown, 'create')} of unknown outcome"
     if wave.status is WaveStatus.OPEN and wave.created:
         if wave.held == HoldReason.SOAK.value and wave.satisfied_at is not None and gate is not None:
             return f"soak, {duration(wave.satisfied_at + gate.soak_s - now)} left"
-        return wave.held or "devices"
+        return _WAITS.get(wave.held, wave.held) or "devices"
     return "devices" if wave.created else "jobs to be created"
 
 
@@ -132,7 +160,7 @@ def _wave_counts(tally: Tally) -> str:
     if not tally.resolved:
         return ""
     return (
-        f"{count(tally.resolved)} resolved {_share(tally.resolved, tally.planned)} · "
+        f"{_share(tally.resolved, tally.planned)} resolved · "
         f"{count(tally.succeeded)} ok {_share(tally.succeeded, tally.resolved)}"
     )
 
@@ -143,10 +171,15 @@ def _name(state: State, wave: WaveState) -> str:
 
 def _jobs(wave: WaveState) -> str:
     total = wave.last - wave.first
-    noun = "job" if total == 1 else "jobs"
     if wave.status is WaveStatus.WAITING:
-        return f"{count(total)} {noun}"
-    return f"{count(wave.settled_batches)} of {count(total)} {noun}"
+        return counted(total, "job")
+    return f"{count(wave.settled_batches)} of {counted(total, 'job')}"
+
+
+def _full(wave: WaveState) -> tuple[str, str]:
+    """Return devices and jobs of the wave as they stand when all are done: no row of it gets wider."""
+    jobs = wave.last - wave.first
+    return f"{wave.tally.planned:,} of {wave.tally.planned:,}", f"{count(jobs)} of {counted(jobs, 'job')}"
 
 
 def live_lines(state: State, now: float, marks: Marks, *, rows: int = 40) -> list[str]:
@@ -159,22 +192,29 @@ def live_lines(state: State, now: float, marks: Marks, *, rows: int = 40) -> lis
         f"waiting for {waiting_for(state, now)}"
     )
     lines = [head]
+    # as wide as the columns ever get, so that nothing moves while numbers grow, and no wider: 80 columns must do
+    mark_width = max(
+        len(mark) for mark in (marks.done, marks.running, marks.waiting, marks.failed, marks.held)
+    )
     width = max((len(_name(state, wave)) for wave in state.waves), default=0)
+    devices_width = max((len(_full(wave)[0]) for wave in state.waves), default=0)
+    jobs_width = max((len(_full(wave)[1]) for wave in state.waves), default=0)
     shown = state.waves[: max(rows, 1)]
     for wave in shown:
         planned = wave.tally.planned
         counts = _wave_counts(wave.tally) if wave.status is not WaveStatus.WAITING else ""
         begun_text = f"{wave.tally.resolved:,} of " if wave.status is not WaveStatus.WAITING else ""
         lines.append(
-            f" {wave_mark(state, wave, marks)} {_name(state, wave):<{width}}  {begun_text + count(planned):>18}  "
-            f"{_jobs(wave):<16} {counts or wave.held}".rstrip()
+            f" {wave_mark(state, wave, marks):<{mark_width}} {_name(state, wave):<{width}}  "
+            f"{begun_text + count(planned):>{devices_width}}  {_jobs(wave):<{jobs_width}}  "
+            f"{counts or wave.held}".rstrip()
         )
     if len(state.waves) > len(shown):
         lines.append(f"   ... {len(state.waves) - len(shown)} more")
-    age = f"counts as of {duration(now - state.last_count_at)} ago" if state.last_count_at is not None else ""
+    age = f"counted {duration(now - state.last_count_at)} ago" if state.last_count_at is not None else ""
     lines.append(
         f" calls  {count(state.jobs)} created · {count(state.unknown)} unknown · {count(len(state.parked))} parked"
-        f"     in progress {count(moving(tally))}     {age}".rstrip()
+        f"   in progress {count(devices_moving(state))}   {age}".rstrip()
     )
     if tally.failed:
         lines.append(f" failed {count(tally.failed)}")
@@ -199,7 +239,8 @@ def headline(state: State) -> str:
             )
             return f"Halted {state.campaign.id}{where}{reason}{evidence}"
         case _:
-            return f"Left {state.campaign.id} {state.status.value} after {took}{evidence}"
+            how = "unfinished" if state.status is CampaignStatus.RUNNING else state.status.value
+            return f"Left {state.campaign.id} {how} after {took}{evidence}"
 
 
 def summary_lines(state: State, marks: Marks) -> list[str]:
@@ -216,9 +257,10 @@ def summary_lines(state: State, marks: Marks) -> list[str]:
         )
     total = state.tally()
     if state.parked:
-        lines.append(f" {marks.failed} {count(len(state.parked))} batches parked: their outcome is unknown")
+        parked = counted(len(state.parked), "batch", "batches")
+        lines.append(f" {marks.failed} {parked} parked: whether a job was created is unknown")
     lines.append(
-        f"Done. JOBS={count(state.jobs)} OK={count(total.succeeded)} FAILED={count(total.failed_final)} "
+        f"{'Done.' if state.closed else 'Now.'} JOBS={count(state.jobs)} OK={count(total.succeeded)} FAILED={count(total.failed_final)} "
         f"OPEN={count(total.open)} TOTAL={count(total.planned)}"
     )
     return lines
@@ -227,15 +269,14 @@ def summary_lines(state: State, marks: Marks) -> list[str]:
 def heartbeat(state: State, now: float) -> dict[str, Any]:
     """Return the fields of the line that is written once a minute where nothing is redrawn."""
     wave = current_wave(state)
-    fields: dict[str, Any] = {"campaign_id": state.campaign.id}
+    fields: dict[str, Any] = {"campaignId": state.campaign.id}
     if wave is not None:
         fields["wave"] = state.plan.waves[wave.index].name
         fields["resolved"] = f"{wave.tally.resolved}/{wave.tally.planned}"
         fields["failed"] = wave.tally.failed
-    total = state.tally()
     return fields | {
         "jobs": state.jobs,
-        "in_progress": moving(total),
+        "in_progress": devices_moving(state),
         "unknown": state.unknown,
         "waiting": waiting_for(state, now),
     }

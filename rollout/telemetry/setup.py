@@ -54,16 +54,26 @@ def json_line(fields: Fields) -> bytes:
 
 
 def console_line(fields: Fields) -> bytes:
-    """Return the record for people: time, level if it is one to note, name, then `key=value` pairs."""
+    """Return the record for people: time, level if it is one to note, name, then `key=value` pairs.
+
+    Moments are told as such; the JSON form keeps them as epoch seconds.
+    """
     rest = dict(fields)
     name = str(rest.pop("event", ""))
     level = str(rest.pop("level", "info"))
     moment = str(rest.pop("timestamp", ""))
-    for known in ("campaign_id", "seq", "ts"):
+    for known in ("campaignId", "seq", "ts"):
         rest.pop(known, None)
     mark = "" if level in ("info", "debug") else f" {level.upper()}"
-    pairs = " ".join(f"{key}={_plain(value)}" for key, value in rest.items() if value is not None)
+    pairs = " ".join(
+        f"{key}={_plain(_moment(key, value))}" for key, value in rest.items() if value is not None
+    )
     return f"{moment}{mark} {name:<22} {pairs}".rstrip().encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _moment(key: str, value: Any) -> Any:
+    """Return a field that bears a moment by its name (`until`, `retryAt`) as people read it."""
+    return iso_utc(value) if isinstance(value, float) and (key == "until" or key.endswith("At")) else value
 
 
 def _plain(value: Any) -> str:

@@ -11,7 +11,7 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
-__all__ = ["clipped", "count", "duration", "iso_utc", "local_time", "safe"]
+__all__ = ["clipped", "count", "counted", "duration", "iso_utc", "local_time", "safe"]
 
 # C0, DEL and C1; soft hyphen, Arabic letter mark, Mongolian separator; zero-width and bidirectional marks,
 # line and paragraph separators, invisible operators, byte order mark, interlinear marks, lone surrogates.
@@ -38,6 +38,11 @@ def clipped(text: str, width: int) -> str:
 def count(number: int) -> str:
     """Return the number with thousands separators: `48,000`."""
     return f"{number:,}"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return the number with its noun: `1 job`, `2 jobs`; `plural` where an s alone does not make it."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def duration(seconds: float) -> str:

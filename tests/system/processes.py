@@ -36,7 +36,7 @@ class Ended:
     @property
     def sums(self):
         """The sums of the end summary, by name."""
-        line = next(line for line in self.out.splitlines() if line.startswith("Done. "))
+        line = next(line for line in self.out.splitlines() if " TOTAL=" in line)
         return {
             name: int(value.replace(",", ""))
             for name, value in (pair.split("=") for pair in line.split()[1:])

@@ -177,3 +177,12 @@ def test_the_console_form_reads_like_a_sentence():
         b'2026-11-23T08:06:13.420Z WARNING batch.create_throttled wave=canary reason="slow down" wait_s=2\n'
     )
     assert json_line({"a": 1}) == b'{"a":1}\n'
+
+
+def test_people_read_moments_and_programs_read_seconds():
+    """A field that bears a moment by its name is a date on the console and a number in JSON; a length of time is neither."""
+    fields = {"timestamp": "t", "event": "gate.held", "until": 1795420569.699, "retryAt": 0.5, "waitS": 1.5}
+    assert console_line(fields) == (
+        b"t gate.held              until=2026-11-23T07:56:09.699Z retryAt=1970-01-01T00:00:00.500Z waitS=1.5\n"
+    )
+    assert b'"until":1795420569.699' in json_line(fields)
