@@ -75,7 +75,7 @@ class RunOrder:
 
     `speed` above 1 is for platforms on this machine only. `outlets` are told every log record beside the
     campaign's own event log; `view`, where there is one, is redrawn. `on_held` is called once the
-    campaign is this process's own.
+    campaign is this process's own and its platform can be called.
     """
 
     saved: SavedPlan
@@ -117,7 +117,6 @@ async def carry_out(order: RunOrder) -> RunResult:
         journal = _open_journal(order)
         stack.push_async_callback(journal.aclose)
         _refuse_other_plan(journal, plan)
-        order.on_held()
         last_event_at = max((event.at for event in journal.read()), default=0.0)
         log = open_log(order.directory / EVENT_LOG)
         stack.callback(log.close)
@@ -125,6 +124,7 @@ async def carry_out(order: RunOrder) -> RunResult:
         configure((Outlet(log, LogFormat.JSON), *order.outlets), clock=clock)
         url = order.profile.url if order.rehearsal is None else await _start_emulator(stack, order, clock)
         keys = order.profile.credentials()
+        order.on_held()
         REDACTOR.learn(keys.access_key.get_secret_value(), keys.secret_key.get_secret_value())
 
         # The pacers belong to the runner, which needs the service first.

@@ -15,6 +15,7 @@ __all__ = [
     "JournalCorrupt",
     "JournalError",
     "JournalHeld",
+    "OtherRehearsal",
     "Phase",
     "PlanError",
     "RolloutError",
@@ -85,6 +86,10 @@ class SettingsError(RolloutError):
     """A profile, environment variable or flag cannot be used as given."""
 
     exit_code = 2
+
+
+class OtherRehearsal(SettingsError):
+    """An emulator's memory was begun with other settings, so it cannot be the same platform."""
 
 
 class Phase(StrEnum):

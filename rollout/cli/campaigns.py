@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from rollout.cli.command_line import command_line
 from rollout.core.events import CampaignStarted
 from rollout.core.plan import Plan
 from rollout.core.state import State, fold
@@ -133,5 +133,5 @@ def run_line(directory: Path) -> str:
         arguments = json.loads((directory / LAST_RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         # Never run from the command line: the saved plan is always enough.
-        return shlex.join(["rollout", "run", str(directory / PLAN_NAME)])
-    return shlex.join(["rollout", *map(str, arguments)])
+        return command_line("run", str(directory / PLAN_NAME))
+    return command_line(*map(str, arguments))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -84,6 +85,15 @@ class Console:
         if not line:
             raise click.Abort
         return line.strip()
+
+    def columns(self, stream: TextIO | None) -> int | None:
+        """Return how wide the terminal behind `stream` is; None where there is none, or it does not say."""
+        if stream is None or not stream.isatty():
+            return None
+        asked = os.environ.get("COLUMNS", "")
+        if re.fullmatch(r"[1-9][0-9]{0,4}", asked):
+            return int(asked)
+        return os.get_terminal_size(stream.fileno()).columns or None
 
     def colored(self, stream: TextIO) -> bool:
         """Return whether colour may be used on `stream`: asked for, or a terminal that does not decline it."""

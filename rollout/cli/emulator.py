@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -22,8 +23,21 @@ DEVICES_MAX = 10_000_000
 """Devices the emulator makes up at most; memory is about 100 bytes each. Our choice."""
 
 
+ORG_ID = EmulatorConfig().org_id
+"""The organisation there is unless another is asked for."""
+
+
+def _org_id(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) is None:
+        raise ValueError(f"an organisation's id has letters, digits, - and _, not {text[:40]!r}")
+    return text
+
+
 @command("emulator")
 @click.option("--port", type=PORT, default="8484", show_default=True, help="0 takes a free one.")
+@click.option(
+    "--org", type=Parsed("ID", _org_id), default=ORG_ID, show_default=True, help="The orgId of your plans."
+)
 @click.option(
     "--devices",
     type=Number("devices", 1, DEVICES_MAX, whole=True),
@@ -46,7 +60,14 @@ DEVICES_MAX = 10_000_000
     "--quota", type=Parsed("CALLS/s", Quota.parse), metavar="CALLS/s", help="Flow control over all calls."
 )
 @click.option("--read-lag", type=DURATION, default="2s", show_default=True, help="How late searches are.")
-@click.option("--fault", "faults", type=Parsed("NAME=P", Fault.parse), multiple=True, metavar="NAME=P")
+@click.option(
+    "--fault",
+    "faults",
+    type=Parsed("NAME=P", Fault.parse),
+    multiple=True,
+    metavar="NAME=P",
+    help="Let calls go wrong with this share.",
+)
 @click.option(
     "--knob", "knobs", multiple=True, metavar="NAME=VALUE", help="Read an open point of EnOS another way."
 )
@@ -60,6 +81,7 @@ def emulator(
     common: Common,
     *,
     port: int,
+    org: str,
     devices: int | None,
     fleet: Path | None,
     key: str,
@@ -80,7 +102,9 @@ def emulator(
     Without --devices and --fleet it takes any device key. Faults: commit_then_drop=0.2, delay=0.1,seconds=5 and
     more; a wrong name lists them all.
 
-    Example: rollout emulator --port 8484 --speed 600 --fail 0.4% --quota 20/s
+    Plans run against it with `rollout run PLAN --url http://127.0.0.1:8484 --speed 600`, if --org is their orgId.
+
+    Example: rollout emulator --org o15724268424841 --speed 600 --fail 0.4% --quota 20/s
     """
     if devices is not None and fleet is not None:
         raise click.UsageError("--devices and --fleet exclude each other")
@@ -94,6 +118,7 @@ def emulator(
     strata = tuple(Stratum(site or "", value, failed_ratio=share) for value, share in bad_site)
     config = EmulatorConfig(
         port=port,
+        org_id=org,
         rules=GatewayRules(quota=quota),
         seed=seed,
         speed=speed,

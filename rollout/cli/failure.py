@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from rollout.cli.command_line import command_line
 from rollout.cli.common import STATE_DIR
 from rollout.cli.console import Console, Output, document, envelope
 from rollout.errors import Complaint, PlanError, RolloutError, ServiceError, Severity
@@ -51,11 +52,8 @@ def report(error: BaseException, arguments: list[str]) -> int:
         case click.exceptions.Exit():
             return error.exit_code
         case click.UsageError():
-            hint = (
-                f"rollout {error.ctx.info_name} --help"
-                if error.ctx and error.ctx.parent
-                else "rollout --help"
-            )
+            verb = [error.ctx.info_name] if error.ctx and error.ctx.parent and error.ctx.info_name else []
+            hint = command_line(*verb, "--help")
             return _tell(console, USAGE, error.format_message(), hint=hint)
         case click.ClickException():
             return _tell(console, USAGE, error.format_message())

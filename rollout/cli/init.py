@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 from importlib import resources
 from pathlib import Path
 
 import click
 
+from rollout.cli.command_line import command_line
 from rollout.cli.common import Common, command
 from rollout.cli.console import document
 
@@ -80,9 +82,8 @@ def init(common: Common, *, directory: Path, force: bool) -> None:
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
-    following = (
-        "" if directory == Path() else f"cd {directory} && "
-    ) + f"rollout run plans/{PLAN} --emulator --speed 600"
+    line = command_line("run", f"plans/{PLAN}", "--emulator", "--speed", "600")
+    following = line if directory == Path() else f"cd {shlex.quote(str(directory))} && {line}"
     if common.console.is_json:
         common.console.json(
             "init", directory=str(directory), created=[name for name, _, _ in files], next=following

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from pathlib import Path
 
 import click
 
 from rollout.cli.campaigns import Reader
+from rollout.cli.command_line import command_line
 from rollout.cli.common import Common, command
 from rollout.cli.console import Output, document
 from rollout.cli.planning import Prepared, open_or_compile
 from rollout.cli.preview import Preview
 from rollout.cli.types import SEED, check_output_file
-from rollout.core.campaign import Scope
+from rollout.core.campaign import Gate, Scope
+from rollout.core.lifecycle import WaveStatus
 from rollout.core.plan import batch_name
+from rollout.core.state import State, WaveState
 from rollout.ports import CreateOrder
 from rollout.settings import Profile, load_profile
 
@@ -25,9 +29,14 @@ __all__ = ["make_preview", "plan"]
 WORK_TO_DO = 10
 
 
-def make_preview(prepared: Prepared, profile: Profile | None) -> Preview:
+def make_preview(prepared: Prepared, profile: Profile | None, speed: float = 1.0) -> Preview:
     """Return the preview of a prepared plan for a profile; without one, L and S have their defaults."""
-    campaign = Reader(prepared.directory).look()
+    state = Reader(prepared.directory).look().state
+    to_come = [
+        (wave, gate)
+        for wave in state.waves
+        if wave.status in {WaveStatus.WAITING, WaveStatus.OPEN} and (gate := state.gate_of(wave.index))
+    ]
     bounds = profile or Profile(name="", url="")
     target = "" if profile is None else f"{'the emulator' if profile.in_process else profile.url} · "
     return Preview(
@@ -35,11 +44,22 @@ def make_preview(prepared: Prepared, profile: Profile | None) -> Preview:
         report=prepared.saved.report,
         path=prepared.path,
         target=target,
-        created=campaign.state.jobs,
+        created=state.jobs,
         latest_effect_s=bounds.latest_effect_s,
         search_lag_s=bounds.search_lag_s,
         now=time.time(),
+        soak_s=sum(_soak_left(state, wave, gate) for wave, gate in to_come),
+        approvals=sum(gate.approval and not wave.approved for wave, gate in to_come),
+        closed=state.status.value if state.closed else "",
+        speed=speed,
     )
+
+
+def _soak_left(state: State, wave: WaveState, gate: Gate) -> float:
+    """Return how long the gate still soaks at least, seconds on the campaign's clock."""
+    if wave.satisfied_at is None:
+        return gate.soak_s
+    return max(0.0, wave.satisfied_at + gate.soak_s - state.last_at)
 
 
 @command("plan")
@@ -90,10 +110,20 @@ def plan(
         console.json("preview", **preview.document())
     else:
         written = [f"Wrote {waves_csv}"] if waves_csv is not None else []
-        console.result(
-            "\n".join([*preview.lines(), *written, f"Run exactly this:  rollout run {prepared.path}"])
-        )
+        following = [] if preview.closed else [f"Run exactly this:  {_run_line(common, prepared, profile)}"]
+        lines = preview.lines(console.columns(sys.stdout))
+        console.result("\n".join([*lines, *written, *following]))
     return WORK_TO_DO if detailed_exitcode and preview.jobs_left else 0
+
+
+def _run_line(common: Common, prepared: Prepared, profile: Profile | None) -> str:
+    """Return the line that runs the saved plan where this preview says; without a profile only a rehearsal can be."""
+    flags = [] if common.config is None else ["--config", str(common.config)]
+    if profile is None:
+        flags.append("--emulator")
+    elif common.profile is not None:
+        flags += ["--profile", common.profile]
+    return command_line("run", str(prepared.path), *flags)
 
 
 def _request(prepared: Prepared, wanted: str) -> str:

@@ -18,12 +18,18 @@ from rollout.core.campaign import CallLimit, Gate, JobSpec, Scope, Threshold, Wa
 from rollout.core.gate import percent
 from rollout.core.plan import Plan, PlannedWave
 from rollout.intake.saved_plan import PlanningReport
-from rollout.telemetry.text import clipped, count, duration, local_time, safe
+from rollout.telemetry.text import clipped, count, counted, duration, local_time, safe
 
 __all__ = ["Preview", "rate_text"]
 
 GATE_WIDTH = 48
-"""Columns of the GATE column; longer gates are wrapped between words."""
+"""Columns of the GATE column at most; longer gates are wrapped between words."""
+
+GATE_WIDTH_MIN = 20
+"""Columns of the GATE column on a narrow terminal: its longest word and then some."""
+
+LABEL_WIDTH = 11
+"""Columns of what stands before a line's text; where a line is wrapped, the rest stands below the text."""
 
 WAVE_WIDTH = 24
 """Columns of the WAVE column at most."""
@@ -31,7 +37,12 @@ WAVE_WIDTH = 24
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """All a preview tells. `created` jobs exist already; L and S in real seconds; `now` in epoch seconds."""
+    """All a preview tells.
+
+    `created` jobs exist already, `soak_s` seconds of soaks and `approvals` are still to come; `closed` is how the
+    campaign ended, if it did. L and S in real seconds; `now` in epoch seconds; the campaign's clock runs `speed`
+    times as fast as people's.
+    """
 
     plan: Plan
     report: PlanningReport
@@ -41,14 +52,24 @@ class Preview:
     latest_effect_s: float
     search_lag_s: float
     now: float
+    soak_s: float
+    approvals: int
+    closed: str = ""
+    speed: float = 1.0
 
     @property
     def jobs_left(self) -> int:
         """Jobs still to create."""
-        return len(self.plan.batches) - self.created
+        return 0 if self.closed else len(self.plan.batches) - self.created
 
-    def lines(self) -> list[str]:
-        """Return the preview as text."""
+    def lines(self, columns: int | None = None) -> list[str]:
+        """Return the preview as text, wrapped between words where it is for a terminal of `columns`."""
+        if columns is None:
+            return self._lines(GATE_WIDTH)
+        gates = max(GATE_WIDTH_MIN, min(GATE_WIDTH, columns - self._gate_column() - len("  IF NOT")))
+        return [part for line in self._lines(gates) for part in _wrapped(line, columns)]
+
+    def _lines(self, gate_width: int) -> list[str]:
         plan = self.plan
         campaign = plan.campaign
         lines = [
@@ -56,15 +77,18 @@ class Preview:
             f"Target     {self.target}org {campaign.org_id} · firmware {campaign.firmware_id}{_from(campaign.waves)}",
             f"Devices    {self._devices()}",
             "",
-            *self._table(),
-            "",
-            f"Calls      {self._calls()}",
-            f"At once    {self._at_once()}",
-            *_schedules(campaign.waves),
-            f"Earliest   {self._earliest()}",
-            f"Lost call  {self._lost_call()}",
+            *self._table(gate_width),
             "",
         ]
+        if not self.closed:
+            lines += [
+                f"Calls      {self._calls()}",
+                f"At once    {self._at_once()}",
+                *_schedules(campaign.waves),
+                f"Earliest   {self._earliest()}",
+                f"Lost call  {self._lost_call()}",
+                "",
+            ]
         if self.report.warnings:
             lines.append("Warnings")
             lines += [f"  {warning.code} {safe(warning.message)}" for warning in self.report.warnings]
@@ -116,7 +140,7 @@ class Preview:
                 "cap": campaign.limits.devices_in_progress,
                 "withoutCap": _exposure(plan),
             },
-            "soakSeconds": _soak_s(campaign.waves),
+            "soakSeconds": self.soak_s,
             "latestEffectSeconds": self.latest_effect_s,
             "searchLagSeconds": self.search_lag_s,
             "warnings": [
@@ -142,24 +166,30 @@ class Preview:
         ]
         return " · ".join([*told, f"{count(self.plan.devices)} in scope"])
 
-    def _table(self) -> Iterable[str]:
+    def _wave_width(self) -> int:
+        return min(WAVE_WIDTH, max(4, *(len(safe(wave.name)) for wave in self.plan.waves)))
+
+    def _gate_column(self) -> int:
+        return 3 + self._wave_width() + 2 + 7 + 2 + 9 + 2 + 6 + 2 + 6 + 2
+
+    def _table(self, gate_width: int) -> Iterable[str]:
         plan = self.plan
-        width = min(WAVE_WIDTH, max(4, *(len(safe(wave.name)) for wave in plan.waves)))
+        width = self._wave_width()
         yield (
-            f"   {'WAVE':<{width}}  {'KIND':<7}  {'DEVICES':>9}  {'JOBS':>6}  {'TOTAL':>6}  {'GATE':<{GATE_WIDTH}}  IF NOT"
+            f"   {'WAVE':<{width}}  {'KIND':<7}  {'DEVICES':>9}  {'JOBS':>6}  {'TOTAL':>6}  {'GATE':<{gate_width}}  IF NOT"
         )
         done = 0
         for planned in plan.waves:
             wave = plan.campaign.waves[planned.index]
             done += planned.devices
-            gate = textwrap.wrap(gate_text(wave), GATE_WIDTH)
+            gate = textwrap.wrap(gate_text(wave), gate_width)
             yield (
                 f" + {clipped(safe(wave.name), width):<{width}}  {wave.job.type.value:<7}  {_devices_text(planned, wave):>9}  "
                 f"{count(planned.last - planned.first):>6}  {_total(done, plan.devices):>6}  "
-                f"{gate[0]:<{GATE_WIDTH}}  {if_not(wave.gate)}"
+                f"{gate[0]:<{gate_width}}  {if_not(wave.gate)}"
             )
             for more in gate[1:]:
-                yield " " * (3 + width + 2 + 7 + 2 + 9 + 2 + 6 + 2 + 6 + 2) + more
+                yield " " * self._gate_column() + more
 
     def _calling_s(self) -> float:
         return self.jobs_left / self.plan.campaign.limits.create.rate
@@ -174,13 +204,13 @@ class Preview:
         most = _exposure(self.plan)
         concurrency = {wave.job.maximum_concurrency for wave in self.plan.campaign.waves}
         if cap is None:
-            return f"no cap: {count(most)} devices at most, the sum of {_noun_count(len(self.plan.batches), 'job')}"
+            return (
+                f"no cap: {count(most)} devices at most, the sum of {counted(len(self.plan.batches), 'job')}"
+            )
         if len(concurrency) == 1 and most > cap:
             each = concurrency.pop()
             fit = max(cap // each, 1)
-            return (
-                f"{count(cap)} devices at most, {_noun_count(fit, 'job')} x maximumConcurrency {count(each)}"
-            )
+            return f"{count(cap)} devices at most, {counted(fit, 'job')} x maximumConcurrency {count(each)}"
         return f"{count(min(cap, most))} devices at most, over all jobs together"
 
     def _lost_call(self) -> str:
@@ -190,16 +220,16 @@ class Preview:
         return f"looked up by name; sent again only if a search begun {waits} after its end finds nothing"
 
     def _to_do(self) -> str:
-        jobs, waves = _noun_count(self.jobs_left, "job"), _noun_count(len(self.plan.waves), "wave")
+        if self.closed:
+            return f"the campaign is {self.closed}, {counted(self.created, 'job')} created; nothing is left to do."
+        jobs, waves = counted(self.jobs_left, "job"), counted(len(self.plan.waves), "wave")
         return f"{jobs} to create for {_fleet_text(self.plan)} in {waves}, {count(self.created)} already created."
 
     def _earliest(self) -> str:
-        at = self.now + self._calling_s() + _soak_s(self.plan.campaign.waves)
-        approvals = sum(
-            1 for wave in self.plan.campaign.waves if wave.gate is not None and wave.gate.approval
-        )
-        waits = f" and {_noun_count(approvals, 'approval')}" if approvals else ""
-        return f"{local_time(at)} (calls and soaks only{waits}; device time is not known)"
+        at = self.now + self._calling_s() + self.soak_s / self.speed
+        pace = f", {self.speed:,g} times as fast" if self.speed != 1 else ""
+        more = f" and {counted(self.approvals, 'approval')}" if self.approvals else ""
+        return f"{local_time(at)} (calls and soaks only{pace}; the devices' time{more} not counted)"
 
 
 def rate_text(limit: CallLimit) -> str:
@@ -248,10 +278,6 @@ def _noun(number: int, noun: str) -> str:
     return noun if number == 1 else f"{noun}s"
 
 
-def _noun_count(number: int, noun: str) -> str:
-    return f"{count(number)} {_noun(number, noun)}"
-
-
 def _devices_text(planned: PlannedWave, wave: Wave) -> str:
     return "by EnOS" if isinstance(wave.size, Scope) else count(planned.devices)
 
@@ -262,8 +288,8 @@ def _total(done: int, devices: int) -> str:
 
 def _fleet_text(plan: Plan) -> str:
     scopes = sum(isinstance(wave.size, Scope) for wave in plan.campaign.waves)
-    told = [_noun_count(plan.devices, "device")] if plan.devices or not scopes else []
-    return " and ".join([*told, f"{_noun_count(scopes, 'scope')} of EnOS's choosing"] if scopes else told)
+    told = [counted(plan.devices, "device")] if plan.devices or not scopes else []
+    return " and ".join([*told, f"{counted(scopes, 'scope')} of EnOS's choosing"] if scopes else told)
 
 
 def _exposure(plan: Plan) -> int:
@@ -271,8 +297,19 @@ def _exposure(plan: Plan) -> int:
     return sum(job_exposure(specs[batch.wave], batch.devices) for batch in plan.batches)
 
 
-def _soak_s(waves: Sequence[Wave]) -> float:
-    return sum(wave.gate.soak_s for wave in waves if wave.gate is not None)
+def _wrapped(line: str, columns: int) -> list[str]:
+    """Return the line in parts of at most `columns`; ids and paths stay whole, rows of the table are left alone."""
+    if len(line) <= columns or line.startswith((" + ", "   ")):
+        return [line]
+    below = " " * (4 if line.startswith("  ") else LABEL_WIDTH)
+    return textwrap.wrap(
+        line,
+        columns,
+        subsequent_indent=below,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )
 
 
 def _schedules(waves: Sequence[Wave]) -> Iterable[str]:

@@ -6,7 +6,6 @@ import asyncio
 import getpass
 import os
 import resource
-import shlex
 import signal
 import socket
 import sys
@@ -20,15 +19,17 @@ from typing import Any
 import click
 
 from rollout.assembly import Rehearsal, RunOrder, RunResult, carry_out
-from rollout.cli.campaigns import remember_run
-from rollout.cli.common import STATE_DIR, Common, command
+from rollout.cli.campaigns import remember_run, run_line
+from rollout.cli.command_line import about, command_line
+from rollout.cli.common import Common, command
 from rollout.cli.console import Console
+from rollout.cli.next_steps import Step, next_steps
 from rollout.cli.plan import make_preview
 from rollout.cli.planning import Prepared, open_or_compile
 from rollout.cli.types import SEED, SHARE, SITE_SHARE, SPEED
 from rollout.core.state import State
 from rollout.engine.runner import Leave
-from rollout.errors import CampaignBusy, JournalHeld, RolloutError, SettingsError
+from rollout.errors import CampaignBusy, JournalHeld, OtherRehearsal, RolloutError, SettingsError
 from rollout.settings import Profile, emulator_profile, load_profile
 from rollout.telemetry.live import LiveView
 from rollout.telemetry.progress import marks_for, summary_lines, wave_rows
@@ -109,10 +110,17 @@ def run(
         raise click.UsageError("--fail, --offline and --bad-site describe the emulator: add --emulator")
     prepared = open_or_compile(plan, common.state_dir, devices=devices, seed=seed)
     names = [wave.name for wave in prepared.saved.plan.waves]
+    until_wave = None if until is None else _wave(names, until, "--until")
+    approved = tuple(_wave(names, name, "--approve") for name in approve)
+    rehearsal = None
+    if profile.in_process:
+        rehearsal = _rehearsal(
+            prepared, devices=devices, fail=fail, offline=offline, bad_site=bad_site, seed=emulator_seed
+        )
     _check_org(profile, prepared)
-    preview = make_preview(prepared, profile)
+    preview = make_preview(prepared, profile, speed)
     if not console.is_json:
-        console.note("\n".join([*preview.lines(), ""]))
+        console.note("\n".join([*preview.lines(console.columns(sys.stderr)), ""]))
     _agree(console, profile, prepared, preview.jobs_left, yes=yes, confirm=confirm)
     arguments = list(ctx.find_root().obj or ())
     order = RunOrder(
@@ -121,14 +129,10 @@ def run(
         profile=profile,
         marks=marks_for(getattr(sys.stderr, "encoding", None)),
         speed=speed,
-        rehearsal=_rehearsal(
-            prepared, devices=devices, fail=fail, offline=offline, bad_site=bad_site, seed=emulator_seed
-        )
-        if profile.in_process
-        else None,
-        until=None if until is None else _wave(names, until, "--until"),
+        rehearsal=rehearsal,
+        until=until_wave,
         exit_on_wait=exit_on_wait,
-        approve=tuple(_wave(names, name, "--approve") for name in approve),
+        approve=approved,
         approved_by=f"{_user()}@{socket.gethostname()}",
         on_held=partial(remember_run, prepared.directory, arguments),
     )
@@ -295,13 +299,16 @@ def _carry_out(
         outlets.append(Outlet(stream_sink(STDERR), LogFormat(log_format or LogFormat.CONSOLE), least))
     if events:
         outlets.append(Outlet(stream_sink(STDOUT), LogFormat.JSON))
-    line = shlex.join(["rollout", *arguments])
+    begun_with = run_line(order.directory)
     try:
         result = _in_loop(lambda: carry_out(replace(order, outlets=tuple(outlets), view=view)))
+    except OtherRehearsal as error:
+        hint = f"go on with this one: {begun_with}; or give another one a place of its own: --state-dir DIR"
+        raise OtherRehearsal("this rehearsal was begun with other settings", hint=hint) from error
     except RolloutError as error:
-        if not isinstance(error, JournalHeld | CampaignBusy):
+        if not isinstance(error, JournalHeld | CampaignBusy | SettingsError):
             # Whatever went wrong, the journal has all that happened: the same line goes on from there.
-            console.note(f"State saved. Go on with:  {line}")
+            console.note(f"State saved. Go on with:  {command_line(*arguments)}")
         raise
     finally:
         if view is not None:
@@ -312,10 +319,13 @@ def _carry_out(
     dropped = result.lines_dropped + sum(outlet.sink.dropped for outlet in outlets)
     if dropped:
         console.note(f"note: {dropped:,} log lines could not be written")
-    where = shlex.join([result.state.campaign.id, *_state_dir_flag(order.directory)])
-    _tell(console, result, code, where, to_stderr=events)
-    if following := _next(result, where, line):
-        console.note(following)
+    _tell(console, result, code, order.directory, to_stderr=events)
+    if result.leave is Leave.REACHED:
+        # The wave asked for has passed: the same flag would leave again at once.
+        arguments = _without_until(arguments)
+        remember_run(order.directory, arguments)
+    steps = next_steps(result.state, order.directory, command_line(*arguments), alive=False)
+    _advise(console, result.leave, steps)
     return code
 
 
@@ -331,7 +341,7 @@ def _in_loop(main: Callable[[], Coroutine[Any, Any, RunResult]]) -> RunResult:
         return runner.run(main())
 
 
-def _tell(console: Console, result: RunResult, code: int, where: str, *, to_stderr: bool) -> None:
+def _tell(console: Console, result: RunResult, code: int, directory: Path, *, to_stderr: bool) -> None:
     state = result.state
     total = state.tally()
     if console.is_json and not to_stderr:
@@ -361,30 +371,26 @@ def _tell(console: Console, result: RunResult, code: int, where: str, *, to_stde
     stream = sys.stderr if to_stderr else sys.stdout
     text = "\n".join(summary_lines(state, marks_for(getattr(stream, "encoding", None))))
     (console.note if to_stderr else console.result)(
-        f"{text}\nJobs and their ids:  rollout jobs {where}"
+        f"{text}\nJobs and their ids:  {about(directory, 'jobs')}"
     )
 
 
-def _state_dir_flag(directory: Path) -> list[str]:
-    """Return what names the state directory to another command, where it is not the default one."""
-    parent = directory.parent
-    return [] if parent == Path(STATE_DIR) else ["--state-dir", str(parent)]
+def _without_until(arguments: list[str]) -> list[str]:
+    """Return the command line without `--until` and its wave."""
+    kept: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--until":
+            next(words, None)
+        elif not word.startswith("--until="):
+            kept.append(word)
+    return kept
 
 
-def _next(result: RunResult, where: str, line: str) -> str:
-    """Return what the operator may do now, if anything is left to do."""
-    state = result.state
-    match result.leave:
-        case Leave.STOPPED:
-            return f"Interrupted, state saved. Go on with:  {line}"
-        case Leave.WAITING | Leave.REACHED:
-            return f"Go on with:  {line}"
-        case Leave.HALTED if state.halted_wave is not None and state.gate_of(state.halted_wave) is not None:
-            wave = state.plan.waves[state.halted_wave].name
-            # Resuming does not blind a gate: as long as it fails it halts again. Passing it is a person's decision.
-            passing = f"To pass this gate all the same:  rollout approve {where} --wave {shlex.quote(wave)}"
-            return f"{passing}\nThen, or once the cause is gone (rollout resume {where}):  {line}"
-        case Leave.HALTED:
-            return f"Once the cause is gone:  rollout resume {where}\nThen:  {line}"
-        case Leave.FINISHED | Leave.ABORTED:
-            return ""
+def _advise(console: Console, leave: Leave, steps: list[Step]) -> None:
+    """Say what the operator may do now, if anything is left to do."""
+    lines = [str(step) for step in steps]
+    if leave is Leave.STOPPED:
+        lines[:1] = [f"Interrupted, state saved. {lines[0]}" if lines else "Interrupted, state saved."]
+    if lines:
+        console.note("\n".join(lines))

@@ -10,14 +10,22 @@ import click
 
 from rollout.cli.campaigns import Campaign, Reader, find_campaign, run_line
 from rollout.cli.common import Common, command
+from rollout.cli.next_steps import Step, next_steps
 from rollout.cli.types import DURATION
-from rollout.core.gate import HoldReason, percent
+from rollout.core.gate import percent
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.state import State
 from rollout.core.tally import Tally
 from rollout.engine.control import Order
-from rollout.telemetry.progress import current_wave, marks_for, moving, waiting_for, wave_mark, wave_rows
-from rollout.telemetry.text import count, duration, iso_utc, local_time, safe
+from rollout.telemetry.progress import (
+    devices_moving,
+    marks_for,
+    waiting_for,
+    waits_for_approval,
+    wave_mark,
+    wave_rows,
+)
+from rollout.telemetry.text import count, counted, duration, iso_utc, local_time, safe
 
 __all__ = ["status"]
 
@@ -86,7 +94,7 @@ def _verdict(goal: str, seen: Campaign) -> int | None:
     if goal == "finished":
         reached = finished
     elif goal == "approval":
-        reached = _waits_for_approval(state)
+        reached = waits_for_approval(state)
         over = over or finished
     else:
         name = goal.removeprefix("wave:")
@@ -95,19 +103,8 @@ def _verdict(goal: str, seen: Campaign) -> int | None:
     return REACHED if reached else UNREACHABLE if over else None
 
 
-def _waits_for_approval(state: State) -> bool:
-    wave = current_wave(state)
-    running = state.status is CampaignStatus.RUNNING
-    return (
-        running
-        and wave is not None
-        and wave.status is WaveStatus.OPEN
-        and wave.held == HoldReason.APPROVAL.value
-    )
-
-
 def _waits_for_person(state: State) -> bool:
-    return _waits_for_approval(state) or state.status in {CampaignStatus.PAUSED, CampaignStatus.HALTED}
+    return waits_for_approval(state) or state.status in {CampaignStatus.PAUSED, CampaignStatus.HALTED}
 
 
 def _standing(seen: Campaign) -> str:
@@ -116,10 +113,10 @@ def _standing(seen: Campaign) -> str:
     match state.status:
         case CampaignStatus.NEW:
             return "planned, never run"
-        case CampaignStatus.RUNNING if _waits_for_approval(state):
+        case CampaignStatus.RUNNING if waits_for_approval(state):
             return "waiting for approval"
         case CampaignStatus.RUNNING:
-            return f"running, waiting for {waiting_for(state, state.last_at)}"
+            return f"{'unfinished' if seen.holder is None else 'running'}, waiting for {waiting_for(state, state.last_at)}"
         case _:
             reason = f": {safe(state.reason)}" if state.reason and state.reason != state.status.value else ""
             evidence = f" ({safe(state.evidence)})" if state.evidence else ""
@@ -155,17 +152,9 @@ def order_text(order: Order) -> str:
     return f"{kind}{wave} by {safe(order.by)}"
 
 
-def _next(seen: Campaign) -> str:
-    state = seen.state
-    campaign = state.campaign.id
-    if state.status in {CampaignStatus.FINISHED, CampaignStatus.ABORTED}:
-        return ""
-    wave = current_wave(state)
-    if wave is not None and _waits_for_approval(state):
-        return f"rollout approve {campaign} --wave {state.plan.waves[wave.index].name}"
-    if state.status in {CampaignStatus.PAUSED, CampaignStatus.HALTED}:
-        return f"rollout resume {campaign}     (or: rollout abort {campaign})"
-    return "" if seen.holder is not None else run_line(seen.directory)
+def _next(seen: Campaign) -> list[Step]:
+    alive, ordered = seen.holder is not None, bool(seen.orders)
+    return next_steps(seen.state, seen.directory, run_line(seen.directory), alive=alive, ordered=ordered)
 
 
 def _lines(seen: Campaign) -> list[str]:
@@ -181,19 +170,21 @@ def _lines(seen: Campaign) -> list[str]:
     for wave in state.waves:
         name = safe(seen.plan.waves[wave.index].name)[:width]
         if wave.status is WaveStatus.WAITING:
-            counts = f"{count(wave.devices)} planned · {count(wave.last - wave.first)} jobs"
+            counts = f"{count(wave.devices)} planned · {counted(wave.last - wave.first, 'job')}"
         else:
             counts = _counts(wave.tally)
         lines.append(f" {wave_mark(state, wave, marks):<2} {name:<{width}}{counts}")
     for number, what in (
-        (state.unknown, "creates of unknown outcome"),
-        (len(state.parked), "batches parked"),
+        (state.unknown, f"{counted(state.unknown, 'create')} of unknown outcome"),
+        (len(state.parked), f"{counted(len(state.parked), 'batch', 'batches')} parked"),
     ):
         if number:
-            lines.append(f"{'':<{width + 4}}{count(number)} {what}")
+            lines.append(f"{'':<{width + 4}}{what}")
     lines += [f"{'queued':<{width + 4}}{order_text(order)} (not taken yet)" for order in seen.orders]
-    if following := _next(seen):
-        lines.append(f"{'next':<{width + 4}}{following}")
+    lines += [
+        f"{'' if place else 'next':<{width + 4}}{step.purpose.lower()}:  {step.line}"
+        for place, step in enumerate(_next(seen))
+    ]
     return [line.replace("·", marks.dot) for line in lines]
 
 
@@ -213,7 +204,7 @@ def _document(seen: Campaign) -> dict[str, Any]:
         "campaignId": state.campaign.id,
         "status": state.status.value,
         "standing": _standing(seen),
-        "waitingFor": "approval" if _waits_for_approval(state) else waiting_for(state, state.last_at),
+        "waitingFor": "approval" if waits_for_approval(state) else waiting_for(state, state.last_at),
         "reason": state.reason,
         "evidence": state.evidence,
         "planDigest": seen.plan.digest,
@@ -244,11 +235,11 @@ def _document(seen: Campaign) -> dict[str, Any]:
             "succeeded": total.succeeded,
             "failed": total.failed_final,
             "open": total.open,
-            "inProgress": moving(total),
+            "inProgress": devices_moving(state),
         },
         "waves": list(wave_rows(state)),
         "orders": [
             {"order": type(order).__name__.lower(), "by": order.by, "id": order.id} for order in seen.orders
         ],
-        "next": _next(seen),
+        "next": next((step.line for step in _next(seen)), ""),
     }

@@ -14,12 +14,13 @@ from pathlib import Path
 import click
 
 from rollout.cli.campaigns import Campaign, Reader, find_campaign, run_line
+from rollout.cli.command_line import about
 from rollout.cli.common import Common, command
-from rollout.core.lifecycle import CampaignStatus
+from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.engine.control import Abort, Approve, Inbox, Order, Pause, Resume
 from rollout.errors import RolloutError
-from rollout.telemetry.progress import moving
-from rollout.telemetry.text import count, safe
+from rollout.telemetry.progress import devices_moving
+from rollout.telemetry.text import counted, safe
 
 __all__ = ["abort", "approve", "pause", "resume"]
 
@@ -76,13 +77,8 @@ def approve(common: Common, *, campaign: str | None, wave: str, comment: str) ->
     names = [planned.name for planned in seen.plan.waves]
     if wave not in names:
         raise click.UsageError(f"--wave: no wave {wave!r}; there are {', '.join(names)}")
-    after = names.index(wave) + 1
-    following = ""
-    if after < len(names):
-        planned = seen.plan.waves[after]
-        jobs = planned.last - planned.first
-        following = f"next     {names[after]}: {count(planned.devices)} devices in {count(jobs)} jobs"
-    _give(common, seen, Approve(_who(), wave, _text(comment)), f"approved {wave}", following)
+    note = _what_opens(seen, names.index(wave))
+    _give(common, seen, Approve(_who(), wave, _text(comment)), f"approved {wave}", note)
 
 
 @command("abort")
@@ -111,9 +107,13 @@ def abort(
             raise click.UsageError("an abort is for good: repeat it with --yes")
         if common.console.ask(f"End {name} for good? Type the campaign id to go on:") != name:
             raise Refused("not aborted")
-    under_way = moving(seen.state.tally())
-    note = f"note     {count(under_way)} devices are in progress; EnOS has no downgrade" if under_way else ""
-    _give(common, seen, Abort(_who(), _text(reason), stop_jobs, cancel_pending), "aborted", note)
+    notes = []
+    if under_way := devices_moving(seen.state):
+        verb = "is" if under_way == 1 else "are"
+        notes.append(f"note     {counted(under_way, 'device')} {verb} in progress; EnOS has no downgrade")
+    if seen.holder is not None and (stop_jobs or cancel_pending):
+        notes.append(f"follow   {about(seen.directory, 'status')}")
+    _give(common, seen, Abort(_who(), _text(reason), stop_jobs, cancel_pending), "aborted", "\n".join(notes))
 
 
 def _who() -> str:
@@ -140,10 +140,25 @@ def _steerable(common: Common, campaign: str | None) -> Campaign:
     return seen
 
 
+def _what_opens(seen: Campaign, index: int) -> str:
+    """Return what an approval of the wave's gate lets begin, or why it changes nothing."""
+    state, wave = seen.state, seen.state.waves[index]
+    gate = state.gate_of(index)
+    if wave.status in {WaveStatus.PASSED, WaveStatus.FINISHED}:
+        return "note     this gate has opened already"
+    if not (state.halted_by_gate and state.halted_wave == index) and (gate is None or not gate.approval):
+        return "note     this gate does not wait for an approval"
+    if index + 1 == len(state.waves):
+        return ""
+    planned = seen.plan.waves[index + 1]
+    jobs = counted(planned.last - planned.first, "job")
+    return f"next     {planned.name}: {counted(planned.devices, 'device')} in {jobs}"
+
+
 def _running(seen: Campaign) -> str:
     still = seen.state.tally().open - sum(wave.devices for wave in seen.state.waves if not wave.opened_at)
     return (
-        f"note     jobs that exist go on in EnOS ({count(still)} devices not yet finished)"
+        f"note     jobs that exist go on in EnOS ({counted(still, 'device')} not yet finished)"
         if still > 0
         else ""
     )

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rollout.emulator.operations import Operation
-from rollout.errors import RolloutError
+from rollout.errors import OtherRehearsal, RolloutError
 
 __all__ = ["OpLog", "read_last_time"]
 
@@ -61,7 +61,7 @@ class OpLog:
             raise RolloutError(f"{self._path}: not a log of this emulator")
         # compared as they would be written: JSON knows no tuples
         if header["settings"] != json.loads(json.dumps(settings)):
-            raise RolloutError(
+            raise OtherRehearsal(
                 f"{self._path}: written by an emulator with other settings",
                 hint="give the same seed, fleet, population and knobs, or another file",
             )

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import rollout.cli.init as init_module
+from rollout.cli.plan import make_preview
+from rollout.cli.planning import open_or_compile
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -111,10 +113,30 @@ def test_plan_shows_one_screen_and_saves(desk):
     assert "At once    no cap: 40 devices at most, the sum of 4 jobs" in text
     assert "sent again only if a search begun L 1m + S 5s after its end finds nothing" in text
     assert "Plan: 4 jobs to create for 40 devices in 2 waves, 0 already created." in text
-    assert lines[-1] == "Run exactly this:  rollout run .rollout/small/plan.json"
+    assert lines[-1] == "Run exactly this:  rollout run .rollout/small/plan.json --profile prod"
     assert stat.S_IMODE((desk.path / ".rollout").stat().st_mode) == 0o700
     assert sorted(path.name for path in desk.campaign.iterdir()) == ["plan.devices", "plan.json"]
     assert not list((desk.path / ".rollout").glob(".planning-*"))
+
+
+def test_the_preview_fits_a_narrow_terminal(desk):
+    """Lines are wrapped between words, below their text; ids and paths stay whole, no row of the table is broken."""
+    prepared = open_or_compile(desk.path / "plan.yaml", desk.path / "state")
+    preview = make_preview(prepared, None)
+    narrow = preview.lines(80)
+    assert max(len(line) for line in narrow if str(desk.path) not in line) <= 80
+    told = " ".join(" ".join(narrow).split())
+    for line in preview.lines():
+        if not line.startswith(" "):
+            assert " ".join(line.split()) in told
+    assert "IF NOT" in narrow[4]
+
+
+def test_a_plan_without_a_profile_can_be_rehearsed(desk):
+    """Where nothing says where to run, the line to run is one that works."""
+    (desk.path / "rollout.toml").unlink()
+    last = desk("plan", "plan.yaml").stdout.splitlines()[-1]
+    assert last == "Run exactly this:  rollout run .rollout/small/plan.json --emulator"
 
 
 def test_plan_is_the_same_every_time_and_differs_by_seed(desk):

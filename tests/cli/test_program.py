@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
 from rollout.cli import VERBS, program
+from rollout.cli.command_line import about, command_line
 from rollout.cli.failure import report
 from rollout.errors import JournalHeld, Phase, ServiceError
 from rollout.settings import CredentialsMissing
@@ -196,3 +198,46 @@ def test_a_plain_locale_gets_escaped_text(desk):
 def test_the_program_is_a_click_command_named_in_the_package():
     """The installed script and `python -m rollout` are the same thing."""
     assert isinstance(program, click.Group)
+
+
+@pytest.mark.parametrize(
+    ("called", "path", "told"),
+    [
+        ("bin/rollout", "", "bin/rollout"),
+        ("bin/rollout", "bin", "rollout"),
+        ("bin/rollout", "other", "bin/rollout"),
+        ("site-packages/rollout/__main__.py", "", "rollout"),
+    ],
+)
+def test_a_printed_line_calls_the_program_as_it_was_called(tmp_path, monkeypatch, called, path, told):
+    """Whoever calls it by its path has no `rollout` to type; the name alone only where the shell finds this one by it."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("bin", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "rollout").write_text("#!/bin/sh\n")
+        (tmp_path / folder / "rollout").chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [called])
+    monkeypatch.setenv("PATH", str(tmp_path / path) if path else "")
+    assert command_line("run", "my plan.yaml") == f"{told} run 'my plan.yaml'"
+    assert about(tmp_path / "state" / "x", "jobs") == f"{told} jobs x --state-dir {tmp_path / 'state'}"
+    assert about(Path(".rollout/x"), "jobs") == f"{told} jobs x"
+
+
+def test_flags_are_checked_before_anything_is_shown(desk):
+    """A wave that is not in the plan is told at once, not below a screen of preview."""
+    result = desk("run", "plan.yaml", "--emulator", "--until", "x")
+    assert "Campaign" not in result.stderr
+    assert result.stderr.splitlines()[-2].startswith("error: --until: no wave 'x'")
+
+
+def test_the_emulator_takes_the_organisation_of_ones_plans(desk):
+    """A plan runs against it as it stands; an id that is none is refused."""
+    process = desk.begin("emulator", "--port", "0", "--org", "o1", "--speed", "2000")
+    url = next(word for word in process.stdout.readline().split() if word.startswith("http://"))
+    assert "org o1" in process.stdout.readline()
+    (desk.path / "rollout.toml").write_text(
+        f'[profiles.near]\nurl = "{url}"\nlatest_effect = "300ms"\nsearch_lag = "300ms"\n'
+    )
+    done = desk.run("run", "plan.yaml", "--profile", "near", "--speed", "2000", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert desk("emulator", "--org", "o 1").exit_code == 2

@@ -171,7 +171,56 @@ def test_what_is_told_to_do_next_names_the_state_directory(desk):
     assert "rollout jobs small --state-dir elsewhere" in done.stdout
     line = next(line for line in done.stderr.splitlines() if "rollout approve" in line)
     told = shlex.split(line[line.index("rollout approve") :])
+    looked = desk("status", "small", "--state-dir", "elsewhere").stdout
+    assert "rollout approve small --wave canary --state-dir elsewhere" in looked
+    assert "rollout resume small --state-dir elsewhere" in looked
     assert desk.run(*told[1:]).returncode == 0
+
+
+def test_a_wave_that_was_reached_is_not_waited_for_again(desk):
+    """The line to go on with leaves `--until` out, so that it does go on; `status` tells the same line."""
+    done = desk.run(*REHEARSE, "--until", "canary")
+    assert (done.returncode, done.stdout.startswith("Left small unfinished after ")) == (0, True)
+    line = f"rollout {shlex.join(REHEARSE)}"
+    assert done.stderr.splitlines()[-1] == f"Go on with:  {line}"
+    looked = desk("status", "small").stdout
+    assert looked.splitlines()[-1].endswith(f"go on with:  {line}")
+    assert "small  unfinished, waiting for " in looked
+    assert desk.run(*shlex.split(line)[1:]).returncode == 0
+
+
+def test_the_preview_of_a_begun_campaign_counts_what_is_left(desk):
+    """No soak of a gate that passed, and after the end nothing at all."""
+    fresh = json.loads(desk("plan", "plan.yaml", "-o", "json").stdout)
+    assert (fresh["soakSeconds"], fresh["jobsToCreate"]) == (600, 4)
+    assert desk.run(*REHEARSE, "--until", "canary").returncode == 0
+    begun = json.loads(desk("plan", "plan.yaml", "-o", "json").stdout)
+    assert (begun["soakSeconds"], begun["jobsToCreate"], begun["jobsCreated"]) == (0, 3, 1)
+    assert desk("abort", "small", "--yes").exit_code == 0
+    assert desk.run(*REHEARSE).returncode == 3
+    over = desk("plan", "plan.yaml")
+    assert "Plan: the campaign is aborted, 1 job created; nothing is left to do." in over.stdout
+    assert "Earliest" not in over.stdout
+    assert "Run exactly this" not in over.stdout
+
+
+def test_a_rehearsal_keeps_its_settings(desk):
+    """Other devices under the same jobs would be another platform: refused, with the line that does go on."""
+    assert desk.run(*REHEARSE, "--until", "canary").returncode == 0
+    other = desk.run(*REHEARSE, "--fail", "90%")
+    assert other.returncode == 2
+    assert "State saved" not in other.stderr
+    hint = other.stderr.splitlines()[-1]
+    assert f"rollout {shlex.join(REHEARSE)};" in hint
+    assert "--state-dir DIR" in hint
+    assert shlex.join(REHEARSE) in desk("status", "small").stdout.splitlines()[-1]
+
+
+def test_an_approval_that_changes_nothing_says_so(desk):
+    """A gate that asks for none, or has opened already, is told as such; the order is recorded all the same."""
+    assert desk.run(*REHEARSE, "--until", "canary").returncode == 0
+    assert "this gate has opened already" in desk("approve", "small", "--wave", "canary").stdout
+    assert "this gate does not wait for an approval" in desk("approve", "small", "--wave", "total").stdout
 
 
 def test_one_bad_site_is_read_from_the_device_list(desk):
@@ -193,11 +242,16 @@ def test_an_approval_is_waited_for_or_given_in_advance(desk):
     )
     waits = desk.run(*REHEARSE, "--exit-on-wait", "-o", "json")
     assert (waits.returncode, json.loads(waits.stdout)["result"]) == (6, "waiting")
+    assert "rollout approve small --wave canary\nThen:  rollout run " in waits.stderr
     assert desk("status", "small", "--wait", "--for=approval").exit_code == 0
     assert desk("status", "small", "--wait", "--for=finished", "--timeout", "1ms").exit_code == 6
     queued = desk("approve", "small", "--wave", "canary", "--comment", "CHG-1042").stdout
     assert "queued   approved canary: no runner lives" in queued
-    assert "approve canary by " in desk("status", "small").stdout
+    looked = desk("status", "small").stdout
+    assert "approve canary by " in looked
+    assert looked.splitlines()[-1].endswith(
+        f"go on with:  rollout {shlex.join(REHEARSE)} --exit-on-wait -o json"
+    )
     done = desk.run(*REHEARSE)
     assert done.returncode == 0
     assert "approved by " in done.stdout

@@ -1,0 +1,60 @@
+"""What an operator may do next with a campaign: the same advice after a run and in `status`.
+
+Each step is a few words and a line to paste. A gate that failed is not passed by resuming, since it fails again:
+that is a decision of its own, and comes first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from rollout.cli.command_line import about
+from rollout.core.lifecycle import CampaignStatus
+from rollout.core.state import State
+from rollout.telemetry.progress import current_wave, waits_for_approval
+
+__all__ = ["Step", "next_steps"]
+
+GO_ON = "Go on with"
+
+
+class Step(NamedTuple):
+    """One thing to do: what for, and the line that does it."""
+
+    purpose: str
+    line: str
+
+    def __str__(self) -> str:
+        return f"{self.purpose}:  {self.line}"
+
+
+def next_steps(state: State, directory: Path, run: str, *, alive: bool, ordered: bool = False) -> list[Step]:
+    """Return the steps in the order of their use; none where the campaign is over or goes on by itself.
+
+    Args:
+        run: the line that carries the campaign on.
+        alive: a runner lives, so that orders need no run after them.
+        ordered: orders wait to be taken, so that running comes before any other.
+    """
+    if state.closed:
+        return []
+    if ordered and not alive:
+        return [Step(GO_ON, run)]
+    after = [] if alive else [Step("Then", run)]
+    wave = current_wave(state)
+    if wave is not None and waits_for_approval(state):
+        name = state.plan.waves[wave.index].name
+        return [Step("Let the next wave open with", about(directory, "approve", "--wave", name)), *after]
+    match state.status:
+        case CampaignStatus.HALTED:
+            resume = Step("Once the cause is gone", about(directory, "resume"))
+            if state.halted_wave is None or not state.halted_by_gate:
+                return [resume, *after]
+            name = state.plan.waves[state.halted_wave].name
+            approve = about(directory, "approve", "--wave", name)
+            return [Step("To pass this gate all the same", approve), resume, *after]
+        case CampaignStatus.PAUSED:
+            return [Step("End the pause with", about(directory, "resume")), *after]
+        case _:
+            return [] if alive else [Step(GO_ON, run)]
