@@ -134,7 +134,9 @@ async def carry_out(order: RunOrder) -> RunResult:
         async def steer_permit() -> None:
             await runner.brake_pacer.permit()
 
-        service = _service(order.profile, plan.campaign.org_id, url, keys, read_permit, steer_permit)
+        service = _service(
+            order.profile, plan.campaign.org_id, url, keys, read_permit=read_permit, steer_permit=steer_permit
+        )
         stack.push_async_callback(service.aclose)
         watch = Watch(clock, order.view, order.marks)
         runner = Runner(
@@ -194,6 +196,7 @@ def _service(
     org_id: str,
     url: str,
     keys: Credentials,
+    *,
     read_permit: Callable[[], Awaitable[None]],
     steer_permit: Callable[[], Awaitable[None]],
 ) -> EnosService:

@@ -56,6 +56,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NETRC")
 @click.option("--confirm", metavar="ID", help="The campaign's id, instead of typing it.")
 @click.option("--until", metavar="WAVE", help="Leave when the gate of this wave has passed.")
 @click.option("--exit-on-wait", is_flag=True, help="Leave (6) instead of waiting for a person or a soak.")
+@click.option("--strict", is_flag=True, help="End with 5 where devices failed or are open, gates or not.")
 @click.option("--approve", multiple=True, metavar="WAVE", help="Approve this wave in advance.")
 @click.option("--events", metavar="-", help="'-': also write the event log to standard output.")
 @click.option(
@@ -85,6 +86,7 @@ def run(
     confirm: str | None,
     until: str | None,
     exit_on_wait: bool,
+    strict: bool,
     approve: tuple[str, ...],
     events: str | None,
     log_format: str | None,
@@ -136,10 +138,10 @@ def run(
         approved_by=f"{_user()}@{socket.gethostname()}",
         on_held=partial(remember_run, prepared.directory, arguments),
     )
-    return _carry_out(console, order, arguments, events=events == "-", log_format=log_format)
+    return _carry_out(console, order, arguments, events=events == "-", log_format=log_format, strict=strict)
 
 
-def exit_code(leave: Leave, state: State, signal_number: int | None) -> int:
+def exit_code(leave: Leave, state: State, signal_number: int | None, *, strict: bool = False) -> int:
     """Return the documented exit code of a run that ended without an error."""
     match leave:
         case Leave.STOPPED:
@@ -149,7 +151,10 @@ def exit_code(leave: Leave, state: State, signal_number: int | None) -> int:
         case Leave.WAITING:
             return 6
         case Leave.FINISHED | Leave.REACHED:
-            return 8 if state.parked else 0
+            if state.parked or state.duplicated:
+                return 8
+            tally = state.tally()
+            return 5 if strict and leave is Leave.FINISHED and tally.succeeded < tally.planned else 0
 
 
 # --- before -------------------------------------------------------------------------------------------------
@@ -287,7 +292,13 @@ def _columns(prepared: Prepared, devices: tuple[str, ...], column: str) -> Mappi
 
 
 def _carry_out(
-    console: Console, order: RunOrder, arguments: list[str], *, events: bool, log_format: str | None
+    console: Console,
+    order: RunOrder,
+    arguments: list[str],
+    *,
+    events: bool,
+    log_format: str | None,
+    strict: bool,
 ) -> int:
     """Run, tell how it ended, and return the exit code."""
     least = "error" if console.quiet else "debug" if console.verbosity else "info"
@@ -315,7 +326,7 @@ def _carry_out(
             view.close()
         for outlet in outlets:
             outlet.sink.close()
-    code = exit_code(result.leave, result.state, result.signal)
+    code = exit_code(result.leave, result.state, result.signal, strict=strict)
     dropped = result.lines_dropped + sum(outlet.sink.dropped for outlet in outlets)
     if dropped:
         console.note(f"note: {dropped:,} log lines could not be written")
@@ -358,6 +369,8 @@ def _tell(console: Console, result: RunResult, code: int, directory: Path, *, to
                 "adopted": state.adopted,
                 "unknown": state.unknown,
                 "parked": len(state.parked),
+                "duplicated": len(state.duplicated),
+                "notStopped": len(state.brakes_failed),
             },
             devices={
                 "planned": total.planned,

@@ -19,6 +19,7 @@ from rollout.core.tally import Tally
 from rollout.engine.control import Order
 from rollout.telemetry.progress import (
     devices_moving,
+    in_doubt,
     marks_for,
     waiting_for,
     waits_for_approval,
@@ -174,12 +175,9 @@ def _lines(seen: Campaign) -> list[str]:
         else:
             counts = _counts(wave.tally)
         lines.append(f" {wave_mark(state, wave, marks):<2} {name:<{width}}{counts}")
-    for number, what in (
-        (state.unknown, f"{counted(state.unknown, 'create')} of unknown outcome"),
-        (len(state.parked), f"{counted(len(state.parked), 'batch', 'batches')} parked"),
-    ):
-        if number:
-            lines.append(f"{'':<{width + 4}}{what}")
+    if state.unknown:
+        lines.append(f"{'':<{width + 4}}{counted(state.unknown, 'create')} of unknown outcome")
+    lines += [f"{'':<{width + 4}}{line}" for line in in_doubt(state)]
     lines += [f"{'queued':<{width + 4}}{order_text(order)} (not taken yet)" for order in seen.orders]
     lines += [
         f"{'' if place else 'next':<{width + 4}}{step.purpose.lower()}:  {step.line}"
@@ -229,6 +227,7 @@ def _document(seen: Campaign) -> dict[str, Any]:
             "rejected": len(state.rejected),
             "adopted": state.adopted,
             "duplicated": len(state.duplicated),
+            "notStopped": len(state.brakes_failed),
         },
         "devices": {
             "planned": total.planned,

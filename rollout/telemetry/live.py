@@ -10,6 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from rollout.telemetry.text import clipped
+
 __all__ = ["FRAME_S", "LiveView"]
 
 FRAME_S = 0.25
@@ -63,7 +65,9 @@ class LiveView:
                         lines, self._lines = self._lines, None
                         if self._closing:
                             return
-                    text = Text("\n".join(lines or ()), no_wrap=True, overflow="ellipsis")
+                    # cut here: the terminal's own sign for a cut is no ASCII, and escaped it would tear the picture
+                    shown = [clipped(line, self._console.width) for line in lines or ()]
+                    text = Text("\n".join(shown), no_wrap=True, overflow="crop")
                     self._live.update(text, refresh=True)
                     with self._changed:
                         self._changed.wait_for(lambda: self._closing, timeout=FRAME_S)

@@ -16,6 +16,7 @@ from rollout.core.gate import HoldReason, percent
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.state import State, WaveState
 from rollout.core.tally import Tally
+from rollout.telemetry.render import batch_label
 from rollout.telemetry.text import clipped, count, counted, duration, safe
 
 __all__ = [
@@ -243,6 +244,26 @@ def headline(state: State) -> str:
             return f"Left {state.campaign.id} {how} after {took}{evidence}"
 
 
+NAMED_MAX = 5
+"""Batches named in a line; `jobs --state` has them all. Our choice."""
+
+
+def in_doubt(state: State) -> list[str]:
+    """Return a line for each kind of thing that is not as it should be and that somebody must look at."""
+    kinds = (
+        (state.parked, "parked: whether a job was created is unknown"),
+        (state.duplicated, "with more than one job: the younger jobs were to be stopped"),
+        (state.brakes_failed, "whose job could not be stopped: it goes on in EnOS"),
+    )
+    lines = []
+    for batches, what in kinds:
+        if batches:
+            named = [batch_label(state.plan, index) for index in sorted(batches)[:NAMED_MAX]]
+            more = ", ..." if len(batches) > NAMED_MAX else ""
+            lines.append(f"{counted(len(batches), 'batch', 'batches')} {what} ({', '.join(named)}{more})")
+    return lines
+
+
 def summary_lines(state: State, marks: Marks) -> list[str]:
     """Return the end summary: head line, one line a wave, and the sums, which add up to the fleet."""
     width = max((len(_name(state, wave)) for wave in state.waves), default=0)
@@ -256,9 +277,7 @@ def summary_lines(state: State, marks: Marks) -> list[str]:
             f"{count(tally.failed_final):>7} failed  {count(tally.open):>7} open    {share}{note}"
         )
     total = state.tally()
-    if state.parked:
-        parked = counted(len(state.parked), "batch", "batches")
-        lines.append(f" {marks.failed} {parked} parked: whether a job was created is unknown")
+    lines += [f" {marks.failed} {line}" for line in in_doubt(state)]
     lines.append(
         f"{'Done.' if state.closed else 'Now.'} JOBS={count(state.jobs)} OK={count(total.succeeded)} FAILED={count(total.failed_final)} "
         f"OPEN={count(total.open)} TOTAL={count(total.planned)}"

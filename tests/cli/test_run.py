@@ -14,6 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from support.plans import build
+
+from rollout.cli.run import exit_code
+from rollout.core.state import State
+from rollout.engine.runner import Leave
 
 SPEED = "2000"
 REHEARSE = ("run", "plan.yaml", "--emulator", "--speed", SPEED)
@@ -429,3 +434,33 @@ def test_a_run_leaves_no_core_dump(desk):
     process.communicate(timeout=30)
     (core,) = (line for line in limits.splitlines() if line.startswith("Max core file size"))
     assert core.split()[4] == "0"
+
+
+def test_strict_says_five_where_devices_failed(desk):
+    """Within the gates' tolerance the campaign finishes; --strict makes the failures an exit code."""
+    line = (*REHEARSE, "--fail", "3%")
+    assert desk.run(*line).returncode == 0
+    assert desk.run(*line, "--strict").returncode == 5
+
+
+@pytest.mark.parametrize(
+    ("leave", "facts", "strict", "code"),
+    [
+        (Leave.FINISHED, {}, False, 0),
+        (Leave.FINISHED, {"parked": {0}}, False, 8),
+        (Leave.FINISHED, {"duplicated": {0}}, True, 8),
+        (Leave.FINISHED, {}, True, 5),
+        (Leave.REACHED, {}, True, 0),
+        (Leave.HALTED, {"parked": {0}}, False, 3),
+        (Leave.ABORTED, {}, False, 3),
+        (Leave.WAITING, {}, False, 6),
+        (Leave.STOPPED, {}, False, 130),
+    ],
+)
+def test_each_end_has_its_exit_code(leave, facts, strict, code):
+    """The table of the documentation; doubt about a create outranks failed devices."""
+    plan, _ = build(("all", [5], None, None))
+    state = State.initial(plan)
+    for name, value in facts.items():
+        setattr(state, name, value)
+    assert exit_code(leave, state, None, strict=strict) == code

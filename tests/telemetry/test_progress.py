@@ -12,6 +12,7 @@ from rollout.telemetry.progress import (
     MARKS,
     devices_moving,
     heartbeat,
+    in_doubt,
     live_lines,
     marks_for,
     summary_lines,
@@ -167,3 +168,21 @@ def test_the_heartbeat_has_the_numbers_that_move(folded):
         "unknown": 0,
         "waiting": "devices",
     }
+
+
+def test_what_is_in_doubt_is_told_by_name(folded):
+    """Parked, duplicated, not stopped: each kind has its line with the batches, and nothing else has one."""
+    state = folded(*CANARY)
+    assert in_doubt(state) == []
+    state = folded(
+        *CANARY,
+        e.BatchJobDuplicated(121.0, 0, "job-0", ("job-9",)),
+        e.CampaignAbortRequested(122.0, "ana", stop_jobs=True),
+        e.JobStopFailed(130.0, 1, "job-1", "24500", None),
+    )
+    lines = in_doubt(state)
+    assert [line.split()[0] for line in lines] == ["1", "1"]
+    assert "canary/0001" in lines[0]
+    assert "could not be stopped" in lines[1]
+    assert "canary/0002" in lines[1]
+    assert any("could not be stopped" in line for line in summary_lines(state, MARKS))
