@@ -45,7 +45,7 @@ waves:
       resolved: {{min: 90%, of: planned}}
       success: {{min: 90%, of: resolved}}
       stopAt: {{failed: 30%, of: resolved, minSample: {sample}}}
-      {gate or "soak: 5m"}
+      {gate or "soak: 1m"}
   - name: total
     size: rest
 limits:

@@ -215,6 +215,6 @@ class Desk:
 
 
 def creates(log):
-    """Return the device keys of every create an emulator has carried out, by its log."""
+    """Return the arguments of every create an emulator has carried out, at once or later, by its log."""
     operations = [json.loads(line) for line in log.read_text().splitlines()[1:]]
-    return [operation["with"] for operation in operations if operation["do"] == "create"]
+    return [operation["with"] for operation in operations if operation["do"].startswith("create")]

@@ -41,12 +41,14 @@ def moments(seed):
     return drawn
 
 
-@pytest.mark.parametrize(
-    "faults", [(), ("--fault", "commit_then_drop=0.2", "--fault", "drop_before_commit=0.1")]
-)
+FAULTS = ("commit_then_drop=0.2", "drop_before_commit=0.1", "delay=0.1,seconds=240")
+"""A create's answer is lost, the create is lost, or it is done most of a real second after everybody gave it up."""
+
+
+@pytest.mark.parametrize("faults", [(), FAULTS], ids=["healthy", "troubled"])
 def test_twenty_kills(desk, faults):
     """200 batches, killed 20 times: exit 0, one job a batch, every device once, sums that add up to the fleet."""
-    emulator = desk.emulator("--speed", SPEED, *faults)
+    emulator = desk.emulator("--speed", SPEED, *(f"--fault={fault}" for fault in faults))
     lay_out(desk, emulator.url, devices=1000, per_job=5, canary="20%", rest="apiRetry: {attempts: 20}")
     hits = []
     for moment in moments(seed=20):

@@ -64,9 +64,12 @@ def watched(strace, tmp_path_factory):
 
 
 def six_batches(desk):
-    """Write a campaign of six batches, and start the platform it is for."""
-    emulator = desk.emulator("--speed", SPEED)
-    # a killed life is in doubt until L + S after the next one's start, which itself takes long enough for the platform
+    """Write a campaign of six batches, and start the platform it is for; it takes its time to answer a create.
+
+    So there is a create under way at any moment of creating, and its job exists.
+    """
+    emulator = desk.emulator("--speed", SPEED, "--fault", "slow_answer=1,seconds=0.2")
+    # a killed life's creates stay in doubt until L + S after the next one's start, which takes a while by itself
     lay_out(desk, emulator.url, devices=12, per_job=2, canary="4", rate=5, bounds=("500ms", "200ms"))
     return emulator
 
