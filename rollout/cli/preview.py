@@ -214,7 +214,7 @@ class Preview:
         return f"{count(min(cap, most))} devices at most, over all jobs together"
 
     def _lost_call(self) -> str:
-        waits = f"L {duration(self.latest_effect_s)} + S {duration(self.search_lag_s)}"
+        waits = f"L {_bound(self.latest_effect_s)} + S {_bound(self.search_lag_s)}"
         if self.plan.campaign.api_retry.when_unsure is WhenUnsure.PARK:
             return f"looked up by name for {waits} after the call's end, then parked"
         return f"looked up by name; sent again only if a search begun {waits} after its end finds nothing"
@@ -267,6 +267,11 @@ def if_not(gate: Gate | None) -> str:
 
 def _threshold(threshold: Threshold) -> str:
     return f"{percent(threshold.min)} of {threshold.of.value}"
+
+
+def _bound(seconds: float) -> str:
+    """Return L or S exactly as it was set where it is short: `0.5s` must not be told as no wait at all."""
+    return f"{seconds:g}s" if seconds < 60 else duration(seconds)
 
 
 def _from(waves: Sequence[Wave]) -> str:

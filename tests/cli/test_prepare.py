@@ -119,6 +119,11 @@ def test_plan_shows_one_screen_and_saves(desk):
     assert not list((desk.path / ".rollout").glob(".planning-*"))
 
 
+def test_short_bounds_are_told_as_they_are(desk):
+    """What a lost call waits for is never rounded to nothing."""
+    assert "begun L 0.3s + S 0.3s after" in desk("plan", "plan.yaml", "--profile", "emulator").stdout
+
+
 def test_the_preview_fits_a_narrow_terminal(desk):
     """Lines are wrapped between words, below their text; ids and paths stay whole, no row of the table is broken."""
     prepared = open_or_compile(desk.path / "plan.yaml", desk.path / "state")
