@@ -248,12 +248,14 @@ async def _start_emulator(stack: AsyncExitStack, order: RunOrder, clock: Clock) 
 
 
 def _fleet(saved: SavedPlan, rehearsal: Rehearsal) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Yield the plan's devices with their value in the one column that matters."""
-    nothing: Mapping[str, str] = {}
+    """Yield the plan's devices, of the product their wave asks for, with their value in the one column that matters."""
+    waves = saved.plan.campaign.waves
     for batch in saved.plan.batches:
+        product = waves[batch.wave].job.product_key
+        common: Mapping[str, str] = {"productKey": product} if product else {}
         for key in saved.manifest.keys(batch.start, batch.stop):
             value = rehearsal.columns.get(key)
-            yield key, nothing if value is None else {rehearsal.column: value}
+            yield key, common if value is None else {**common, rehearsal.column: value}
 
 
 # --- signals -------------------------------------------------------------------------------------------------

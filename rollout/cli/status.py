@@ -14,7 +14,7 @@ from rollout.cli.next_steps import Step, next_steps
 from rollout.cli.types import DURATION
 from rollout.core.gate import percent
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
-from rollout.core.state import State
+from rollout.core.state import State, WaveState
 from rollout.core.tally import Tally
 from rollout.engine.control import Order
 from rollout.telemetry.progress import (
@@ -25,6 +25,7 @@ from rollout.telemetry.progress import (
     waits_for_approval,
     wave_mark,
     wave_rows,
+    without_task,
 )
 from rollout.telemetry.text import count, counted, duration, iso_utc, local_time, safe
 
@@ -124,7 +125,8 @@ def _standing(seen: Campaign) -> str:
             return f"{state.status.value}{reason}{evidence}"
 
 
-def _counts(tally: Tally) -> str:
+def _counts(wave: WaveState) -> str:
+    tally = wave.tally
     told = [f"{count(tally.planned)} planned"]
     if tally.planned:
         told.append(f"{count(tally.resolved)} resolved {percent(Tally.share(tally.resolved, tally.planned))}")
@@ -132,7 +134,10 @@ def _counts(tally: Tally) -> str:
         told.append(
             f"{count(tally.succeeded)} ok {percent(Tally.share(tally.succeeded, tally.resolved))} of resolved"
         )
-    return " · ".join([*told, f"{count(tally.failed)} failed", f"{count(tally.open)} open"])
+    told += [f"{count(tally.failed)} failed", f"{count(tally.open)} open"]
+    if missing := without_task(wave):
+        told.append(f"{count(missing)} without a task")
+    return " · ".join(told)
 
 
 def _runner(seen: Campaign) -> str:
@@ -173,7 +178,7 @@ def _lines(seen: Campaign) -> list[str]:
         if wave.status is WaveStatus.WAITING:
             counts = f"{count(wave.devices)} planned · {counted(wave.last - wave.first, 'job')}"
         else:
-            counts = _counts(wave.tally)
+            counts = _counts(wave)
         lines.append(f" {wave_mark(state, wave, marks):<2} {name:<{width}}{counts}")
     if state.unknown:
         lines.append(f"{'':<{width + 4}}{counted(state.unknown, 'create')} of unknown outcome")

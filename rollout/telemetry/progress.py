@@ -35,6 +35,7 @@ __all__ = [
     "waits_for_approval",
     "wave_mark",
     "wave_rows",
+    "without_task",
 ]
 
 
@@ -94,6 +95,11 @@ def moving(tally: Tally) -> int:
 def devices_moving(state: State) -> int:
     """Return devices in progress over all waves; wave by wave, so that none hides behind another's open devices."""
     return sum(moving(wave.tally) for wave in state.waves)
+
+
+def without_task(wave: WaveState) -> int:
+    """Return devices of a wave whose jobs exist that EnOS made no task for: it does not know them, or they do not match."""
+    return max(wave.tally.planned - wave.tally.enrolled, 0) if wave.created else 0
 
 
 def waits_for_approval(state: State) -> bool:
@@ -271,6 +277,8 @@ def summary_lines(state: State, marks: Marks) -> list[str]:
     for wave in state.waves:
         tally = wave.tally
         note = f"   approved by {safe(wave.approved_by)}" if wave.approved else ""
+        if missing := without_task(wave):
+            note = f"   {count(missing)} without a task{note}"
         share = f"{_share(tally.succeeded, tally.resolved)} of resolved" if tally.resolved else "-"
         lines.append(
             f" {wave_mark(state, wave, marks)} {_name(state, wave):<{width}}  {count(tally.succeeded):>9} ok  "

@@ -228,6 +228,29 @@ def test_an_approval_that_changes_nothing_says_so(desk):
     assert "this gate does not wait for an approval" in desk("approve", "small", "--wave", "total").stdout
 
 
+def test_the_rehearsals_devices_are_of_the_plans_product(desk):
+    """A plan that names a product finds its devices in the emulator inside the process."""
+    plan = (desk.path / "plan.yaml").read_text().replace("job: {", "job: {productKey: inv7, ")
+    (desk.path / "plan.yaml").write_text(plan)
+    done = desk.run(*REHEARSE)
+    assert (done.returncode, numbers(done.stdout)["OK"]) == (0, 40)
+
+
+def test_devices_the_platform_has_no_task_for_are_told(desk):
+    """A platform that does not know the devices leaves them open; summary and status say why."""
+    process = desk.begin("emulator", "--port", "0", "--org", "o1", "--speed", SPEED, "--devices", "5")
+    url = next(word for word in process.stdout.readline().split() if word.startswith("http://"))
+    (desk.path / "rollout.toml").write_text(
+        f'[profiles.near]\nurl = "{url}"\nlatest_effect = "300ms"\nsearch_lag = "300ms"\n'
+    )
+    plan = (desk.path / "plan.yaml").read_text().replace("soak: 10m", "deadline: 30m")
+    (desk.path / "plan.yaml").write_text(plan)
+    done = desk.run("run", "plan.yaml", "--profile", "near", "--speed", SPEED, "--yes")
+    assert done.returncode == 3
+    assert "10 without a task" in done.stdout
+    assert "10 open · 10 without a task" in desk("status", "small").stdout
+
+
 def test_one_bad_site_is_read_from_the_device_list(desk):
     """The site's devices fail, the others do not."""
     gateless = (
