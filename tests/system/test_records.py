@@ -120,10 +120,9 @@ def test_results_for_programs_add_up(troubled):
     assert devices["failed"] > 0
     told = rows(desk)
     assert Counter(row["state"] for row in told) == {"created": 40}
-    assert result["jobs"] == {
+    adopted = sum(row["adopted"] for row in told)
+    assert {kind: jobs for kind, jobs in result["jobs"].items() if jobs} == {
         "created": 40,
-        "adopted": sum(row["adopted"] for row in told),
-        "unknown": 0,
-        "parked": 0,
+        "adopted": adopted,
     }
     assert sum(row["devices"] for row in told) == 200
