@@ -1,6 +1,6 @@
 """The create path: journalled creates a second, beside a bare aiohttp loop.
 
-    python benchmarks/create_path.py [--creates 6000] [--rounds 3] [--in-flight 128] [--keys 500]
+    python benchmarks/create_path.py [--creates 6000] [--rounds 3] [--in-flight 256] [--keys 500]
 
 Both send the same number of create calls of `--keys` device keys to the same sink, a process of its own that
 answers every create with a new job id, on pooled connections and, where uvloop is installed, on uvloop. They
@@ -287,7 +287,7 @@ def main():
     )
     parser.add_argument("--creates", type=int, default=6000)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--in-flight", type=int, default=128)
+    parser.add_argument("--in-flight", type=int, default=256)
     parser.add_argument("--keys", type=int, default=500)
     parser.add_argument(
         "--directory", type=Path, help="where the journal is written (default: the temporary one)"
