@@ -119,7 +119,12 @@ def _facts(state: State, now: float, under_way: UnderWay, decision: Decision) ->
         and not state.brakes
         and not under_way.creating
     ):
-        yield ev.CampaignFinished(now)
+        if state.parked:
+            # finished is for good; a batch that nobody knows the fate of keeps the campaign open for a person
+            told = f"{len(state.parked)} creates may have taken effect and could not be settled"
+            yield ev.CampaignHalted(now, "batches parked", told)
+        else:
+            yield ev.CampaignFinished(now)
 
 
 def _trouble(state: State, now: float) -> ev.Event | None:

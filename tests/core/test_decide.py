@@ -68,10 +68,11 @@ def test_no_crash_and_no_fault_makes_a_second_job_or_loses_a_batch(seed, crashes
         if state.status is CampaignStatus.FINISHED and not state.parked:
             break
         state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
-    assert state.status is CampaignStatus.FINISHED
     if state.parked:
+        assert state.status is CampaignStatus.HALTED
         w.assert_one_job_each()
     else:
+        assert state.status is CampaignStatus.FINISHED
         w.assert_complete()
 
 
@@ -115,7 +116,12 @@ def test_a_cautious_plan_parks_what_it_cannot_find():
     assert state.parked == {0, 1}
     assert w.creates == 2
     assert state.tally().open == 10
-    w.platform.create(batch_name("c1", w.plan.batches[1]), 5, w.now)
+    assert (state.status, state.reason) == (CampaignStatus.HALTED, "batches parked")
+    for batch in w.plan.batches:
+        w.platform.create(batch_name("c1", batch), 5, w.now)
+    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    assert state.status is CampaignStatus.FINISHED
+    assert state.adopted == 2
 
 
 def test_duplicates_are_seen_stopped_and_halt_the_campaign():
