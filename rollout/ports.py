@@ -1,7 +1,7 @@
 """All the engine asks of the world: a platform, a journal, an audience, a fleet.
 
-Each Protocol says what it guarantees and raises. For the journal, which has several implementations,
-`tests/conformance` says the same in code and each of them runs it; the platform's is tested in `tests/enos`.
+Each Protocol says what it guarantees and raises. For the platform and the journal `tests/conformance` says the
+same in code, and every implementation runs it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Protocol
 from rollout.core.campaign import JobSpec, Localized, Scope
 from rollout.core.events import Event
 from rollout.core.outcome import Listing, Outcome
+from rollout.core.records import Hits, JobFilter, JobRecord, TaskFilter, TaskRecord
 from rollout.core.state import State
 
 __all__ = ["CreateOrder", "Guard", "JobService", "Journal", "Manifest", "NotNow", "Observer"]
@@ -42,11 +43,12 @@ class CreateOrder:
 
 
 class JobService(Protocol):
-    """The platform's OTA service, as far as a campaign needs it.
+    """The platform's OTA service: every operation on jobs and tasks, and the looks a campaign takes with them.
 
-    No method repeats a call by itself, except once after renewing a refused token. Every method but
-    `create` raises `ServiceError`, with the phase the call had reached; `create` never raises for what the
-    network or the platform does: that is its `Outcome`.
+    No method repeats a call by itself, except once after renewing a refused token; searches read as many pages as
+    they need. Every method but `create` raises `ServiceError`, with the phase the call had reached and the
+    platform's code in `enos_code`; `create` never raises for what the network or the platform does: that is its
+    `Outcome`. Reads may lag behind writes by seconds: a job not found (24404) may be a job just made.
     """
 
     async def create(self, order: CreateOrder, guard: Guard) -> Outcome:
@@ -66,6 +68,21 @@ class JobService(Protocol):
         """
         ...
 
+    async def get_job(self, job_id: str) -> JobRecord:
+        """Return the job's record. Raises `ServiceError` with code 24404 where there is none."""
+        ...
+
+    async def search_jobs(self, jobs: JobFilter) -> Hits[JobRecord]:
+        """Return the organisation's jobs that match, newest first as far as one reading of the pages saw them."""
+        ...
+
+    async def search_tasks(self, tasks: TaskFilter) -> Hits[TaskRecord]:
+        """Return the tasks that match, in no promised order.
+
+        Tasks change while pages are read: a record shows one that matched when its page was made.
+        """
+        ...
+
     async def find_witnesses(
         self, *, firmware_id: str, device_keys: Sequence[str], known: frozenset[str]
     ) -> tuple[str, ...]:
@@ -76,8 +93,22 @@ class JobService(Protocol):
         """Return how many tasks the jobs have, in any of `statuses` (all when empty), by one read call."""
         ...
 
+    async def start_job(self, job_id: str) -> None:
+        """Start the job; a job already started (24615) is a success.
+
+        Repeating it after somebody stopped the job would undo that: check what is wanted right before each call.
+        """
+        ...
+
     async def stop_job(self, job_id: str) -> None:
         """Stop the job; a job already stopped (24616) or gone is a success."""
+        ...
+
+    async def delete_job(self, job_id: str) -> None:
+        """Delete the job, for good and perhaps with its tasks' records; one already gone is a success.
+
+        Raises `ServiceError` with code 24618 while the job is started.
+        """
         ...
 
     async def list_task_keys(self, job_id: str, statuses: Sequence[str]) -> list[str]:
@@ -85,7 +116,19 @@ class JobService(Protocol):
         ...
 
     async def cancel_tasks(self, job_id: str, device_keys: Sequence[str]) -> None:
-        """Cancel tasks in init or published; some may have moved on meanwhile (24620): re-read afterwards."""
+        """Cancel tasks in init or published of a started job (24617 otherwise).
+
+        Raises `ServiceError` with code 24620, after all keys were tried, if some had moved on; whether the
+        others are cancelled then is not promised: re-read.
+        """
+        ...
+
+    async def retry_tasks(self, job_id: str, device_keys: Sequence[str]) -> None:
+        """Start failed tasks of a started job anew (24617 otherwise).
+
+        Raises `ServiceError` with code 24621, after all keys were tried, if some are not failed; re-read as above.
+        A repeat is not harmless: a task that failed again meanwhile gets one more attempt.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -19,14 +19,15 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 from rollout.core.outcome import Listing, Outcome, Rejected, Unsent
+from rollout.core.records import Hits, JobFilter, JobRecord, TaskFilter, TaskRecord
 from rollout.enos import limits
 from rollout.enos.codes import Code, Course, Operation, advise, signal_of_code
-from rollout.enos.messages import DeviceKeysBody, Envelope, JobBrief, JobInfo, TaskBrief, TaskInfo
+from rollout.enos.messages import DeviceKeysBody, Envelope, JobBrief, TaskBrief
 from rollout.enos.signing import Secret, Timestamps, sign
 from rollout.enos.tokens import TokenKeeper
 from rollout.enos.translate import (
@@ -35,36 +36,28 @@ from rollout.enos.translate import (
     any_of,
     create_body,
     create_query,
-    equals,
     error_of_break,
     found,
     is_token_refused,
-    like,
+    job_expression,
+    job_record,
     outcome_of_answer,
     outcome_of_break,
     read_reply,
     search_body,
+    task_expression,
+    task_record,
 )
 from rollout.enos.transport import Request, Transport
 from rollout.errors import Phase, ServiceError
 from rollout.ports import CreateOrder, Guard, JobService
 
-__all__ = ["EnosService", "Hits"]
+__all__ = ["EnosService"]
 
 PATH: Final = "connect-service/v2.1/ota-jobs"
 
 T = TypeVar("T")
-Job = TypeVar("Job", bound=JobBrief)
-Task = TypeVar("Task", bound=TaskBrief)
 Row = TypeVar("Row", bound=JobBrief | TaskBrief)
-
-
-@dataclass(frozen=True, slots=True)
-class Hits(Generic[T]):
-    """All rows of a search, each once, in the order seen. `complete` only if the pages agreed."""
-
-    rows: tuple[T, ...]
-    complete: bool
 
 
 async def _at_once() -> None:
@@ -153,10 +146,8 @@ class EnosService(JobService):
 
     async def find_jobs(self, *, firmware_id: str, job_type: str, name: str, prefix: bool = False) -> Listing:
         """Return the jobs of the firmware and type whose default name is `name`, or starts with it."""
-        expression = f"{equals('firmwareId', firmware_id)} and {equals('type', job_type)}"
-        if self._search_by_name:
-            expression += f" and {like('name.defaultValue', name)}"
-        hits = await self._walk_jobs(expression, JobBrief, fresh=True)
+        wanted = JobFilter(firmware_ids=(firmware_id,), type=job_type, name_part=name)
+        hits = await self._walk_jobs(wanted, fresh=True)
         jobs = tuple(
             job
             for job in map(found, hits.rows)
@@ -204,45 +195,52 @@ class EnosService(JobService):
     async def _may_be_of(self, firmware_id: str, job_id: str) -> bool:
         """Tell whether the job is of this firmware, or cannot be shown to be of another."""
         try:
-            job = await self._get(job_id, JobBrief)
+            job = await self._get(job_id)
         except ServiceError as error:
             if error.credentials:
                 raise
             return True  # gone or unreadable: it had tasks for our devices, that is all we know
         return job.firmware_id in {firmware_id, None, ""}
 
-    async def get_job(self, job_id: str) -> JobInfo:
+    async def get_job(self, job_id: str) -> JobRecord:
         """Return the job's record. Page: get_ota_job."""
-        return await self._get(job_id, JobInfo)
+        return job_record(await self._get(job_id))
 
-    async def _get(self, job_id: str, data: type[T]) -> T:
-        reply: Envelope[T] = await self._call(Operation.READ, {"action": "get", "jobId": job_id}, data=data)
+    async def _get(self, job_id: str) -> JobBrief:
+        reply: Envelope[JobBrief] = await self._call(
+            Operation.READ, {"action": "get", "jobId": job_id}, data=JobBrief
+        )
         if reply.data is None:
             raise ServiceError("get: success without a job", phase=Phase.ANSWERED)
         return reply.data
 
-    async def search_jobs(self, expression: str) -> Hits[JobInfo]:
-        """Return all jobs that match, newest first. Page: search_ota_job."""
-        return await self._walk_jobs(expression, JobInfo)
+    async def search_jobs(self, jobs: JobFilter) -> Hits[JobRecord]:
+        """Return all jobs that match. Page: search_ota_job."""
+        hits = await self._walk_jobs(jobs)
+        records = map(job_record, hits.rows)
+        return Hits(tuple(job for job in records if jobs.name_part in job.name), hits.complete)
 
-    async def search_tasks(self, expression: str) -> Hits[TaskInfo]:
-        """Return all tasks that match, in no promised order. Page: search_device_task."""
-        return await self._walk_tasks(expression, TaskInfo)
+    async def search_tasks(self, tasks: TaskFilter) -> Hits[TaskRecord]:
+        """Return all tasks that match, many device keys by several searches. Page: search_device_task."""
+        rows: dict[str, TaskRecord] = {}
+        complete = True
+        for keys in list(_chunks(tasks.device_keys, limits.KEYS_PER_EXPRESSION_MAX)) or [()]:
+            hits = await self._walk_tasks(replace(tasks, device_keys=tuple(keys)))
+            rows |= {task.task_id: task_record(task) for task in hits.rows}
+            complete = complete and hits.complete
+        return Hits(tuple(rows.values()), complete)
 
     async def list_task_keys(self, job_id: str, statuses: Sequence[str]) -> list[str]:
         """Return the keys of the job's devices in any of `statuses`, each once.
 
         Tasks change their status while pages are read, so this is what was seen, not a proof of absence.
         """
-        expression = f"{equals('jobId', job_id)} and {any_of('status', statuses)}"
-        hits = await self._walk_tasks(expression, TaskBrief)
+        hits = await self._walk_tasks(TaskFilter(job_ids=(job_id,), statuses=tuple(statuses)))
         return list(dict.fromkeys(task.device_key for task in hits.rows))
 
     async def count_tasks(self, job_ids: Sequence[str], statuses: Sequence[str] = ()) -> int:
         """Return how many tasks the jobs have, in any of `statuses` (all when empty), by one call of one row."""
-        expression = any_of("jobId", job_ids)
-        if statuses:
-            expression += f" and {any_of('status', statuses)}"
+        expression = task_expression(TaskFilter(job_ids=tuple(job_ids), statuses=tuple(statuses)))
         reply = await self._page("searchTask", expression, 1, 1, TaskBrief)
         if reply.pagination is None or reply.pagination.total_size < 0:
             raise ServiceError("searchTask: no total", phase=Phase.ANSWERED)
@@ -318,27 +316,31 @@ class EnosService(JobService):
 
     # ── calling ──────────────────────────────────────────────────────────────────────────────────
 
-    async def _walk_jobs(self, expression: str, data: type[Job], *, fresh: bool = False) -> Hits[Job]:
+    async def _walk_jobs(self, jobs: JobFilter, *, fresh: bool = False) -> Hits[JobBrief]:
         """Return all jobs that match, reading the pages anew until one reading agrees with itself.
 
         Jobs of all readings are kept: what was once seen exists, or did a moment ago.
         """
-        seen: dict[str, Job] = {}
+        expression = job_expression(jobs, by_name=self._search_by_name)
+        seen: dict[str, JobBrief] = {}
         for _ in range(limits.SEARCH_PASSES_MAX):
-            rows, totals = await self._walk("search", expression, data, lambda job: job.job_id, fresh=fresh)
+            rows, totals = await self._walk(
+                "search", expression, JobBrief, lambda job: job.job_id, fresh=fresh
+            )
             seen |= rows
             if totals == {len(rows)}:
                 return Hits(tuple(seen.values()), complete=True)
         return Hits(tuple(seen.values()), complete=False)
 
-    async def _walk_tasks(self, expression: str, data: type[Task]) -> Hits[Task]:
+    async def _walk_tasks(self, tasks: TaskFilter) -> Hits[TaskBrief]:
         """Return all tasks that match, reading the pages anew until as many were seen as there are.
 
         One reading seldom sees all: the order is not documented and may differ from page to page.
         """
-        seen: dict[str, Task] = {}
+        expression = task_expression(tasks)
+        seen: dict[str, TaskBrief] = {}
         for _ in range(limits.TASK_PASSES_MAX):
-            rows, totals = await self._walk("searchTask", expression, data, lambda task: task.task_id)
+            rows, totals = await self._walk("searchTask", expression, TaskBrief, lambda task: task.task_id)
             seen |= rows
             if len(seen) >= max(totals, default=0):
                 return Hits(tuple(seen.values()), complete=totals == {len(seen)})

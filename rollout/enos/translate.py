@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from rollout.core.campaign import JobSpec, JobType, Scope
 from rollout.core.outcome import Accepted, Found, Rejected, Throttled, Unknown, Unsent
+from rollout.core.records import JobFilter, JobRecord, TaskFilter, TaskRecord
 from rollout.enos import limits
 from rollout.enos.codes import (
     CREATE_REFUSALS,
@@ -37,7 +38,7 @@ from rollout.enos.codes import (
     signal_of_code,
     signal_of_http,
 )
-from rollout.enos.messages import Envelope, JobBrief, Pagination, SearchBody
+from rollout.enos.messages import Envelope, JobBrief, Pagination, SearchBody, TaskBrief
 from rollout.errors import Phase, ServiceError
 from rollout.ports import CreateOrder
 
@@ -53,6 +54,8 @@ __all__ = [
     "error_of_break",
     "found",
     "is_token_refused",
+    "job_expression",
+    "job_record",
     "like",
     "outcome_of_answer",
     "outcome_of_break",
@@ -60,12 +63,15 @@ __all__ = [
     "retry_after_s",
     "search_body",
     "strict_object",
+    "task_expression",
+    "task_record",
 ]
 
 T = TypeVar("T")
 
 # A gateway that maps business codes to HTTP statuses (undocumented, but allowed for) uses these.
 ENVELOPE_STATUSES: Final = frozenset({200, 400, 403, 404, 422})
+WHOLE_NUMBER: Final = re.compile(r"-?[0-9]{1,18}")
 RETRY_AFTER: Final = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,9})?")
 
 # ── out ──────────────────────────────────────────────────────────────────────────────────────────
@@ -160,9 +166,43 @@ _encoder: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def search_body(expression: str, *, page_no: int, page_size: int) -> bytes:
-    """Return the body of a search or searchTask call."""
-    body = SearchBody(expression=expression, pagination=Pagination(page_no=page_no, page_size=page_size))
+    """Return the body of a search call; an empty expression asks for everything."""
+    body = SearchBody(
+        expression=expression or None, pagination=Pagination(page_no=page_no, page_size=page_size)
+    )
     return body.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
+def job_expression(jobs: JobFilter, *, by_name: bool = True) -> str:
+    """Return the expression of a search for jobs; releases before 2.4 cannot search `by_name`."""
+    return _all_of(
+        _condition("firmwareId", jobs.firmware_ids),
+        _condition("productKey", jobs.product_keys),
+        _condition("firmwareVersion", jobs.firmware_versions),
+        equals("type", jobs.type) if jobs.type else "",
+        equals("status", jobs.status) if jobs.status else "",
+        like("name.defaultValue", jobs.name_part) if jobs.name_part and by_name else "",
+    )
+
+
+def task_expression(tasks: TaskFilter) -> str:
+    """Return the expression of a search for tasks."""
+    return _all_of(
+        _condition("jobId", tasks.job_ids),
+        _condition("deviceKey", tasks.device_keys),
+        _condition("status", tasks.statuses),
+        _condition("desc", tasks.descs),
+        _condition("fromVersion", tasks.from_versions),
+        _condition("toVersion", tasks.to_versions),
+    )
+
+
+def _all_of(*conditions: str) -> str:
+    return " and ".join(filter(None, conditions))
+
+
+def _condition(name: str, values: tuple[str, ...]) -> str:
+    return equals(name, values[0]) if len(values) == 1 else any_of(name, values) if values else ""
 
 
 def equals(name: str, value: str) -> str:
@@ -471,3 +511,55 @@ def found(job: JobBrief) -> Found:
         status=job.status or "",
         create_time_ms=job.create_time,
     )
+
+
+def job_record(job: JobBrief) -> JobRecord:
+    """Return the job with all that was told of it."""
+    brief = found(job)
+    return JobRecord(
+        brief.job_id,
+        brief.name,
+        brief.firmware_id,
+        brief.type,
+        brief.status,
+        brief.create_time_ms,
+        names=(job.name.i18n_value if job.name else None) or {},
+        more=job.model_extra or {},
+    )
+
+
+def task_record(task: TaskBrief) -> TaskRecord:
+    """Return the task with all that was told of it; a field that is not of its documented type stays in `more`."""
+    more = dict(task.model_extra or {})
+    return TaskRecord(
+        task_id=task.task_id,
+        job_id=task.job_id,
+        device_key=task.device_key,
+        status=task.status or "",
+        progress=_take_number(more, "progress"),
+        desc=_take_text(more, "desc"),
+        from_version=_take_text(more, "fromVersion"),
+        to_version=_take_text(more, "toVersion"),
+        product_key=_take_text(more, "productKey"),
+        asset_id=_take_text(more, "assetId"),
+        update_time_ms=_take_number(more, "updateTime"),
+        more=more,
+    )
+
+
+def _take_text(record: dict[str, Any], name: str) -> str:
+    """Take the text out of the record, if it is one or null; else leave it there and return nothing."""
+    if not isinstance(record.get(name, ""), str | None):
+        return ""
+    return record.pop(name, None) or ""
+
+
+def _take_number(record: dict[str, Any], name: str) -> int | None:
+    """Take the whole number, which may stand in quotes, out of the record; leave anything else there."""
+    value = record.get(name)
+    if isinstance(value, str) and WHOLE_NUMBER.fullmatch(value):
+        value = int(value)
+    if value is not None and type(value) is not int:
+        return None
+    record.pop(name, None)
+    return value

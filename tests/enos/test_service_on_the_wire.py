@@ -7,11 +7,9 @@ import pytest
 from scripted_server import envelope, http
 
 from rollout.core.outcome import Found
+from rollout.core.records import JobFilter, JobRecord, TaskFilter, TaskRecord
 from rollout.enos import limits
-from rollout.enos.messages import JobInfo
-from rollout.enos.service import EnosService
 from rollout.errors import Phase, ServiceError, SettingsError
-from rollout.ports import JobService
 
 pytestmark = pytest.mark.anyio
 
@@ -54,13 +52,6 @@ async def find(service, **more):
     return await service.find_jobs(**{"firmware_id": "fw1", "job_type": "upgrade", "name": NAME, **more})
 
 
-def test_it_is_the_port_s_service():
-    """Every method of the port is here and none is the port's empty one."""
-    methods = {name for name in vars(JobService) if not name.startswith("_")}
-    assert "create" in methods
-    assert methods <= vars(EnosService).keys()
-
-
 @pytest.mark.parametrize(
     ("call", "method", "target", "body"),
     [
@@ -96,8 +87,7 @@ async def test_a_job_is_read(server, connect):
     """Get returns the record."""
     server.answers = [http(envelope(job(1, status="started", createTime=5)))]
     record = await connect(server.url).get_job("j1")
-    assert isinstance(record, JobInfo)
-    assert (record.job_id, record.status, record.create_time) == ("j1", "started", 5)
+    assert record == JobRecord("j1", NAME, "fw1", "upgrade", "started", 5)
 
 
 async def test_a_count_is_one_row_of_one_call(server, connect):
@@ -114,7 +104,7 @@ async def test_a_count_of_all_names_no_status(server, connect):
     """Without statuses every task counts."""
     server.answers = [page([], total=0)]
     assert await connect(server.url).count_tasks(["j1"]) == 0
-    assert expressions(server) == ["jobId in ('j1')"]
+    assert expressions(server) == ["jobId='j1'"]
 
 
 async def test_a_count_without_a_total_is_an_error(server, connect):
@@ -326,7 +316,7 @@ async def test_tasks_in_no_order_are_read_until_all_were_seen(server, connect):
         page([task(3), task(1)], 3, 1),
         page([task(1)], 3, 2),
     ]
-    hits = await connect(server.url, page_size=2).search_tasks("jobId='j1'")
+    hits = await connect(server.url, page_size=2).search_tasks(TaskFilter(job_ids=("j1",)))
     assert sorted(record.task_id for record in hits.rows) == ["t1", "t2", "t3"]
     assert hits.complete
 
@@ -334,7 +324,7 @@ async def test_tasks_in_no_order_are_read_until_all_were_seen(server, connect):
 async def test_tasks_that_leave_while_being_read_end_the_reading(server, connect):
     """More seen than there are left: enough for a sweep, no proof of completeness."""
     server.answers = [page([task(1), task(2)], 4, 1), page([task(3)], 2, 2), page([task(3)], 1, 1)]
-    hits = await connect(server.url, page_size=2).search_tasks("jobId='j1'")
+    hits = await connect(server.url, page_size=2).search_tasks(TaskFilter(job_ids=("j1",)))
     assert len(hits.rows) == 3
     assert not hits.complete
     assert len(server.calls) == 3
@@ -404,12 +394,57 @@ async def test_the_keys_of_tasks_come_once_each(server, connect):
     assert expressions(server) == ["jobId='j1' and status in ('init','published')"]
 
 
-async def test_searches_return_whole_records(server, connect):
-    """Jobs and tasks come with all their fields."""
-    server.answers = [page([job(1)]), page([task(1, progress=40)])]
+async def test_records_carry_along_what_is_not_known(server, connect):
+    """New fields and statuses, numbers in quotes and fields of another type refuse no page."""
+    odd = job(1, status="sleeping", createTime="7", upgradeScope="?", wave=[1])
+    server.answers = [
+        page([odd]),
+        page([task(1, status="dozing", progress="40", updateTime=9, desc=None, colour="red")]),
+        page([task(2, progress="odd", fromVersion=1.5, toVersion="2.0", updateTime=True)]),
+    ]
     service = connect(server.url)
-    assert [record.job_id for record in (await service.search_jobs("status='started'")).rows] == ["j1"]
-    assert [record.progress for record in (await service.search_tasks("jobId='j1'")).rows] == [40]
+    assert (await service.search_jobs(JobFilter())).rows == (
+        JobRecord("j1", NAME, "fw1", "upgrade", "sleeping", 7, more={"upgradeScope": "?", "wave": [1]}),
+    )
+    assert (await service.search_tasks(TaskFilter())).rows == (
+        TaskRecord("t1", "j1", "d1", "dozing", 40, update_time_ms=9, more={"colour": "red"}),
+    )
+    more = {"progress": "odd", "fromVersion": 1.5, "updateTime": True}
+    assert (await service.search_tasks(TaskFilter())).rows == (
+        TaskRecord("t2", "j1", "d2", "init", to_version="2.0", more=more),
+    )
+
+
+async def test_an_empty_filter_sends_no_expression(server, connect):
+    """Everything is asked for by asking for nothing."""
+    server.answers = [page([])]
+    await connect(server.url).search_jobs(JobFilter())
+    assert json.loads(server.calls[0].body) == {"pagination": {"pageNo": 1, "pageSize": 200}}
+
+
+async def test_a_filter_becomes_an_expression(server, connect):
+    """Every condition is spelt as its page says."""
+    server.answers = [page([])]
+    service = connect(server.url)
+    await service.search_jobs(JobFilter(("f1",), ("p1", "p2"), ("2.0",), "upgrade", "started", "c1"))
+    await service.search_tasks(TaskFilter(("j1",), ("d1",), ("init", "failed"), ("x",), ("1.0",), ("2.0",)))
+    jobs, tasks = expressions(server)
+    assert jobs == (
+        "firmwareId='f1' and productKey in ('p1','p2') and firmwareVersion='2.0' and type='upgrade'"
+        " and status='started' and name.defaultValue like 'c1'"
+    )
+    assert tasks == (
+        "jobId='j1' and deviceKey='d1' and status in ('init','failed') and desc='x'"
+        " and fromVersion='1.0' and toVersion='2.0'"
+    )
+
+
+async def test_a_name_part_is_compared_here(server, connect):
+    """The platform's `like` is fuzzy; ours is not."""
+    server.answers = [page([job(1, "spring-1"), job(2, "Spring-2"), job(3, "sprung")])]
+    hits = await connect(server.url).search_jobs(JobFilter(name_part="spring"))
+    assert [record.job_id for record in hits.rows] == ["j1"]
+    assert hits.complete
 
 
 # ── permits, time, addresses ─────────────────────────────────────────────────────────────────────
@@ -503,12 +538,3 @@ async def test_a_path_before_the_service_s_is_kept(server, connect):
     server.answers = [DONE]
     await connect(server.url + "/gw").stop_job("j1")
     assert server.calls[0].target.startswith("/gw/connect-service/v2.1/ota-jobs?")
-
-
-async def test_closing_twice_is_fine(server, connect):
-    """Cleanup may run more than once."""
-    server.answers = [DONE]
-    service = connect(server.url)
-    await service.stop_job("j1")
-    await service.aclose()
-    await service.aclose()
