@@ -52,6 +52,8 @@ class FaultKind(StrEnum):
     ERROR_503 = "error_503"  # not done, nobody behind the gateway
     HTTP_429 = "http_429"  # not done, flow control [Retry-After; none if 0]
     UNAUTHORIZED = "unauthorized"  # not done, the token is revoked
+    APIM_4011 = "apim_4011"  # not done, an SDK is to adopt the refresh token it is given
+    APIM_4012 = "apim_4012"  # not done, an SDK is to build a new token
     DELAY = "delay"  # a create done later, others never; no answer [lateness, emulator's clock]
     SLOW_ANSWER = "slow_answer"  # done, the answer takes its time [wait, real seconds]
     TRUNCATED = "truncated"  # done, the answer is half its JSON

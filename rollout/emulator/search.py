@@ -47,8 +47,12 @@ _EQUAL_IN = frozenset({"=", "in"})
 _LIKE = frozenset({"like"})
 
 
+_LANGUAGES = ("defaultValue", "zh_CN", "en_US", "default", "ja_JP", "es_ES")
+"""What a `name` field can be followed by: the first three are the pages', the others Envision's Python sample's."""
+
+
 def _texts(name: str) -> Fields:
-    return {name: _LIKE, f"{name}.defaultValue": _LIKE, f"{name}.zh_CN": _LIKE, f"{name}.en_US": _LIKE}
+    return {name: _LIKE, **{f"{name}.{language}": _LIKE for language in _LANGUAGES}}
 
 
 JOB_FIELDS: Fields = {

@@ -27,6 +27,8 @@ RESULTS = {
     FaultKind.ERROR_503: (503, 0),
     FaultKind.HTTP_429: (429, 0),
     FaultKind.UNAUTHORIZED: (401, 0),
+    FaultKind.APIM_4011: ("no code", 0),
+    FaultKind.APIM_4012: ("no code", 0),
     FaultKind.DELAY: (NO_ANSWER, 0),
     FaultKind.SLOW_ANSWER: (0, 1),
     FaultKind.TRUNCATED: ("not JSON", 1),
@@ -44,7 +46,7 @@ async def _create(client):
     if answer.status != 200:
         return answer.status
     try:
-        return answer.code
+        return answer.json.get("code", "no code")
     except ValueError:
         return "not JSON"
 

@@ -1,0 +1,23 @@
+"""Runs in the environment of Envision's client: takes a call a line, `[url, body]`, and writes what came of it.
+
+The client is used as its users do, one function, `urlopen`. What it prints of its own goes to standard error.
+"""
+
+import contextlib
+import json
+import sys
+
+from poseidon import poseidon
+
+# it reads the second part of either key as a hexadecimal number
+APP_KEY = "11112222-aaaa-4bbb-8ccc-ddddeeeeffff"
+APP_SECRET = "99998888-bbbb-4aaa-8ccc-0000eeee1111"
+
+for line in sys.stdin:
+    url, body = json.loads(line)
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            outcome = {"returned": poseidon.urlopen(APP_KEY, APP_SECRET, url, body)}
+        except Exception as error:  # noqa: BLE001 - whatever it raises is what its user would see
+            outcome = {"raised": type(error).__name__}
+    print(json.dumps(outcome), flush=True)
