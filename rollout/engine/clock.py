@@ -8,25 +8,43 @@ recorded event. `speed` above 1 is for emulated platforms only: an engine second
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 __all__ = ["Clock"]
 
 _MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
+def _monotonic() -> float:
+    return time.clock_gettime(_MONOTONIC)
+
+
 class Clock:
-    """Callable time: `clock()` is now, in seconds since the epoch."""
+    """Callable time: `clock()` is now, in seconds since the epoch.
 
-    __slots__ = ("_began", "_start", "speed")
+    Args:
+        wall: seconds since the epoch, asked once.
+        monotonic: seconds that never go back; with `wall`, all the time there is in a simulation.
+    """
 
-    def __init__(self, *, not_before: float = 0.0, speed: float = 1.0) -> None:
+    __slots__ = ("_began", "_monotonic", "_start", "speed")
+
+    def __init__(
+        self,
+        *,
+        not_before: float = 0.0,
+        speed: float = 1.0,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = _monotonic,
+    ) -> None:
         self.speed = speed
-        self._start = max(time.time(), not_before)
-        self._began = time.clock_gettime(_MONOTONIC)
+        self._monotonic = monotonic
+        self._start = max(wall(), not_before)
+        self._began = monotonic()
 
     def __call__(self) -> float:
         """Return now, seconds since the epoch."""
-        return self._start + (time.clock_gettime(_MONOTONIC) - self._began) * self.speed
+        return self._start + (self._monotonic() - self._began) * self.speed
 
     def real(self, engine_s: float) -> float:
         """Return how many real seconds `engine_s` seconds of this clock last."""

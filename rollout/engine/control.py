@@ -12,11 +12,13 @@ import os
 import time
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import get_args
+from typing import Protocol, get_args
 from uuid import uuid4
 
-__all__ = ["Abort", "Approve", "Inbox", "Order", "Pause", "Resume"]
+__all__ = ["INBOX_S", "Abort", "Approve", "Inbox", "Order", "Orders", "Pause", "Resume"]
 
+INBOX_S = 0.5
+"""How often orders from people are looked for. Real seconds."""
 ORDER_BYTES_MAX = 16_384
 """Largest order read; a reason is a sentence, not a document. Bytes."""
 
@@ -68,8 +70,24 @@ Order = Pause | Resume | Approve | Abort
 _VERBS: dict[str, type[Order]] = {order.__name__.lower(): order for order in get_args(Order)}
 
 
-class Inbox:
-    """The orders of one campaign that no runner has taken yet."""
+class Orders(Protocol):
+    """Orders that no runner has taken yet, and how often to look for them: every `look_every_s` real seconds."""
+
+    look_every_s: float
+
+    def pending(self) -> list[tuple[Path, Order]]:
+        """Return the waiting orders, oldest first, each with what `done` wants to know it by."""
+        ...
+
+    def done(self, path: Path) -> None:
+        """Forget an order that has become a fact."""
+        ...
+
+
+class Inbox(Orders):
+    """The orders of one campaign, as files."""
+
+    look_every_s = INBOX_S
 
     def __init__(self, campaign_directory: Path) -> None:
         self.directory = campaign_directory / "inbox"

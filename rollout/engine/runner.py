@@ -29,18 +29,16 @@ from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.plan import Plan
 from rollout.core.state import State, fold
 from rollout.engine.clock import Clock
-from rollout.engine.control import Abort, Approve, Inbox, Order, Pause, Resume
+from rollout.engine.control import Abort, Approve, Order, Orders, Pause, Resume
 from rollout.engine.pacing import Pacer
 from rollout.engine.performer import Performer
 from rollout.errors import RolloutError, ServiceError
 from rollout.ports import JobService, Journal, Manifest, Observer
 
-__all__ = ["GRACE_S", "INBOX_S", "EngineSettings", "Leave", "Runner"]
+__all__ = ["GRACE_S", "EngineSettings", "Leave", "Runner"]
 
 GRACE_S = 10.0
 """How long open calls may take to end after `stop()`. Real seconds."""
-INBOX_S = 0.5
-"""How often orders from people are looked for. Real seconds."""
 BRAKE_WORKERS = 2
 """Workers kept for stopping and cancelling, so that counting never stands in their way."""
 
@@ -88,7 +86,7 @@ class Runner:
         clock: Clock,
         settings: EngineSettings,
         rng: Random,
-        inbox: Inbox | None = None,
+        inbox: Orders | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
         self.state = State.initial(plan)
@@ -130,6 +128,11 @@ class Runner:
     def stop(self, reason: str = "interrupted") -> None:
         """Leave in good order: no new call, open ones may end. Safe to call at any time, more than once."""
         self._stop_reason = self._stop_reason or reason
+        self._wake.set()
+
+    def look(self) -> None:
+        """Decide anew at once: something outside has changed, such as the inbox."""
+        self._next_inbox = 0.0
         self._wake.set()
 
     async def run(self) -> Leave:
@@ -262,7 +265,12 @@ class Runner:
         if self._wake.is_set():
             return
         wait = inf if wake_at == inf else max(0.0, self._clock.real(wake_at - self._clock()))
-        timer = asyncio.get_running_loop().call_later(min(wait, INBOX_S), self._wake.set)
+        if self._inbox is not None:
+            wait = min(wait, self._inbox.look_every_s)
+        if wait == inf:
+            await self._wake.wait()
+            return
+        timer = asyncio.get_running_loop().call_later(wait, self._wake.set)
         try:
             await self._wake.wait()
         finally:
@@ -306,7 +314,7 @@ class Runner:
         loop = asyncio.get_running_loop()
         if self._inbox is None or loop.time() < self._next_inbox:
             return
-        self._next_inbox = loop.time() + INBOX_S
+        self._next_inbox = loop.time() + self._inbox.look_every_s
         for path, order in self._inbox.pending():
             if order.id not in self.state.requests:
                 fact = self._fact_of(order)

@@ -48,7 +48,7 @@ from rollout.enos.translate import (
     task_expression,
     task_record,
 )
-from rollout.enos.transport import Request, Transport
+from rollout.enos.transport import Exchange, Request, Transport
 from rollout.errors import Phase, ServiceError
 from rollout.ports import CreateOrder, Guard, JobService
 
@@ -80,12 +80,13 @@ class EnosService(JobService):
         search_by_name: False for releases before 2.4, which cannot search by job name; then all jobs of the
             firmware are listed and compared here.
         now: the wall clock in seconds since the epoch; signs calls, decides nothing.
+        exchange: how requests travel; HTTP to `base_url` if None.
     Raises: SettingsError if the base URL cannot be used.
     """
 
     def __init__(
         self,
-        base_url: str,
+        base_url: str = "",
         *,
         org_id: str,
         app_key: str,
@@ -100,6 +101,7 @@ class EnosService(JobService):
         page_size: int = limits.PAGE_SIZE_MAX,
         search_by_name: bool = True,
         now: Callable[[], float] = time.time,
+        exchange: Exchange | None = None,
     ) -> None:
         assert 1 <= page_size <= limits.PAGE_SIZE_MAX, "EnOS sends at most 200 rows a page"
         self._org_id = org_id
@@ -109,7 +111,7 @@ class EnosService(JobService):
         self._page_size = page_size
         self._search_by_name = search_by_name
         self._timestamps = Timestamps(now)
-        self._transport = Transport(
+        self._exchange = exchange or Transport(
             base_url,
             ssl_context=ssl_context,
             ca_file=ca_file,
@@ -118,7 +120,7 @@ class EnosService(JobService):
             pooled=pooled_creates,
         )
         self._tokens = TokenKeeper(
-            self._transport, app_key=app_key, app_secret=app_secret, timestamps=self._timestamps
+            self._exchange, app_key=app_key, app_secret=app_secret, timestamps=self._timestamps
         )
 
     # ── creating ─────────────────────────────────────────────────────────────────────────────────
@@ -275,7 +277,7 @@ class EnosService(JobService):
 
     async def aclose(self) -> None:
         """Release connections; idempotent."""
-        await self._transport.aclose()
+        await self._exchange.aclose()
 
     async def _steer(
         self,
@@ -417,7 +419,7 @@ class EnosService(JobService):
         answer: Answer | BrokenOff
         for renewed in (False, True):
             token = await self._tokens.current()
-            answer = await self._transport.exchange(
+            answer = await self._exchange.exchange(
                 self._signed(token, query, body), body_bytes_max=body_bytes_max, fresh=fresh, guard=guard
             )
             if isinstance(answer, BrokenOff) or not is_token_refused(answer):

@@ -32,7 +32,7 @@ from rollout.enos.codes import (
 from rollout.enos.messages import TokenReply
 from rollout.enos.signing import Secret, Timestamps, encrypt
 from rollout.enos.translate import Answer, BrokenOff, Unreadable, clean, retry_after_s, strict_object
-from rollout.enos.transport import Request, Transport
+from rollout.enos.transport import Exchange, Request
 from rollout.errors import Phase, ServiceError
 
 __all__ = ["Grant", "Refusal", "TokenKeeper", "read_token"]
@@ -113,9 +113,9 @@ class TokenKeeper:
     """Gives every caller a good token, whatever that takes."""
 
     def __init__(
-        self, transport: Transport, *, app_key: str, app_secret: Secret, timestamps: Timestamps
+        self, exchange: Exchange, *, app_key: str, app_secret: Secret, timestamps: Timestamps
     ) -> None:
-        self._transport = transport
+        self._exchange = exchange
         self._app_key = app_key
         self._app_secret = app_secret
         self._timestamps = timestamps
@@ -179,7 +179,7 @@ class TokenKeeper:
         result: Grant | Refusal
         for _ in range(limits.TOKEN_TRIES_MAX):
             result = read_token(
-                await self._transport.exchange(
+                await self._exchange.exchange(
                     self._request(verb), body_bytes_max=limits.TOKEN_REPLY_BYTES_MAX, fresh=True
                 )
             )

@@ -32,7 +32,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp
 from yarl import URL
@@ -42,7 +42,7 @@ from rollout.enos.translate import Answer, BrokenOff, clean
 from rollout.errors import SettingsError
 from rollout.ports import Guard, NotNow
 
-__all__ = ["Request", "Transport", "check_base_url"]
+__all__ = ["Exchange", "Request", "Transport", "check_base_url"]
 
 # Time is bounded by the attempt's own deadline.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
@@ -141,7 +141,25 @@ def check_base_url(text: str) -> URL:
     return url
 
 
-class Transport:
+class Exchange(Protocol):
+    """How requests travel: `Transport` over HTTP; in virtual time whatever a simulation puts in its place."""
+
+    async def exchange(
+        self, request: Request, *, body_bytes_max: int, fresh: bool = False, guard: Guard | None = None
+    ) -> Answer | BrokenOff:
+        """Send the request and return what came of it; never raises for what network or server do.
+
+        `guard` is awaited once the connection stands, before the first byte; nothing is sent if it raises.
+        `NotNow` comes back as `BrokenOff(withheld=True)`, any other exception of the guard is raised again.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections; idempotent."""
+        ...
+
+
+class Transport(Exchange):
     """Exchanges with one gateway. Sessions open with the first exchange and close with `aclose`.
 
     `pooled` lets guarded exchanges use kept connections too; for load tests only, see the module's theory.
@@ -174,11 +192,7 @@ class Transport:
     async def exchange(
         self, request: Request, *, body_bytes_max: int, fresh: bool = False, guard: Guard | None = None
     ) -> Answer | BrokenOff:
-        """Send the request and return what came of it; never raises for what network or server do.
-
-        `guard` is awaited once the connection stands, before the first byte; nothing is sent if it raises.
-        `NotNow` comes back as `BrokenOff(withheld=True)`, any other exception of the guard is raised again.
-        """
+        """Send the request on a connection of its own if it is `fresh`, else on a kept one."""
         assert not self._closed, "the service is closed"
         if self._pooled and guard is not None:
             return await self._exchange_pooled(request, body_bytes_max, guard)

@@ -404,7 +404,7 @@ async def test_a_withheld_connection_is_closed(connect, server, order):
     service = connect(server.url)
     server.answers = [ACCEPTED]
     await service._tokens.current()
-    service._transport._base = service._transport._base.with_port(listener.sockets[0].getsockname()[1])
+    service._exchange._base = service._exchange._base.with_port(listener.sockets[0].getsockname()[1])
     assert (await service.create(order, guard)).withheld
     await asyncio.wait_for(ended.wait(), 5)
     listener.close()
@@ -442,10 +442,10 @@ def closed_port() -> int:
 async def moved_to(service, **parts):
     """Fetch the token, then point the service elsewhere, so that the create call is the one that fails."""
     await service._tokens.current()
-    base = service._transport._base
-    service._transport._base = base.with_host(parts.get("host", base.host)).with_port(parts["port"])
+    base = service._exchange._base
+    service._exchange._base = base.with_host(parts.get("host", base.host)).with_port(parts["port"])
     if "scheme" in parts:
-        service._transport._base = service._transport._base.with_scheme(parts["scheme"])
+        service._exchange._base = service._exchange._base.with_scheme(parts["scheme"])
     return service
 
 

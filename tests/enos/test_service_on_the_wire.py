@@ -488,7 +488,7 @@ async def test_a_read_without_a_server_is_definite(server, connect):
     """Nothing was sent, and the phase says so."""
     service = connect(server.url)
     await service._tokens.current()
-    service._transport._base = service._transport._base.with_port(1)
+    service._exchange._base = service._exchange._base.with_port(1)
     with pytest.raises(ServiceError) as caught:
         await service.get_job("j1")
     assert caught.value.phase is Phase.CONNECT

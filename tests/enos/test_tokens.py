@@ -358,7 +358,7 @@ async def test_no_part_of_the_service_shows_a_secret(server, connect):
     parts = [
         service,
         service._tokens,
-        service._transport,
+        service._exchange,
         service._signed(Secret(TOKEN_CANARY), {"action": "x"}, None),
     ]
     shown = "".join(repr(part) + repr(getattr(part, "__dict__", "")) for part in parts)

@@ -6,9 +6,9 @@ import pty
 
 import pytest
 import structlog
-from support.virtual import run
 
 from rollout.core import events as e
+from rollout.simulation.loop import run
 from rollout.telemetry.live import LiveView
 from rollout.telemetry.progress import MARKS
 from rollout.telemetry.watch import HEARTBEAT_S, Watch

@@ -1,0 +1,240 @@
+"""The network of a simulated world, and the client over it.
+
+A request travels to the platform, has its effect, and its answer travels back; all three are callbacks of the world, not
+of the process that sent it, so a request already on its way arrives after its sender's death. Faults are the
+emulator's own, drawn and carried out by its `Service`; here is only what that sees of a connection that breaks.
+
+The client is the real one. Its counts alone take a short cut past JSON and signature where no fault concerns them:
+nine of ten calls of a campaign are counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from rollout.emulator.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
+from rollout.emulator.index import JobView
+from rollout.emulator.service import Call, Ending, Reply, Service
+from rollout.emulator.tasks import STATUSES
+from rollout.enos import limits
+from rollout.enos.service import EnosService
+from rollout.enos.signing import Secret
+from rollout.enos.translate import Answer, BrokenOff, is_token_refused
+from rollout.enos.transport import Exchange, Request
+from rollout.ports import Guard, NotNow
+from rollout.simulation.power import Power
+
+__all__ = ["Network", "Sent", "SimService", "Wires"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wires:
+    """How the network behaves. Ranges are seconds, drawn evenly; shares are 0 to 1.
+
+    `unreachable`: no connection comes about. `request_lost`, `answer_lost`: swallowed without a word, so the caller
+    waits for its time-out. What the platform and its gateway do wrong is the emulator's `FaultPlan`.
+    """
+
+    connect_s: tuple[float, float] = (0.002, 0.05)
+    transit_s: tuple[float, float] = (0.005, 0.1)
+    unreachable: float = 0.0
+    request_lost: float = 0.0
+    answer_lost: float = 0.0
+
+
+@dataclass(slots=True)
+class Sent:
+    """One create whose bytes have left. `intents`: durable intents of that name then; `refused`: never forwarded."""
+
+    at: float
+    name: str
+    intents: int
+    life: int
+    refused: bool = False
+
+
+class Network:
+    """What lies between the processes and the platform, and outlives them.
+
+    Args:
+        now: the world's time, seconds since the epoch.
+        intents: how many durable intents a job name has.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        service: Service,
+        wires: Wires,
+        rng: Random,
+        *,
+        now: Callable[[], float],
+        intents: Callable[[str], int],
+    ) -> None:
+        self.service = service
+        self.wires = wires
+        self.sent: list[Sent] = []
+        self.now = now
+        self._loop = loop
+        self._rng = rng
+        self._intents = intents
+
+    def draw_connect_s(self) -> float:
+        """Return how long a connection takes to stand."""
+        return self._rng.uniform(*self.wires.connect_s)
+
+    def draw_transit_s(self) -> float:
+        """Return how long one way takes."""
+        return self._rng.uniform(*self.wires.transit_s)
+
+    def is_unreachable(self) -> bool:
+        """Tell whether this connection fails to come about."""
+        return self._lost(self.wires.unreachable)
+
+    def note_create(self, name: str, life: int) -> Sent:
+        """Note that a create leaves now."""
+        self.sent.append(Sent(self.now(), name, self._intents(name), life))
+        return self.sent[-1]
+
+    def send(self, call: Call) -> asyncio.Future[Reply]:
+        """Let a request go, whatever becomes of its sender; the future may never be set."""
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+        if not self._lost(self.wires.request_lost):
+            self._loop.call_later(self.draw_transit_s(), self._arrive, call, answer)
+        return answer
+
+    def _arrive(self, call: Call, answer: asyncio.Future[Reply]) -> None:
+        reply = self.service.answer(call)
+        if not self._lost(self.wires.answer_lost):
+            self._loop.call_later(reply.wait_s + self.draw_transit_s(), self._return, reply, answer)
+
+    @staticmethod
+    def _return(reply: Reply, answer: asyncio.Future[Reply]) -> None:
+        if not answer.done():
+            answer.set_result(reply)
+
+    def _lost(self, share: float) -> bool:
+        return share > 0 and self._rng.random() < share
+
+    @property
+    def counts_are_plain(self) -> bool:
+        """Whether a count comes to the same with and without JSON, signature and gateway."""
+        service, wires = self.service, self.wires
+        return (
+            not any("searchTask" in fault.operations for fault in service.faults.plan.faults)
+            and service.gateway.rules.quota is None
+            and not (wires.unreachable or wires.request_lost or wires.answer_lost)
+        )
+
+
+class _Life(Exchange):
+    """One process's way to the network."""
+
+    def __init__(self, network: Network, power: Power, life: int) -> None:
+        self._network = network
+        self._power = power
+        self._life = life
+
+    async def exchange(
+        self,
+        request: Request,
+        *,
+        body_bytes_max: int,
+        fresh: bool = False,  # noqa: ARG002 - every connection is fresh here
+        guard: Guard | None = None,
+    ) -> Answer | BrokenOff:
+        """Send the request and return what came of it, as `enos.transport` promises."""
+        network = self._network
+        await asyncio.sleep(network.draw_connect_s())
+        if network.is_unreachable():
+            return BrokenOff("connection refused", handed=False)
+        sent = None
+        if guard is not None:
+            await self._power.step("before the guard")
+            try:
+                await guard()
+            except NotNow:
+                return BrokenOff("withheld", handed=False, withheld=True)
+            await self._power.step("before the first byte")
+            sent = network.note_create(_job_name(request.body), self._life)
+        coming = network.send(_call(request))
+        if sent is not None:
+            await self._power.step("after the last byte")
+        try:
+            async with asyncio.timeout(limits.READ_TIMEOUT_S):
+                reply = await coming
+        except TimeoutError:
+            return BrokenOff("no answer in time", handed=True)
+        if sent is not None:
+            await self._power.step("after the answer")
+        if reply.ending is not Ending.ANSWER:
+            return BrokenOff(f"connection ended ({reply.ending.name.lower()})", handed=True)
+        answer = Answer(
+            reply.status,
+            reply.body[:body_bytes_max],
+            content_type="application/json",
+            retry_after=reply.headers.get("Retry-After", ""),
+            truncated=len(reply.body) > body_bytes_max,
+        )
+        if sent is not None:
+            sent.refused = is_token_refused(answer)
+        return answer
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+class SimService(EnosService):
+    """The real client of one life, over the network of the world."""
+
+    def __init__(
+        self,
+        network: Network,
+        power: Power,
+        life: int,
+        *,
+        org_id: str,
+        read_permit: Callable[[], Awaitable[None]],
+        steer_permit: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__(
+            org_id=org_id,
+            app_key=DEMO_ACCESS_KEY,
+            app_secret=Secret(DEMO_SECRET_KEY),
+            exchange=_Life(network, power, life),
+            read_permit=read_permit,
+            steer_permit=steer_permit,
+            now=network.now,
+        )
+        self._network = network
+        self._permit = read_permit
+
+    async def count_tasks(self, job_ids: Sequence[str], statuses: Sequence[str] = ()) -> int:
+        """Return how many tasks the jobs have, as seen when the call arrives."""
+        network = self._network
+        if not network.counts_are_plain:
+            return await super().count_tasks(job_ids, statuses)
+        await self._permit()
+        await asyncio.sleep(network.draw_transit_s() + network.draw_transit_s())
+        network.service.advance()
+        seen = network.service.platform.index.holders
+        views = [view for job_id in job_ids if (view := seen.get(job_id)) is not None]
+        return sum(_count(view, statuses) for view in views)
+
+
+def _count(view: JobView, statuses: Sequence[str]) -> int:
+    return sum(view.counts[STATUSES[label]] for label in statuses) if statuses else view.tasks
+
+
+def _call(request: Request) -> Call:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return Call(request.method, f"/{request.path}", request.query, headers, request.body or b"")
+
+
+def _job_name(body: bytes | None) -> str:
+    """Return the name a create body begins with; our names are ASCII without quotes."""
+    assert body is not None, "a create has a body"
+    return body.split(b'"', 6)[5].decode("ascii")
