@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from rollout.codes import Severity
+
 __all__ = [
     "CampaignBusy",
     "Complaint",
@@ -28,7 +30,7 @@ __all__ = [
 class RolloutError(Exception):
     """Base of all errors raised on purpose.
 
-    `code` is ours (`R201`), `hint` one sentence on what to do; both may be empty.
+    `code` is ours (`R201`, a row of `rollout.codes`), `hint` one sentence on what to do; both may be empty.
     """
 
     exit_code: int = 1
@@ -38,13 +40,6 @@ class RolloutError(Exception):
         self.message = message
         self.code = code
         self.hint = hint
-
-
-class Severity(StrEnum):
-    """How bad a complaint is: an error refuses the document, a warning does not."""
-
-    ERROR = "error"
-    WARNING = "warning"
 
 
 @dataclass(frozen=True, slots=True)

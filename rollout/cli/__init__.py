@@ -46,6 +46,7 @@ VERBS = (
     Verb("abort", "Steer", "end a campaign for good", "rollout abort x --stop-jobs", "steer"),
     Verb("status", "Look", "where a campaign stands", "rollout status x", "status"),
     Verb("jobs", "Look", "its jobs with ids and outcomes", "rollout jobs x -o csv", "jobs"),
+    Verb("explain", "Look", "what a code means and what to do", "rollout explain http 429", "explain"),
     Verb("emulator", "Try", "a platform to rehearse against", "rollout emulator --port 8484", "emulator"),
     Verb("schema", "Try", "JSON Schema of the plan file", "rollout schema plan", "schema"),
 )

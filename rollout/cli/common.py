@@ -28,9 +28,15 @@ class Common:
 
 
 def command(
-    name: str, *, outputs: Sequence[Output] = (Output.TEXT, Output.JSON)
+    name: str,
+    *,
+    outputs: Sequence[Output] = (Output.TEXT, Output.JSON),
+    context_settings: dict[str, Any] | None = None,
 ) -> Callable[[Callable[..., int | None]], click.Command]:
-    """Make a command of a function that takes `Common` first and returns the exit code (None is 0)."""
+    """Make a command of a function that takes `Common` first and returns the exit code (None is 0).
+
+    `context_settings` are click's.
+    """
 
     def decorate(function: Callable[..., int | None]) -> click.Command:
         @functools.wraps(function)
@@ -84,6 +90,6 @@ def command(
         wrapped: Callable[..., Any] = call
         for option in reversed(options):
             wrapped = option(wrapped)
-        return click.command(name)(wrapped)
+        return click.command(name, context_settings=context_settings)(wrapped)
 
     return decorate

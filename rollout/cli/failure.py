@@ -18,6 +18,7 @@ import click
 from rollout.cli.command_line import command_line
 from rollout.cli.common import STATE_DIR
 from rollout.cli.console import Console, Output, document, envelope
+from rollout.enos.codes import GATEWAY, PROXY
 from rollout.errors import Complaint, PlanError, RolloutError, ServiceError, Severity
 from rollout.telemetry.redact import REDACTOR
 
@@ -25,6 +26,8 @@ __all__ = ["complaint_json", "complaint_lines", "report"]
 
 MORE_FAULTS = "R199"
 """The complaint that only says that there are more."""
+
+FAULT_OF_OURS, SYSTEM_REFUSED = "R900", "R901"
 
 INTERRUPTED = 130
 USAGE = 2
@@ -66,7 +69,7 @@ def report(error: BaseException, arguments: list[str]) -> int:
             )
         case OSError() if error.filename is not None:
             # A path we were given or live in: the system's own words say best what is wrong with it.
-            return _tell(console, UNEXPECTED, f"{error.filename}: {error.strerror}", code="R901")
+            return _tell(console, UNEXPECTED, f"{error.filename}: {error.strerror}", code=SYSTEM_REFUSED)
         case _:
             return _tell_unexpected(console, error, arguments)
 
@@ -135,7 +138,18 @@ def _tell(
     console.warn(f"error: {message}{details}")
     if hint:
         console.warn(f"hint: {hint}")
+    if (more := _explained_by(code, cause)) and code not in (FAULT_OF_OURS, SYSTEM_REFUSED):
+        console.warn(f"more: {more}")
     return exit_code
+
+
+def _explained_by(code: str, cause: RolloutError | None) -> str:
+    """Return the line that explains the failure's code, ours or the platform's; empty if it has none."""
+    if isinstance(cause, ServiceError) and cause.enos_code is not None:
+        return command_line("explain", str(cause.enos_code))
+    if isinstance(cause, ServiceError) and cause.http_status in GATEWAY.keys() | PROXY.keys():
+        return command_line("explain", "http", str(cause.http_status))
+    return command_line("explain", code) if code else ""
 
 
 def _tell_complaints(console: Console, error: PlanError) -> int:
@@ -149,7 +163,8 @@ def _tell_complaints(console: Console, error: PlanError) -> int:
         }
         _tell_json(console, content)
     else:
-        console.warn("\n".join(complaint_lines(error.complaints)))
+        more = f"more about a code: {command_line('explain', error.code)}"
+        console.warn("\n".join([*complaint_lines(error.complaints), more]))
     return error.exit_code
 
 
@@ -165,7 +180,7 @@ def _tell_unexpected(console: Console, error: BaseException, arguments: list[str
     place = _keep(text, arguments)
     hint = f"details in {place}" if place else "run it again with -vv for details"
     return _tell(
-        console, UNEXPECTED, f"unexpected {kind}; this is a fault of rollout", code="R900", hint=hint
+        console, UNEXPECTED, f"unexpected {kind}; this is a fault of rollout", code=FAULT_OF_OURS, hint=hint
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
 from rollout.cli.campaigns import Reader, find_campaign
+from rollout.cli.command_line import command_line
 from rollout.cli.common import Common, command
 from rollout.cli.console import Output, document
 from rollout.core.lifecycle import BatchStatus
@@ -74,7 +75,10 @@ def jobs(
         case Output.CSV:
             console.result(_csv(rows, raw=raw_csv))
         case Output.TEXT:
-            console.result("\n".join(_table(rows)))
+            shown = list(rows)
+            console.result("\n".join(_table(shown)))
+            if any(row["code"] is not None for row in shown):
+                console.note(f"What a code means:  {command_line('explain', 'CODE')}")
 
 
 def _rows(state: State, wave: int | None, wanted: str | None) -> Iterator[dict[str, Any]]:
@@ -101,7 +105,7 @@ def _rows(state: State, wave: int | None, wanted: str | None) -> Iterator[dict[s
         }
 
 
-def _table(rows: Iterator[dict[str, Any]]) -> list[str]:
+def _table(rows: Iterable[dict[str, Any]]) -> list[str]:
     head = ("BATCH", "STATE", "JOB ID", "DEVICES", "CODE", "MESSAGE", "ATTEMPTS", "REQUEST ID")
     cells = [
         (

@@ -8,7 +8,8 @@ The column of *create* follows one rule that the others do not: only a refusal o
 Creating is neither idempotent nor keyed, so everything else, unknown codes and server errors above all, means
 that the job may exist (`RECON`).
 Sources: the operation pages of the EnOS Connection Service API 2.4.4, index_ota and index_firmware (2.4.0), the
-API overview (common codes), gettingstarted (gateway), invoke_api_with_access_token (token service).
+API overview (common codes), gettingstarted (gateway), invoke_api_with_access_token (token service), "developing
+device OTA" of the device connection pages (steps and replies of devices).
 """
 
 from __future__ import annotations
@@ -24,15 +25,22 @@ from rollout.enos import limits
 __all__ = [
     "CODES",
     "CREATE_REFUSALS",
+    "DEVICE_REPLIES",
     "GATEWAY",
+    "PROXY",
+    "SDK_STATUS",
+    "STEPS",
     "TOKEN_STATUS",
     "TREATMENT",
     "Advice",
     "Code",
     "Course",
+    "DeviceReply",
     "Meaning",
     "Operation",
+    "SdkStatus",
     "Signal",
+    "Step",
     "TokenStatus",
     "advise",
     "signal_of_code",
@@ -70,66 +78,263 @@ class Code(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What the platform says (`message`, its own wording; empty where unpublished) and what it means."""
+    """One code: what the platform says (`message`, its own wording; empty where unpublished), and what that means.
+
+    `cause` is how one comes by it, `remedy` what a person does about it, `page` where it is published. How this
+    program goes on is not told here: see `TREATMENT`.
+    """
 
     message: str
     meaning: str
+    cause: str
+    remedy: str
+    page: str
 
+
+_OVERVIEW: Final = "overview (API common codes)"
+_DEVICES: Final = "device management pages, connect"
+_NOTHING: Final = "Nothing."
+_PLATFORM: Final = "Nothing at first; if it goes on, give the requestId to whoever runs the platform."
 
 CODES: Final[Mapping[Code, Meaning]] = MappingProxyType(
     {
-        Code.OK: Meaning("OK", "done"),
-        Code.DEVICE_NOT_FOUND: Meaning("", "no such device"),
-        Code.PRODUCT_NOT_FOUND: Meaning("", "no such product"),
-        Code.DEVICE_KEY_TAKEN: Meaning("", "the device key exists already"),
-        Code.DEVICE_ALREADY_DISABLED: Meaning("", "the device is disabled already"),
-        Code.CERTIFICATE_BOUND: Meaning("", "the certificate belongs to a device already"),
+        Code.OK: Meaning("OK", "done", "The call was carried out.", _NOTHING, _OVERVIEW),
+        Code.DEVICE_NOT_FOUND: Meaning(
+            "",
+            "no such device",
+            "The key is misspelt, or the device was deleted or belongs to another organisation.",
+            "Check the device list against the organisation.",
+            _DEVICES,
+        ),
+        Code.PRODUCT_NOT_FOUND: Meaning(
+            "",
+            "no such product",
+            "productKey is misspelt, or the product belongs to another organisation.",
+            "Correct productKey.",
+            _DEVICES,
+        ),
+        Code.DEVICE_KEY_TAKEN: Meaning(
+            "",
+            "the device key exists already",
+            "An answer of device administration, not of OTA: a device was created twice.",
+            "Choose another key. In a campaign: report it, since none of its calls creates devices.",
+            _DEVICES,
+        ),
+        Code.DEVICE_ALREADY_DISABLED: Meaning(
+            "",
+            "the device is disabled already",
+            "An answer of device administration, not of OTA.",
+            "Nothing. In a campaign: report it, since none of its calls disables devices.",
+            _DEVICES,
+        ),
+        Code.CERTIFICATE_BOUND: Meaning(
+            "",
+            "the certificate belongs to a device already",
+            "An answer of device administration, not of OTA.",
+            "Use another certificate. In a campaign: report it, since none of its calls binds certificates.",
+            _DEVICES,
+        ),
         # create and the firmware calls say "Firmware not found" under the same number
-        Code.NOT_FOUND: Meaning("Job not found", "no such job, or on create no such firmware"),
-        Code.OTA_INTERNAL_ERROR: Meaning("OTA service internal error", "the OTA service failed"),
-        Code.FIRMWARE_IN_USE: Meaning("Firmware cannot be deleted", "jobs still use the firmware"),
+        Code.NOT_FOUND: Meaning(
+            "Job not found",
+            "no such job, or on create and firmware calls (`Firmware not found`) no such firmware",
+            "The id is misspelt or of another organisation, the object was deleted, or it is younger than reads lag (2 s).",
+            "Check firmwareId and orgId of the plan; look whether somebody deleted the job in the console.",
+            "create_ota_job, get_ota_job and all pages of job and task operations",
+        ),
+        Code.OTA_INTERNAL_ERROR: Meaning(
+            "OTA service internal error",
+            "the OTA service failed",
+            "A fault or overload inside the platform. A create answered so may have made its job.",
+            _PLATFORM,
+            "index_ota, index_firmware",
+        ),
+        Code.FIRMWARE_IN_USE: Meaning(
+            "Firmware cannot be deleted",
+            "jobs still use the firmware",
+            "A job of this firmware exists, or was deleted only seconds ago.",
+            "Delete its jobs, wait some 20 s, delete again.",
+            "delete_firmware",
+        ),
         Code.FIRMWARE_NOT_VERIFIED: Meaning(
             "Not allowed to create job as firmware is not verified while enable verification is switched on",
             "the firmware must be verified by a verification job first",
+            "The firmware was uploaded with enableVerification, and too few devices of a verification job have succeeded.",
+            "Begin the plan with a wave of `job: {type: verify}`; resume once the console shows the firmware as verified.",
+            "create_ota_job",
         ),
         Code.VERIFY_WITH_TOTAL_SCOPE: Meaning(
             "upgradeScope type total is not allowed for verification task",
             "a verification job needs a partial scope",
+            "The wave of type verify has `upgradeScope: {type: total}`.",
+            "Name the devices of the verification by `keys:`.",
+            "create_ota_job",
         ),
         Code.TOO_MANY_VERIFY_DEVICES: Meaning(
-            "Exceeded max verification deviceKeys, max[%d]", "the verification job names too many devices"
+            "Exceeded max verification deviceKeys, max[%d]",
+            "the verification job names too many devices",
+            "The firmware allows maxAllowedForVerification devices, 5 if it does not say; the message has the number.",
+            "Make the verifying wave that small.",
+            "create_ota_job, verifying_firmware",
         ),
-        Code.JOB_HAS_STARTED: Meaning("Job has started", "start of a started job"),
-        Code.JOB_HAS_STOPPED: Meaning("Job has stopped", "stop of a stopped job"),
+        Code.JOB_HAS_STARTED: Meaning(
+            "Job has started", "start of a started job", "It was started before.", _NOTHING, "start_ota_job"
+        ),
+        Code.JOB_HAS_STOPPED: Meaning(
+            "Job has stopped", "stop of a stopped job", "It was stopped before.", _NOTHING, "stop_ota_job"
+        ),
         Code.JOB_NOT_RUNNING: Meaning(
-            "Job not running", "tasks of a stopped job can be neither cancelled nor retried"
+            "Job not running",
+            "tasks of a stopped job can be neither cancelled nor retried",
+            "The job was stopped, here or in the console.",
+            "Start the job in the console if it should run; its waiting tasks then go out as well.",
+            "cancel_ota_task, retry_ota_task",
         ),
-        Code.JOB_RUNNING: Meaning("Not allowed to delete running job", "stop the job before deleting it"),
+        Code.JOB_RUNNING: Meaning(
+            "Not allowed to delete running job",
+            "stop the job before deleting it",
+            "The job is started; that it has nothing left to do does not stop it.",
+            "Stop it, wait 2 s, delete it.",
+            "delete_ota_job",
+        ),
         Code.TASK_NOT_CANCELLABLE: Meaning(
-            "Only init or published tasks can be canceled", "at least one task is past recall"
+            "Only init or published tasks can be canceled",
+            "at least one task is past recall",
+            "A device has begun its upgrade, or ended it, since the tasks were read.",
+            "Nothing: a device that upgrades cannot be called back.",
+            "cancel_ota_task",
         ),
-        Code.TASK_NOT_FAILED: Meaning("Only failed tasks can be retried", "at least one task has not failed"),
+        Code.TASK_NOT_FAILED: Meaning(
+            "Only failed tasks can be retried",
+            "at least one task has not failed",
+            "EnOS or somebody else retried it since the tasks were read.",
+            "Read the tasks again, retry those that are still failed.",
+            "retry_ota_task",
+        ),
         Code.INVALID_ARGUMENT: Meaning(
-            "Invalid Argument", "a parameter is missing, malformed or out of range"
+            "Invalid Argument",
+            "a parameter is missing, malformed or out of range",
+            "orgId does not exist, an id is malformed, an expression uses a field or sign that the search does not know.",
+            "Compare the call with the page: `rollout plan PLAN --show-requests` prints it as it is sent.",
+            _OVERVIEW,
         ),
-        Code.DENIED: Meaning("Denied resource", "the application lacks the permission in this organisation"),
-        Code.OBJECT_NOT_FOUND: Meaning("", "no such object"),
-        Code.INTERNAL_ERROR: Meaning("Internal Server Error", "the platform failed"),
+        Code.DENIED: Meaning(
+            "Denied resource",
+            "the application lacks the permission in this organisation",
+            "The application was not granted the OTA permissions, or not in the plan's organisation.",
+            "Grant it Create, Read and Control OTA (service Firmware) there, then resume.",
+            _OVERVIEW,
+        ),
+        Code.OBJECT_NOT_FOUND: Meaning(
+            "",
+            "no such object",
+            "An id in the call names nothing.",
+            "Check the plan's ids and the organisation.",
+            _OVERVIEW,
+        ),
+        Code.INTERNAL_ERROR: Meaning(
+            "Internal Server Error",
+            "the platform failed",
+            "A fault or overload inside the platform. A create answered so may have made its job.",
+            _PLATFORM,
+            _OVERVIEW,
+        ),
     }
 )
 
+_GATEWAY_PAGE: Final = "gettingstarted (2.2.0)"
+
 GATEWAY: Final[Mapping[int, Meaning]] = MappingProxyType(
     {
-        400: Meaning("Cannot process request body", "the gateway could not read the body"),
-        401: Meaning("Invalid authentication credentials", "token or signature refused"),
-        403: Meaning("Your IP address is not allowed", "the gateway's address list excludes us"),
-        413: Meaning("Request size limit exceeded", "the body is too big for the gateway"),
-        429: Meaning("API rate limit exceeded", "flow control of the API proxy, over all its callers"),
-        500: Meaning("An unexpected error occurred", "the gateway failed"),
-        503: Meaning("Service unavailable", "the gateway or the service behind it is away"),
+        400: Meaning(
+            "Cannot process request body",
+            "the gateway could not read the body",
+            "The body is no JSON, or was cut on its way.",
+            "Compare the call with the page: `rollout plan PLAN --show-requests` prints it as it is sent.",
+            _GATEWAY_PAGE,
+        ),
+        401: Meaning(
+            "Invalid authentication credentials",
+            "token or signature refused",
+            "The token has expired; a second time: the clock is wrong, or app key or secret are.",
+            "Check this machine's clock, then the keys of the profile.",
+            _GATEWAY_PAGE,
+        ),
+        403: Meaning(
+            "Your IP address is not allowed",
+            "the gateway's address list excludes us",
+            "The API proxy admits only listed addresses, and this machine's, or its proxy's, is not among them.",
+            "Have the address admitted in API Management.",
+            _GATEWAY_PAGE,
+        ),
+        413: Meaning(
+            "Request size limit exceeded",
+            "the body is too big for the gateway",
+            "A batch names more devices than the gateway lets pass; the bound is not published.",
+            "Lower devices.perJob, under a new campaign id.",
+            _GATEWAY_PAGE,
+        ),
+        429: Meaning(
+            "API rate limit exceeded",
+            "flow control of the API proxy, over all its callers",
+            "All calls of the proxy together passed its quota of a minute, hour, day or month.",
+            "Lower limits.create and limits.read, or have the quota raised in API Management.",
+            "gettingstarted (2.2.0), api_management_flow_control",
+        ),
+        500: Meaning(
+            "An unexpected error occurred",
+            "the gateway failed",
+            "A fault inside the gateway. A create answered so may have made its job.",
+            _PLATFORM,
+            _GATEWAY_PAGE,
+        ),
+        503: Meaning(
+            "Service unavailable",
+            "the gateway or the service behind it is away",
+            "Maintenance, a restart or overload. A create answered so may have made its job.",
+            _PLATFORM,
+            _GATEWAY_PAGE,
+        ),
     }
 )
 """HTTP statuses by which the gateway itself answers, with a body `{"message": …}`."""
+
+_UNPUBLISHED: Final = "RFC 9110; not on the gateway's list"
+
+PROXY: Final[Mapping[int, Meaning]] = MappingProxyType(
+    {
+        404: Meaning(
+            "",
+            "nothing is served under this address",
+            "The base URL is wrong, or its path is; EnOS says `no such object` by a code, not by this status.",
+            "Check the profile's url.",
+            _UNPUBLISHED,
+        ),
+        408: Meaning(
+            "",
+            "a proxy waited too long for the request",
+            "A slow or broken network between here and the gateway.",
+            _PLATFORM,
+            _UNPUBLISHED,
+        ),
+        425: Meaning("", "a proxy refused an early request", "TLS early data.", _PLATFORM, "RFC 8470"),
+        502: Meaning(
+            "",
+            "a proxy got no usable answer from behind it",
+            "The gateway or the service restarts. A create answered so may have made its job.",
+            _PLATFORM,
+            _UNPUBLISHED,
+        ),
+        504: Meaning(
+            "",
+            "a proxy waited too long for the service",
+            "The service is slow or away. A create answered so may well have made its job.",
+            _PLATFORM,
+            _UNPUBLISHED,
+        ),
+    }
+)
+"""HTTP statuses that any proxy on the way may answer with, though the gateway's page does not list them."""
 
 
 class TokenStatus(IntEnum):
@@ -146,17 +351,169 @@ class TokenStatus(IntEnum):
     REFRESH_FAILED = 1204
 
 
+_TOKEN_PAGE: Final = "invoke_api_with_access_token"  # noqa: S105 - the name of a page
+_CHECK_KEYS: Final = (
+    "Check the profile's access key and secret key: the app key and secret of the application."
+)
+
 TOKEN_STATUS: Final[Mapping[TokenStatus, Meaning]] = MappingProxyType(
     {
-        TokenStatus.SUCCESS: Meaning("SUCCESS", "a token was given"),
-        TokenStatus.REPEATED: Meaning("", "this encryption was seen before: a new timestamp is needed"),
-        TokenStatus.UNKNOWN_APP_KEY: Meaning("", "no such app key"),
-        TokenStatus.WRONG_ENCRYPTION: Meaning("", "app secret or timestamp is wrong"),
-        TokenStatus.INVALID_PARAMETER: Meaning("", "a parameter is invalid"),
-        TokenStatus.INTERNAL_ERROR: Meaning("", "the token service failed"),
-        TokenStatus.EMPTY_PARAMETER: Meaning("", "a parameter is empty"),
-        TokenStatus.TOKEN_EXPIRED: Meaning("", "the access token has expired"),
-        TokenStatus.REFRESH_FAILED: Meaning("", "the access token could not be refreshed"),
+        TokenStatus.SUCCESS: Meaning("SUCCESS", "a token was given", "All is well.", _NOTHING, _TOKEN_PAGE),
+        TokenStatus.REPEATED: Meaning(
+            "",
+            "this encryption was seen before: a new timestamp is needed",
+            "Two processes with the same key asked in the same millisecond.",
+            "Nothing, unless it goes on: then give each process an application of its own.",
+            _TOKEN_PAGE,
+        ),
+        TokenStatus.UNKNOWN_APP_KEY: Meaning(
+            "", "no such app key", "The key is misspelt, or of another environment.", _CHECK_KEYS, _TOKEN_PAGE
+        ),
+        TokenStatus.WRONG_ENCRYPTION: Meaning(
+            "",
+            "app secret or timestamp is wrong",
+            "The secret does not belong to the app key, or this machine's clock is wrong.",
+            _CHECK_KEYS,
+            _TOKEN_PAGE,
+        ),
+        TokenStatus.INVALID_PARAMETER: Meaning(
+            "", "a parameter is invalid", "A key is malformed.", _CHECK_KEYS, _TOKEN_PAGE
+        ),
+        TokenStatus.INTERNAL_ERROR: Meaning(
+            "",
+            "the token service failed",
+            "A fault or overload inside the platform.",
+            _PLATFORM,
+            _TOKEN_PAGE,
+        ),
+        TokenStatus.EMPTY_PARAMETER: Meaning(
+            "", "a parameter is empty", "A key is empty.", _CHECK_KEYS, _TOKEN_PAGE
+        ),
+        TokenStatus.TOKEN_EXPIRED: Meaning(
+            "",
+            "the access token has expired",
+            "It lives for two hours; it was to be refreshed after its end.",
+            _NOTHING,
+            _TOKEN_PAGE,
+        ),
+        TokenStatus.REFRESH_FAILED: Meaning(
+            "",
+            "the access token could not be refreshed",
+            "Another process with the same key refreshed it first.",
+            _NOTHING,
+            _TOKEN_PAGE,
+        ),
+    }
+)
+
+
+class SdkStatus(IntEnum):
+    """`apim_status` of the SDKs' token scheme (header `apim-accesstoken` alone), under HTTP 200."""
+
+    ADOPT_REFRESHED = 4011
+    BUILD_NEW = 4012
+
+
+_SDK: Final = "source of the client enos-poseidon 0.2.0"
+
+SDK_STATUS: Final[Mapping[SdkStatus, Meaning]] = MappingProxyType(
+    {
+        SdkStatus.ADOPT_REFRESHED: Meaning(
+            "",
+            "the SDK's access token has expired; the answer brings a new one",
+            "Envision's own clients renew their token so, every two hours.",
+            "Nothing: rollout signs its calls the documented way and never meets it.",
+            _SDK,
+        ),
+        SdkStatus.BUILD_NEW: Meaning(
+            "",
+            "the SDK's refresh token has expired",
+            "Envision's own clients then build a new token, every 30 days.",
+            "Nothing: rollout signs its calls the documented way and never meets it.",
+            _SDK,
+        ),
+    }
+)
+
+
+class Step(IntEnum):
+    """Negative `step` of a device's progress report, seen as `progress` of its task; below -5 the maker's own."""
+
+    UPGRADE_FAILED = -1
+    DOWNLOAD_FAILED = -2
+    SIGNATURE_FAILED = -3
+    WRITE_FAILED = -4
+    IGNORED = -5
+
+
+_STEP_PAGE: Final = "developing device OTA (device connection)"
+
+STEPS: Final[Mapping[Step, Meaning]] = MappingProxyType(
+    {
+        Step.UPGRADE_FAILED: Meaning(
+            "",
+            "the upgrade failed on the device",
+            "The device does not say more; `desc` of the task may.",
+            "Retry it once or twice; if several devices of one kind fail so, suspect the firmware.",
+            _STEP_PAGE,
+        ),
+        Step.DOWNLOAD_FAILED: Meaning(
+            "",
+            "the device could not download the firmware",
+            "Its network, its storage, or the link; rarely the firmware.",
+            "Retry it later; many at once: look at the network of that site.",
+            _STEP_PAGE,
+        ),
+        Step.SIGNATURE_FAILED: Meaning(
+            "",
+            "the device refused the firmware's signature or digest",
+            "The file was damaged on its way, or the upload's sign or signMethod is wrong.",
+            "One device: retry it. Several: stop the campaign, and check the firmware's digest.",
+            _STEP_PAGE,
+        ),
+        Step.WRITE_FAILED: Meaning(
+            "",
+            "the device could not write the firmware",
+            "Worn or full storage, or power lost; the device may not come back.",
+            "Do not retry unseen: look at the device first.",
+            _STEP_PAGE,
+        ),
+        Step.IGNORED: Meaning(
+            "",
+            "the device ignored the upgrade",
+            "It was busy, or its rules forbade an upgrade now; not a fault of the firmware.",
+            "Retry it later.",
+            "Java device SDK (constant), developing device OTA",
+        ),
+    }
+)
+
+
+class DeviceReply(IntEnum):
+    """`code` of the platform's replies to a device's OTA messages; seen by devices, never by this program."""
+
+    ACCEPTED = 200
+    TASK_NOT_FOUND = 764
+    TASK_NOT_STARTED = 765
+
+
+DEVICE_REPLIES: Final[Mapping[DeviceReply, Meaning]] = MappingProxyType(
+    {
+        DeviceReply.ACCEPTED: Meaning("", "accepted", "The platform took the message.", _NOTHING, _STEP_PAGE),
+        DeviceReply.TASK_NOT_FOUND: Meaning(
+            "Device task not found",
+            "the device's task is gone",
+            "The job was deleted or the task cancelled while the device was at it.",
+            "The device drops the upgrade; a later job starts anew.",
+            _STEP_PAGE,
+        ),
+        DeviceReply.TASK_NOT_STARTED: Meaning(
+            "Device task not start",
+            "the device's task has not started yet",
+            "The device reported or asked before its task was published.",
+            "The device waits until it is told.",
+            _STEP_PAGE,
+        ),
     }
 )
 

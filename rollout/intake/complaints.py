@@ -1,9 +1,9 @@
-"""What can be wrong with a document: one table of codes, and a collector that tells all of it at once.
+"""What is wrong with a document: a collector that tells all of it at once.
 
 A reader that stops at the first fault makes its user run it once per fault. So readers here never raise on
 their own: they `add` to a `Complaints` and go on with what still stands, and one `settle` at the end refuses
-the document or hands out the warnings. Codes are stable and mean one thing for good; whether a code refuses
-or only warns is a property of the code, kept in the table, so the same fault cannot be both.
+the document or hands out the warnings. Whether a code refuses or only warns is a property of the code: see
+`rollout.codes`.
 
 Memory is bounded whatever the document holds: a fleet file with ten million bad rows costs a counter.
 """
@@ -13,11 +13,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
+from rollout.codes import CATALOGUE
 from rollout.errors import Complaint, PlanError, Severity
 
-__all__ = ["CODES", "COMPLAINTS_SHOWN_MAX", "Complaints", "Loc", "Place", "Places", "quoted"]
+__all__ = ["COMPLAINTS_SHOWN_MAX", "Complaints", "Loc", "Place", "Places", "quoted"]
 
 COMPLAINTS_SHOWN_MAX = 20
 """Faults told in full; the others are counted. More than a screenful is not read."""
@@ -30,104 +30,6 @@ _VALUE_CHARS_MAX = 40
 
 Loc = tuple[str | int, ...]
 """Where something stands in a document's tree: keys and list indices from the root, as written in the file."""
-
-_E, _W = Severity.ERROR, Severity.WARNING
-
-CODES: Mapping[str, tuple[Severity, str]] = MappingProxyType(
-    {
-        # the file itself
-        "R100": (_E, "the file cannot be read"),
-        "R111": (_E, "the file is too large"),
-        "R112": (_E, "the file is empty"),
-        "R113": (_E, "the file is not UTF-8"),
-        "R114": (_E, "a control character stands in the file"),
-        "R115": (_E, "the file is not well-formed YAML"),
-        "R116": (_E, "more than one YAML document"),
-        "R117": (_E, "a key is given twice"),
-        "R118": (_E, "an anchor or alias"),
-        "R119": (_E, "a YAML tag"),
-        "R120": (_E, "a merge key"),
-        "R121": (_E, "nested too deep"),
-        # single values
-        "R101": (_E, "not one of the words allowed here"),
-        "R102": (_E, "outside the range allowed here"),
-        "R103": (_E, "a key that does not exist here"),
-        "R104": (_E, "not a share"),
-        "R105": (_E, "not the kind of value wanted here"),
-        "R106": (_E, "a key that is needed is missing"),
-        "R107": (_E, "an id or name with characters that are not allowed"),
-        "R108": (_E, "not a duration"),
-        "R109": (_E, "not a rate"),
-        "R122": (_E, "a secret in a plan file"),
-        "R123": (_E, "not a point in time"),
-        # values that do not go together
-        "R124": (_E, "extra would replace a field that has a key of its own"),
-        "R130": (_E, "not exactly one selector of devices"),
-        "R131": (_E, "a scope that EnOS does not allow for this type of job"),
-        "R132": (_E, "too many asset trees"),
-        "R135": (_E, "two waves with the same name"),
-        "R136": (_E, "nothing can be left for this wave"),
-        "R137": (_E, "the shares of the waves are more than the fleet"),
-        "R138": (_E, "a minimum sample that the wave can never reach"),
-        "R139": (_E, "a wave without devices, or with more than there are"),
-        "R140": (_E, "one job may have more devices in progress than the budget allows"),
-        "R141": (_E, "a deadline that passes before the gate can be satisfied"),
-        "R142": (_E, "a retry policy without its numbers"),
-        "R143": (_E, "a schedule that ends before it starts"),
-        "R144": (_E, "a wave lists a device key twice, or two waves list the same one"),
-        "R145": (_E, "a wave names a device that is not in the fleet"),
-        "R146": (_E, "a wave names a device that is excluded"),
-        "R149": (_E, "devices that are in no wave"),
-        # device files
-        "R148": (_E, "a device file outside the plan's directory"),
-        "R150": (_E, "a device file that cannot be read"),
-        "R151": (_E, "no devices"),
-        "R152": (_E, "a column that the device file does not have"),
-        "R153": (_E, "fields separated by something else"),
-        "R154": (_E, "a quote that is never closed"),
-        "R155": (_E, "malformed CSV"),
-        "R156": (_E, "a row with too few or too many fields"),
-        "R157": (_E, "not a device key"),
-        "R158": (_E, "a device key damaged by a spreadsheet"),
-        "R159": (_E, "blanks around a value"),
-        "R160": (_E, "an invisible character in a value"),
-        "R161": (_E, "a NUL character"),
-        "R162": (_E, "a JSON value where a string is wanted"),
-        "R163": (_E, "malformed JSON"),
-        "R164": (_E, "a device that stands in two strata"),
-        "R165": (_E, "a compressed file that is damaged or expands too far"),
-        "R166": (_E, "a line that is too long"),
-        "R167": (_E, "a file that changed while it was read"),
-        "R168": (_E, "a letter that only looks like a plain one"),
-        # saved plans
-        "R180": (_E, "not a saved plan"),
-        "R181": (_E, "a saved plan of a newer program"),
-        "R182": (_E, "a damaged saved plan"),
-        "R183": (_E, "a plan that cannot be saved"),
-        "R199": (_E, "more faults than are shown"),
-        # warnings: other readers
-        "R110": (_W, "a value that other YAML readers change"),
-        # warnings: the fleet
-        "R201": (_W, "strata too small to be in a sample"),
-        "R202": (_W, "devices listed more than once"),
-        "R203": (_W, "excluded devices that are not in the fleet"),
-        "R204": (_W, "a filter value that no device has"),
-        "R205": (_W, "an exclude file without devices"),
-        # warnings: the plan
-        "R301": (_W, "more devices in a verification than EnOS's console allows"),
-        "R302": (_W, "a deadline that slow devices cannot meet"),
-        "R303": (_W, "a locale EnOS does not know"),
-        "R304": (_W, "undocumented fields passed through"),
-        "R305": (_W, "a wave that nothing stops"),
-        "R306": (_W, "a device budget that cannot be used fully"),
-        "R307": (_W, "devices that only EnOS's own scope can reach"),
-        "R308": (_W, "a schedule that is over"),
-        "R309": (_W, "a schedule shorter than EnOS's console allows"),
-        "R310": (_W, "a job whose devices may grow by themselves"),
-        "R311": (_W, "a retry policy that is switched off"),
-        "R312": (_W, "a gate that waits for no result"),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +102,7 @@ class Complaints:
         field: str = "",
     ) -> None:
         """Add a fault of any file; equal ones count once."""
-        severity = CODES[code][0]
+        severity = CATALOGUE[code].severity
         complaint = Complaint(file, line, column, code, message, hint, severity, field)
         if complaint in self._kept:
             return

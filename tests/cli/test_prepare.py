@@ -55,7 +55,8 @@ def test_validate_tells_every_fault_with_its_place(desk):
     lines = result.stderr.splitlines()
     assert any(line.startswith("bad.yaml:2:5: R107 id: ") for line in lines)
     assert any(line.startswith("bad.yaml:5:1: R103 wavs: ") for line in lines)
-    assert lines[-1].endswith("errors, 0 warnings")
+    assert lines[-2].endswith("errors, 0 warnings")
+    assert lines[-1] == "more about a code: rollout explain R106"
     error = json.loads(desk("validate", "bad.yaml", "-o", "json").stderr)
     assert error["complaints"][0]["file"] == "bad.yaml"
     assert error["schema"] == "rollout.error/1"

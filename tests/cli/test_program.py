@@ -147,7 +147,9 @@ def test_a_service_error_tells_codes_and_request(desk, capsys):
         "requestId": "req-1",
     }
     report(error, ["run"])
-    assert capsys.readouterr().err == "error: no such firmware requestId=req-1\n"
+    assert capsys.readouterr().err == (
+        "error: no such firmware requestId=req-1\nmore: rollout explain 24404\n"
+    )
 
 
 def test_an_unexpected_error_is_one_line_and_a_file(desk, capsys, monkeypatch):

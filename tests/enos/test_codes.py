@@ -5,19 +5,28 @@ import pytest
 from rollout.enos.codes import (
     CODES,
     CREATE_REFUSALS,
+    DEVICE_REPLIES,
     GATEWAY,
+    PROXY,
+    SDK_STATUS,
+    STEPS,
     TOKEN_STATUS,
     TREATMENT,
     Code,
     Course,
+    DeviceReply,
     Operation,
+    SdkStatus,
     Signal,
+    Step,
     TokenStatus,
     advise,
     signal_of_code,
     signal_of_http,
     signal_of_token,
 )
+
+TABLES = [CODES, GATEWAY, PROXY, TOKEN_STATUS, SDK_STATUS, STEPS, DEVICE_REPLIES]
 
 # Columns: read, create, start, stop, cancel and retry, delete.
 # Where a cell is not documented, an unknown code's treatment stands: stop, on create reconcile.
@@ -73,7 +82,20 @@ def test_every_list_is_complete():
     assert set(TREATMENT) == set(Signal)
     assert set(CODES) == set(Code)
     assert set(TOKEN_STATUS) == set(TokenStatus)
-    assert all(meaning.meaning for meaning in [*CODES.values(), *GATEWAY.values(), *TOKEN_STATUS.values()])
+    assert set(SDK_STATUS) == set(SdkStatus)
+    assert set(STEPS) == set(Step)
+    assert set(DEVICE_REPLIES) == set(DeviceReply)
+    assert not GATEWAY.keys() & PROXY.keys()
+
+
+@pytest.mark.parametrize("table", TABLES, ids=["code", "gateway", "proxy", "token", "sdk", "step", "reply"])
+def test_every_meaning_is_told_whole(table):
+    """Each code says what it means, how one comes by it, what to do, and on which page it stands."""
+    for meaning in table.values():
+        assert meaning.meaning
+        assert meaning.page
+        assert meaning.cause.endswith(".")
+        assert meaning.remedy.endswith(".")
 
 
 @pytest.mark.parametrize("code", list(Code)[1:], ids=int)
