@@ -188,6 +188,15 @@ class Gateway:
 
     # --- calls --------------------------------------------------------------------------------------------------
 
+    def check_token(self, headers: Mapping[str, str], now: float) -> Turned | None:
+        """Return the refusal of a call whose token is not right; `headers` by lower-case name."""
+        if self.rules.signature == "none" or self._is_from_sdk(headers):
+            return None
+        token = headers.get("apim-accesstoken", "")
+        if self._token is None or now >= self._expires_at or not _same(token, self._token):
+            return Turned(401)
+        return None
+
     def check_credentials(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes | None, now: float
     ) -> Turned | None:
@@ -197,20 +206,22 @@ class Gateway:
             headers: by lower-case name.
             body: None where it is not part of the signature, as with an upload.
         """
-        if self.rules.signature == "none":
-            return None
-        token = headers.get("apim-accesstoken", "")
-        if self.rules.scheme_b and token and headers.keys().isdisjoint({"apim-timestamp", "apim-signature"}):
-            return None
-        if self._token is None or now >= self._expires_at or not _same(token, self._token):
-            return Turned(401)
-        if self.rules.signature == "token":
-            return None
+        turned = self.check_token(headers, now)
+        if turned is not None or self.rules.signature != "strict" or self._is_from_sdk(headers):
+            return turned
+        assert self._token is not None, "the call's token is ours"
         timestamp = headers.get("apim-timestamp", "")
         if not re.fullmatch(r"\d{1,16}", timestamp) or self._is_skewed(timestamp, now):
             return Turned(401)
         wanted = sign(self._token, query, body, timestamp, self._credentials.secret_key)
         return None if _same(headers.get("apim-signature", ""), Secret(wanted)) else Turned(401)
+
+    def _is_from_sdk(self, headers: Mapping[str, str]) -> bool:
+        return (
+            self.rules.scheme_b
+            and bool(headers.get("apim-accesstoken"))
+            and headers.keys().isdisjoint({"apim-timestamp", "apim-signature"})
+        )
 
     def check_quota(self, now: float) -> Turned | None:
         """Count a call; return its refusal if the span's calls are spent. Spans begin on the clock's full marks."""

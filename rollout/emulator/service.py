@@ -167,11 +167,13 @@ class Service:
 
     def _turn_away(self, call: Call) -> Turned | None:
         now = self._wall()
+        if call.body is None:
+            # what was not read cannot be held against its signature
+            return self.gateway.check_token(call.headers, now) or self.gateway.check_quota(now) or Turned(413)
         signed = None if call.upload is not None else call.body
-        turned = self.gateway.check_credentials(call.headers, call.query, signed, now)
-        if call.body is None and turned is None:
-            return self.gateway.check_quota(now) or Turned(413)
-        return turned or self.gateway.check_quota(now)
+        return self.gateway.check_credentials(
+            call.headers, call.query, signed, now
+        ) or self.gateway.check_quota(now)
 
     def _token_reply(self, call: Call) -> Reply:
         try:

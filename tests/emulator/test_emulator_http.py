@@ -279,10 +279,12 @@ async def test_quota_refuses_the_call_after_the_last(emulator, told):
 
 
 async def test_too_large_a_body_is_refused_by_the_gateway(emulator):
-    """Above the size bound: 413 in the gateway's shape, and no job."""
-    async with emulator(rules=GatewayRules(signature="token", body_bytes_max=1000)) as (running, client):
+    """Above the size bound: 413 in the gateway's shape, and no job; a stranger is told nothing but 401."""
+    async with emulator(rules=GatewayRules(body_bytes_max=1000)) as (running, client):
         answer = await client.create(upgrade(keys(200)))
         assert (answer.status, answer.json) == (413, {"message": "Request size limit exceeded"})
+        client.token = "other"
+        assert (await client.create(upgrade(keys(200)))).status == 401
         assert not running.platform.jobs
 
 
