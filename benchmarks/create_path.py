@@ -208,8 +208,10 @@ def run_rollout(port, args, result):
     from rollout.engine.clock import Clock  # noqa: PLC0415 - as above
     from rollout.engine.memory import settle  # noqa: PLC0415 - as above
     from rollout.engine.runner import EngineSettings, Runner  # noqa: PLC0415 - as above
+    from rollout.enos.caller import Caller  # noqa: PLC0415 - as above
     from rollout.enos.service import EnosService  # noqa: PLC0415 - as above
     from rollout.enos.signing import Secret  # noqa: PLC0415 - as above
+    from rollout.enos.transport import Transport  # noqa: PLC0415 - as above
     from rollout.journal.sqlite import SqliteJournal  # noqa: PLC0415 - as above
     from rollout.telemetry.observer import EventLog  # noqa: PLC0415 - as above
     from rollout.telemetry.setup import LogFormat, Outlet, configure  # noqa: PLC0415 - as above
@@ -240,12 +242,13 @@ def run_rollout(port, args, result):
         log = open_log(directory / "events.ndjson")
         configure((Outlet(log, LogFormat.JSON),))
         service = EnosService(
-            f"http://127.0.0.1:{port}",
-            org_id="o1",
-            app_key="k",
-            app_secret=Secret("s"),
-            pooled_creates=True,
-            read_permit=lambda: runner.read_pacer.permit(),  # noqa: PLW0108 - the runner comes after its service
+            Caller(
+                Transport(f"http://127.0.0.1:{port}", pooled=True),
+                org_id="o1",
+                app_key="k",
+                app_secret=Secret("s"),
+                read_permit=lambda: runner.read_pacer.permit(),  # noqa: PLW0108 - the runner comes after its service
+            )
         )
         finish = Finish()
         runner = Runner(

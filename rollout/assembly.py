@@ -33,12 +33,14 @@ from rollout.engine.clock import Clock
 from rollout.engine.control import Inbox
 from rollout.engine.memory import settle
 from rollout.engine.runner import GRACE_S, EngineSettings, Leave, Runner
+from rollout.enos.caller import Caller, at_once
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
+from rollout.enos.transport import Transport
 from rollout.errors import CampaignBusy
 from rollout.intake.saved_plan import SavedPlan
 from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal
-from rollout.settings import Credentials, Profile
+from rollout.settings import Profile
 from rollout.telemetry.live import LiveView
 from rollout.telemetry.observer import EventLog
 from rollout.telemetry.progress import Marks
@@ -47,7 +49,7 @@ from rollout.telemetry.setup import LogFormat, Outlet, configure
 from rollout.telemetry.sink import open_log
 from rollout.telemetry.watch import Watch
 
-__all__ = ["EMULATOR_LOG", "EVENT_LOG", "Rehearsal", "RunOrder", "RunResult", "carry_out"]
+__all__ = ["EMULATOR_LOG", "EVENT_LOG", "Rehearsal", "RunOrder", "RunResult", "caller_of", "carry_out"]
 
 EVENT_LOG = "events.ndjson"
 EMULATOR_LOG = "emulator.ndjson"
@@ -123,9 +125,6 @@ async def carry_out(order: RunOrder) -> RunResult:
         clock = Clock(not_before=max(last_event_at, _emulator_time(order)), speed=order.speed)
         configure((Outlet(log, LogFormat.JSON), *order.outlets), clock=clock)
         url = order.profile.url if order.rehearsal is None else await _start_emulator(stack, order, clock)
-        keys = order.profile.credentials()
-        order.on_held()
-        REDACTOR.learn(keys.access_key.get_secret_value(), keys.secret_key.get_secret_value())
 
         # The pacers belong to the runner, which needs the service first.
         async def read_permit() -> None:
@@ -134,9 +133,15 @@ async def carry_out(order: RunOrder) -> RunResult:
         async def steer_permit() -> None:
             await runner.brake_pacer.permit()
 
-        service = _service(
-            order.profile, plan.campaign.org_id, url, keys, read_permit=read_permit, steer_permit=steer_permit
+        caller = caller_of(
+            order.profile,
+            plan.campaign.org_id,
+            url=url,
+            read_permit=read_permit,
+            steer_permit=steer_permit,
         )
+        order.on_held()
+        service = EnosService(caller, search_by_name=order.profile.search_by_name)
         stack.push_async_callback(service.aclose)
         watch = Watch(clock, order.view, order.marks)
         runner = Runner(
@@ -191,24 +196,28 @@ def _engine_settings(order: RunOrder, journal: SqliteJournal) -> EngineSettings:
     )
 
 
-def _service(
+def caller_of(
     profile: Profile,
     org_id: str,
-    url: str,
-    keys: Credentials,
     *,
-    read_permit: Callable[[], Awaitable[None]],
-    steer_permit: Callable[[], Awaitable[None]],
-) -> EnosService:
-    return EnosService(
-        url,
+    url: str | None = None,
+    read_permit: Callable[[], Awaitable[None]] = at_once,
+    steer_permit: Callable[[], Awaitable[None]] | None = None,
+) -> Caller:
+    """Return what calls the profile's platform, or the one at `url`; no output shows its keys from now on.
+
+    Raises: CredentialsMissing, SettingsError.
+    """
+    keys = profile.credentials()
+    app_key, app_secret = keys.access_key.get_secret_value(), keys.secret_key.get_secret_value()
+    REDACTOR.learn(app_key, app_secret)
+    return Caller(
+        Transport(url or profile.url, ca_file=profile.ca_file),
         org_id=org_id,
-        app_key=keys.access_key.get_secret_value(),
-        app_secret=Secret(keys.secret_key.get_secret_value()),
-        ca_file=profile.ca_file,
+        app_key=app_key,
+        app_secret=Secret(app_secret),
         read_permit=read_permit,
         steer_permit=steer_permit,
-        search_by_name=profile.search_by_name,
     )
 
 

@@ -1,54 +1,41 @@
 """EnOS's OTA service as the engine wants it: `JobService` over HTTP.
 
-Each method is one documented operation, or a walk over its pages. A call is signed, sent once and read strictly;
-nothing here retries, except that a call whose token the gateway refused goes out once more with a new one,
-which is safe because the gateway refuses before the service sees anything.
+Each method is one documented operation, or a walk over its pages; signing, sending and reading are `enos.caller`'s.
 
 Three rules protect creation. A create runs on a connection of its own, is let go by the caller's guard, and
 comes back as an `Outcome` instead of an exception. A listing that may allow a second create runs on fresh
 connections too, and is called complete only if its pages agree with each other and with the stated total. The
 platform's search is fuzzy, so names are compared here, whole.
-
-The signature is made just before connecting. While the guard waits for its permit the timestamp ages with it:
-the window the gateway grants is not published, so guards should not wait for minutes.
 Pages: EnOS Connection Service API 2.4.4, one per operation, all below `/connect-service/v2.1/ota-jobs`.
 """
 
 from __future__ import annotations
 
-import ssl
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from rollout.core.outcome import Listing, Outcome, Rejected, Unsent
 from rollout.core.records import Hits, JobFilter, JobRecord, TaskFilter, TaskRecord
 from rollout.enos import limits
+from rollout.enos.caller import Caller
 from rollout.enos.codes import Code, Course, Operation, advise, signal_of_code
 from rollout.enos.messages import DeviceKeysBody, Envelope, JobBrief, TaskBrief
-from rollout.enos.signing import Secret, Timestamps, sign
-from rollout.enos.tokens import TokenKeeper
+from rollout.enos.paging import Reading
 from rollout.enos.translate import (
-    Answer,
     BrokenOff,
     any_of,
     create_body,
     create_query,
-    error_of_break,
     found,
-    is_token_refused,
     job_expression,
     job_record,
     outcome_of_answer,
     outcome_of_break,
-    read_reply,
     search_body,
     task_expression,
     task_record,
 )
-from rollout.enos.transport import Exchange, Request, Transport
 from rollout.errors import Phase, ServiceError
 from rollout.ports import CreateOrder, Guard, JobService
 
@@ -56,72 +43,26 @@ __all__ = ["EnosService"]
 
 PATH: Final = "connect-service/v2.1/ota-jobs"
 
-T = TypeVar("T")
 Row = TypeVar("Row", bound=JobBrief | TaskBrief)
 
 
-async def _at_once() -> None:
-    """The permit of a caller who sets no pace."""
-
-
 class EnosService(JobService):
-    """The OTA service of one organisation, reached through one gateway with one app key.
+    """The OTA service of one organisation.
 
     Args:
-        base_url: https, or http to this machine.
-        connect_timeout_s: until a connection stands, name lookup and TLS included.
-        read_timeout_s: from the first byte sent to the last one read.
-        ssl_context, ca_file: trust other than the system's.
-        pooled_creates: let creates share kept connections. Only for load tests: see `enos.transport`.
-        read_permit: awaited before every call that reads.
-        steer_permit: awaited before every call that starts, stops, cancels, retries or deletes; `read_permit` if
-            None. One of its own keeps brakes from waiting behind reads.
+        caller: closed with the service.
         page_size: rows asked for at once, 1 to 200.
         search_by_name: False for releases before 2.4, which cannot search by job name; then all jobs of the
             firmware are listed and compared here.
-        now: the wall clock in seconds since the epoch; signs calls, decides nothing.
-        exchange: how requests travel; HTTP to `base_url` if None.
-    Raises: SettingsError if the base URL cannot be used.
     """
 
     def __init__(
-        self,
-        base_url: str = "",
-        *,
-        org_id: str,
-        app_key: str,
-        app_secret: Secret,
-        connect_timeout_s: float = limits.CONNECT_TIMEOUT_S,
-        read_timeout_s: float = limits.READ_TIMEOUT_S,
-        ssl_context: ssl.SSLContext | None = None,
-        ca_file: Path | None = None,
-        pooled_creates: bool = False,
-        read_permit: Callable[[], Awaitable[None]] = _at_once,
-        steer_permit: Callable[[], Awaitable[None]] | None = None,
-        page_size: int = limits.PAGE_SIZE_MAX,
-        search_by_name: bool = True,
-        now: Callable[[], float] = time.time,
-        exchange: Exchange | None = None,
+        self, caller: Caller, *, page_size: int = limits.PAGE_SIZE_MAX, search_by_name: bool = True
     ) -> None:
         assert 1 <= page_size <= limits.PAGE_SIZE_MAX, "EnOS sends at most 200 rows a page"
-        self._org_id = org_id
-        self._app_secret = app_secret
-        self._read_permit = read_permit
-        self._steer_permit = steer_permit or read_permit
+        self._caller = caller
         self._page_size = page_size
         self._search_by_name = search_by_name
-        self._timestamps = Timestamps(now)
-        self._exchange = exchange or Transport(
-            base_url,
-            ssl_context=ssl_context,
-            ca_file=ca_file,
-            connect_timeout_s=connect_timeout_s,
-            read_timeout_s=read_timeout_s,
-            pooled=pooled_creates,
-        )
-        self._tokens = TokenKeeper(
-            self._exchange, app_key=app_key, app_secret=app_secret, timestamps=self._timestamps
-        )
 
     # ── creating ─────────────────────────────────────────────────────────────────────────────────
 
@@ -131,8 +72,9 @@ class EnosService(JobService):
         After a refused token the guard is asked a second time, for the second sending.
         """
         try:
-            answer, _ = await self._send(
-                create_query(self._org_id, order),
+            answer, _ = await self._caller.send(
+                PATH,
+                create_query(self._caller.org_id, order),
                 create_body(order),
                 body_bytes_max=limits.CREATE_REPLY_BYTES_MAX,
                 fresh=True,
@@ -277,7 +219,7 @@ class EnosService(JobService):
 
     async def aclose(self) -> None:
         """Release connections; idempotent."""
-        await self._exchange.aclose()
+        await self._caller.aclose()
 
     async def _steer(
         self,
@@ -326,11 +268,10 @@ class EnosService(JobService):
         expression = job_expression(jobs, by_name=self._search_by_name)
         seen: dict[str, JobBrief] = {}
         for _ in range(limits.SEARCH_PASSES_MAX):
-            rows, totals = await self._walk(
-                "search", expression, JobBrief, lambda job: job.job_id, fresh=fresh
-            )
-            seen |= rows
-            if totals == {len(rows)}:
+            reading = self._read("search", expression, JobBrief, lambda job: job.job_id, fresh=fresh)
+            async for job in reading.rows():
+                seen[job.job_id] = job
+            if reading.agrees:
                 return Hits(tuple(seen.values()), complete=True)
         return Hits(tuple(seen.values()), complete=False)
 
@@ -342,13 +283,14 @@ class EnosService(JobService):
         expression = task_expression(tasks)
         seen: dict[str, TaskBrief] = {}
         for _ in range(limits.TASK_PASSES_MAX):
-            rows, totals = await self._walk("searchTask", expression, TaskBrief, lambda task: task.task_id)
-            seen |= rows
-            if len(seen) >= max(totals, default=0):
-                return Hits(tuple(seen.values()), complete=totals == {len(seen)})
+            reading = self._read("searchTask", expression, TaskBrief, lambda task: task.task_id)
+            async for task in reading.rows():
+                seen[task.task_id] = task
+            if len(seen) >= max(reading.totals, default=0):
+                return Hits(tuple(seen.values()), complete=reading.totals == {len(seen)})
         return Hits(tuple(seen.values()), complete=False)
 
-    async def _walk(
+    def _read(
         self,
         action: str,
         expression: str,
@@ -356,21 +298,13 @@ class EnosService(JobService):
         identity: Callable[[Row], str],
         *,
         fresh: bool = False,
-    ) -> tuple[dict[str, Row], set[int]]:
-        """Read page after page; return the rows by identity and all totals stated, none if a page has no place."""
-        rows: dict[str, Row] = {}
-        totals: set[int] = set()
-        for page_no in range(1, limits.SEARCH_PAGES_MAX + 1):
-            reply = await self._page(action, expression, page_no, self._page_size, data, fresh=fresh)
-            new = {identity(row): row for row in reply.data or [] if identity(row) not in rows}
-            rows |= new
-            page = reply.pagination
-            if page is None or page.page_no != page_no:
-                return rows, set()
-            totals.add(page.total_size)
-            if len(rows) >= page.total_size or not new:
-                break
-        return rows, totals
+    ) -> Reading[Row]:
+        """Return a reading of the search, not begun yet."""
+
+        async def ask(page_no: int) -> Envelope[list[Row]]:
+            return await self._page(action, expression, page_no, self._page_size, data, fresh=fresh)
+
+        return Reading(ask, identity)
 
     async def _page(
         self,
@@ -394,49 +328,7 @@ class EnosService(JobService):
         *,
         fresh: bool = False,
     ) -> Envelope[Any]:
-        """Return the reply of any operation but create. Raises `ServiceError`."""
-        await (self._read_permit if operation is Operation.READ else self._steer_permit)()
-        answer, renewed = await self._send(
-            {**query, "orgId": self._org_id}, body, body_bytes_max=limits.PAGE_REPLY_BYTES_MAX, fresh=fresh
-        )
-        if isinstance(answer, BrokenOff):
-            raise error_of_break(answer, operation)
-        return read_reply(answer, operation, data, renewed=renewed)
-
-    async def _send(
-        self,
-        query: Mapping[str, str],
-        body: bytes | None,
-        *,
-        body_bytes_max: int,
-        fresh: bool,
-        guard: Guard | None = None,
-    ) -> tuple[Answer | BrokenOff, bool]:
-        """Send the call, once more after renewing a refused token; tell whether that was so.
-
-        Raises `ServiceError` (phase connect) if there is no token.
-        """
-        answer: Answer | BrokenOff
-        for renewed in (False, True):
-            token = await self._tokens.current()
-            answer = await self._exchange.exchange(
-                self._signed(token, query, body), body_bytes_max=body_bytes_max, fresh=fresh, guard=guard
-            )
-            if isinstance(answer, BrokenOff) or not is_token_refused(answer):
-                return answer, renewed
-            self._tokens.refuse(token)
-        return answer, True
-
-    def _signed(self, token: Secret, query: Mapping[str, str], body: bytes | None) -> Request:
-        timestamp_ms = self._timestamps.next_ms()
-        headers = {
-            "apim-accesstoken": token.reveal(),
-            "apim-timestamp": str(timestamp_ms),
-            "apim-signature": sign(token, query, body, timestamp_ms, self._app_secret),
-        }
-        if body is not None:
-            headers["Content-Type"] = "application/json;charset=UTF-8"
-        return Request("GET" if query["action"] == "get" else "POST", PATH, query, headers, body)
+        return await self._caller.call(operation, PATH, query, body, data, fresh=fresh)
 
 
 def _chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -20,6 +20,7 @@ from rollout.emulator.index import JobView
 from rollout.emulator.service import Call, Ending, Reply, Service
 from rollout.emulator.tasks import STATUSES
 from rollout.enos import limits
+from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
 from rollout.enos.translate import Answer, BrokenOff, is_token_refused
@@ -201,13 +202,15 @@ class SimService(EnosService):
         steer_permit: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(
-            org_id=org_id,
-            app_key=DEMO_ACCESS_KEY,
-            app_secret=Secret(DEMO_SECRET_KEY),
-            exchange=_Life(network, power, life),
-            read_permit=read_permit,
-            steer_permit=steer_permit,
-            now=network.now,
+            Caller(
+                _Life(network, power, life),
+                org_id=org_id,
+                app_key=DEMO_ACCESS_KEY,
+                app_secret=Secret(DEMO_SECRET_KEY),
+                read_permit=read_permit,
+                steer_permit=steer_permit,
+                now=network.now,
+            )
         )
         self._network = network
         self._permit = read_permit

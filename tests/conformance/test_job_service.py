@@ -16,8 +16,10 @@ from rollout.emulator.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
 from rollout.emulator.knobs import Knobs
 from rollout.emulator.population import Population
 from rollout.emulator.server import EmulatorConfig, serve
+from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
+from rollout.enos.transport import Transport
 from rollout.errors import ServiceError
 from rollout.ports import CreateOrder, JobService, NotNow
 
@@ -39,10 +41,12 @@ class OverTheWire:
         """Start a platform of these settings that lives by `clock`; give a service for it."""
         async with serve(config, clock) as running:
             service = EnosService(
-                running.url,
-                org_id=config.org_id,
-                app_key=DEMO_ACCESS_KEY,
-                app_secret=Secret(DEMO_SECRET_KEY),
+                Caller(
+                    Transport(running.url),
+                    org_id=config.org_id,
+                    app_key=DEMO_ACCESS_KEY,
+                    app_secret=Secret(DEMO_SECRET_KEY),
+                )
             )
             try:
                 yield service

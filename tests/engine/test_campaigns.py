@@ -17,8 +17,10 @@ from rollout.emulator.knobs import Knobs
 from rollout.emulator.meters import most_in_any_second
 from rollout.emulator.population import Population
 from rollout.engine.runner import Leave
+from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
+from rollout.enos.transport import Transport
 from rollout.errors import ServiceError
 from rollout.ports import CreateOrder
 
@@ -228,7 +230,12 @@ async def test_naive_client_makes_duplicates_in_the_same_harness():
     async with platform("commit_then_drop=0.2", seed=3) as running:
         keys = running.config.credentials
         service = EnosService(
-            running.url, org_id="o1", app_key=keys.access_key, app_secret=Secret(keys.secret_key.reveal())
+            Caller(
+                Transport(running.url),
+                org_id="o1",
+                app_key=keys.access_key,
+                app_secret=Secret(keys.secret_key.reveal()),
+            )
         )
         for batch in plan.batches:
             order = CreateOrder(

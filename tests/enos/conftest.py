@@ -6,8 +6,10 @@ import pytest
 from scripted_server import CANARY, Server
 
 from rollout.core.campaign import JobSpec, Localized
+from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
+from rollout.enos.transport import Transport
 from rollout.ports import CreateOrder
 
 
@@ -39,8 +41,13 @@ async def connect():
     services = []
 
     def build(url: str, **settings) -> EnosService:
+        def taken(*names):
+            return {name: settings.pop(name) for name in names if name in settings}
+
+        own = taken("page_size", "search_by_name")
+        transport = Transport(url, **taken("connect_timeout_s", "read_timeout_s", "ssl_context", "pooled"))
         settings = {"org_id": "o1", "app_key": "key-1", "app_secret": Secret(CANARY), **settings}
-        services.append(EnosService(url, **settings))
+        services.append(EnosService(Caller(transport, **settings), **own))
         return services[-1]
 
     yield build

@@ -305,7 +305,7 @@ async def test_creates_share_connections_when_told_to(server, connect, order):
         asked += 1
 
     server.answers = [ACCEPTED]
-    service = connect(server.url, pooled_creates=True)
+    service = connect(server.url, pooled=True)
     for _ in range(3):
         await service.create(order, guard)
     assert {call.connection for call in server.calls} == {server.calls[0].connection}
@@ -403,8 +403,10 @@ async def test_a_withheld_connection_is_closed(connect, server, order):
     listener = await asyncio.start_server(watch, "127.0.0.1", 0)
     service = connect(server.url)
     server.answers = [ACCEPTED]
-    await service._tokens.current()
-    service._exchange._base = service._exchange._base.with_port(listener.sockets[0].getsockname()[1])
+    await service._caller.tokens.current()
+    service._caller._exchange._base = service._caller._exchange._base.with_port(
+        listener.sockets[0].getsockname()[1]
+    )
     assert (await service.create(order, guard)).withheld
     await asyncio.wait_for(ended.wait(), 5)
     listener.close()
@@ -441,11 +443,11 @@ def closed_port() -> int:
 
 async def moved_to(service, **parts):
     """Fetch the token, then point the service elsewhere, so that the create call is the one that fails."""
-    await service._tokens.current()
-    base = service._exchange._base
-    service._exchange._base = base.with_host(parts.get("host", base.host)).with_port(parts["port"])
+    await service._caller.tokens.current()
+    base = service._caller._exchange._base
+    service._caller._exchange._base = base.with_host(parts.get("host", base.host)).with_port(parts["port"])
     if "scheme" in parts:
-        service._exchange._base = service._exchange._base.with_scheme(parts["scheme"])
+        service._caller._exchange._base = service._caller._exchange._base.with_scheme(parts["scheme"])
     return service
 
 

@@ -12,8 +12,10 @@ from rollout.emulator.faults import FaultPlan
 from rollout.emulator.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, GatewayRules
 from rollout.emulator.knobs import Knobs
 from rollout.emulator.server import EmulatorConfig, serve
+from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
+from rollout.enos.transport import Transport
 from rollout.errors import ServiceError
 from rollout.ports import CreateOrder
 
@@ -60,10 +62,12 @@ def platform():
         config = EmulatorConfig(**{"knobs": AT_ONCE, "faults": FaultPlan.parse(faults), **settings})
         async with serve(config, clock) as running:
             service = EnosService(
-                running.url,
-                org_id=org_id,
-                app_key=DEMO_ACCESS_KEY,
-                app_secret=Secret(secret),
+                Caller(
+                    Transport(running.url),
+                    org_id=org_id,
+                    app_key=DEMO_ACCESS_KEY,
+                    app_secret=Secret(secret),
+                ),
                 page_size=page_size,
             )
             try:

@@ -487,8 +487,8 @@ async def test_a_page_too_large_is_not_read_to_its_end(server, connect):
 async def test_a_read_without_a_server_is_definite(server, connect):
     """Nothing was sent, and the phase says so."""
     service = connect(server.url)
-    await service._tokens.current()
-    service._exchange._base = service._exchange._base.with_port(1)
+    await service._caller.tokens.current()
+    service._caller._exchange._base = service._caller._exchange._base.with_port(1)
     with pytest.raises(ServiceError) as caught:
         await service.get_job("j1")
     assert caught.value.phase is Phase.CONNECT

@@ -83,8 +83,8 @@ async def test_a_timestamp_refused_for_ever_is_an_error(server, connect):
 
 async def age(service, seconds):
     """Let the token grow older without waiting."""
-    service._tokens._good_until -= seconds
-    service._tokens._refresh_at -= seconds
+    service._caller.tokens._good_until -= seconds
+    service._caller.tokens._refresh_at -= seconds
 
 
 async def test_a_token_is_refreshed_ten_minutes_ahead(server, connect):
@@ -158,7 +158,7 @@ async def test_a_refused_token_is_renewed_once_for_all(server, connect):
 async def test_a_token_replaced_meanwhile_is_not_dropped(server, connect):
     """A refusal that comes late concerns the old token."""
     server.tokens, server.answers = [http(grant("first")), http(grant("second"))], [DONE]
-    keeper = connect(server.url)._tokens
+    keeper = connect(server.url)._caller.tokens
     first = await keeper.current()
     keeper.refuse(first)
     second = await keeper.current()
@@ -357,9 +357,10 @@ async def test_no_part_of_the_service_shows_a_secret(server, connect):
     await service.stop_job("j1")
     parts = [
         service,
-        service._tokens,
-        service._exchange,
-        service._signed(Secret(TOKEN_CANARY), {"action": "x"}, None),
+        service._caller.tokens,
+        service._caller._exchange,
+        service._caller,
+        service._caller.signed(Secret(TOKEN_CANARY), "x", {"action": "x"}, None),
     ]
     shown = "".join(repr(part) + repr(getattr(part, "__dict__", "")) for part in parts)
     assert CANARY not in shown

@@ -9,8 +9,10 @@ from rollout.emulator.population import Population
 from rollout.emulator.server import EmulatorConfig, serve
 from rollout.engine.clock import Clock
 from rollout.engine.runner import EngineSettings, Runner
+from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
+from rollout.enos.transport import Transport
 from rollout.journal.memory import MemoryJournal
 from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal
 
@@ -57,12 +59,14 @@ async def engine(
         await runner.brake_pacer.permit()
 
     service = EnosService(
-        running.url,
-        org_id="o1",
-        app_key=running.config.credentials.access_key,
-        app_secret=Secret(running.config.credentials.secret_key.reveal()),
-        read_permit=permit,
-        steer_permit=steer,
+        Caller(
+            Transport(running.url),
+            org_id="o1",
+            app_key=running.config.credentials.access_key,
+            app_secret=Secret(running.config.credentials.secret_key.reveal()),
+            read_permit=permit,
+            steer_permit=steer,
+        )
     )
     runner = Runner(
         plan=plan,
