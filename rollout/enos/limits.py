@@ -30,6 +30,10 @@ PAGE_NO_FIRST: Final = 1
 PAGE_SIZE_DEFAULT: Final = 10
 PAGE_SIZE_MAX: Final = 200
 
+# Published: search_device V2.1 in 2.1.0 and in 2.4.4
+DEVICE_PAGE_SIZE_OLD: Final = 200
+DEVICE_PAGE_SIZE_MAX: Final = 1_000
+
 # Published: "limitations", device-connection, 3.0.0
 DEVICE_KEY: Final = re.compile(r"[A-Za-z0-9\-_.]{4,64}")
 
@@ -69,6 +73,12 @@ JOB_ID: Final = re.compile(rf"[A-Za-z0-9_.:\-]{{1,{ID_CHARS_MAX}}}")
 SEARCH_PAGES_MAX: Final = 500
 SEARCH_PASSES_MAX: Final = 3
 TASK_PASSES_MAX: Final = 10
+
+# Ours: devices asked for at once: at 4 MiB a page each may have 8 KiB of tags and attributes. 20,000 pages are ten
+# million devices; and how often they are read until a reading agrees with itself
+DEVICE_PAGE_SIZE: Final = 500
+DEVICE_PAGES_MAX: Final = 20_000
+DEVICE_PASSES_MAX: Final = 5
 
 # Ours: the longest `in (...)` list and `deviceKeys` array; EnOS publishes neither
 KEYS_PER_EXPRESSION_MAX: Final = 100

@@ -24,6 +24,7 @@ __all__ = [
     "AssetTreeScope",
     "CreateJobBody",
     "CreatedJob",
+    "DeviceBrief",
     "DeviceKeysBody",
     "Envelope",
     "GatewayError",
@@ -291,6 +292,13 @@ class TaskInfo(TaskBrief):
     progress: Number | None = None
     desc: str | None = None
     update_time: Number | None = None
+
+
+class DeviceBrief(Message):
+    """What tells a device from others; all else of it is kept as it came. Page: search_device (Device struct)."""
+
+    device_key: str
+    asset_id: str | None = None
 
 
 T = TypeVar("T")

@@ -1,0 +1,124 @@
+"""The organisation's devices, as EnOS's own search gives them: where a fleet list can come from.
+
+Devices are read page by page and yielded as they come, each once, told apart by asset id. The list is one of a moment
+only if a whole reading of the pages agreed with itself (see `enos.paging`); a fleet that never holds still that
+long is an error, for a device skipped here would miss its upgrade in silence.
+Pages: search_device V2.1 (older releases) and V2.4 (since 2.4.0 CU1, never returns secrets unasked), newest first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from rollout.enos import limits
+from rollout.enos.caller import Caller
+from rollout.enos.codes import Operation
+from rollout.enos.messages import DeviceBrief, Envelope
+from rollout.enos.paging import Reading
+from rollout.enos.translate import search_body
+from rollout.errors import Phase, ServiceError
+
+__all__ = ["EnosDevices", "columns_of"]
+
+Version = Literal["v2.1", "v2.4"]
+
+SECRET_FIELDS: Final = frozenset({"deviceSecret", "sessionKey"})
+"""What a device signs on with: V2.1 may send it unasked, and nobody here may keep it."""
+
+PAGE_SIZES: Final[Mapping[Version, int]] = MappingProxyType(
+    {"v2.1": limits.DEVICE_PAGE_SIZE_OLD, "v2.4": limits.DEVICE_PAGE_SIZE}
+)
+
+
+class EnosDevices:
+    """The devices of the caller's organisation.
+
+    Args:
+        version: which of the two searches; releases before 2.4.0 CU1 have only v2.1.
+        page_size: devices asked for at once, up to 1,000 (200 in 2.1.0).
+    """
+
+    def __init__(self, caller: Caller, *, version: Version = "v2.4", page_size: int | None = None) -> None:
+        self._caller = caller
+        self._path = f"connect-service/{version}/devices"
+        self._page_size = page_size or PAGE_SIZES[version]
+
+    async def search(self, expression: str = "") -> AsyncIterator[tuple[str, dict[str, str]]]:
+        """Yield device key and columns (`columns_of`) of every device that matches; all if the expression is empty.
+
+        Two devices of different products may have the same key; both come.
+
+        Args:
+            expression: in EnOS's grammar, such as `productKey='p1' and deviceTags.site in ('a','b')`.
+        Raises: `ServiceError`, also after devices were yielded: then the list is not complete.
+        """
+        before: set[str] = set()
+        reading = None
+        for _ in range(limits.DEVICE_PASSES_MAX):
+            reading = self._read(expression)
+            async for device in reading.rows():
+                if _identity(device) not in before:
+                    yield device.device_key, columns_of(device)
+            if reading.agrees:
+                return
+            before |= reading.seen
+        assert reading is not None, "there is at least one reading"
+        totals = sorted(reading.totals)
+        told = f"{totals[0]:,} to {totals[-1]:,} stated" if totals else "no total stated"
+        raise ServiceError(
+            f"device search: the pages never agreed: {len(reading.seen):,} seen, {told}",
+            phase=Phase.ANSWERED,
+            hint="devices come and go while they are listed: try when the fleet is quiet, or a narrower search",
+        )
+
+    def _read(self, expression: str) -> Reading[DeviceBrief]:
+        """Return a reading of the search, not begun yet."""
+
+        async def ask(page_no: int) -> Envelope[list[DeviceBrief]]:
+            body = search_body(expression, page_no=page_no, page_size=self._page_size)
+            return await self._caller.call(
+                Operation.READ, self._path, {"action": "search"}, body, list[DeviceBrief]
+            )
+
+        return Reading(ask, _identity, pages_max=limits.DEVICE_PAGES_MAX)
+
+
+def _identity(device: DeviceBrief) -> str:
+    """Return what tells devices apart; keys are unique only within a product."""
+    if device.asset_id:
+        return device.asset_id
+    return f"{(device.model_extra or {}).get('productKey')}/{device.device_key}"
+
+
+def columns_of(device: DeviceBrief) -> dict[str, str]:
+    """Return the device's fields as text, by the names that EnOS's expressions have for them.
+
+    `assetId`, `productKey`, `firmwareVersion`, `deviceName` (the default one) and whatever else is told; of tags
+    and attributes one column each, `deviceTags.site` and `deviceAttributes.ratedPower`. Absent and null
+    fields have no column, secrets never do; lists and objects are JSON.
+    """
+    columns: dict[str, str] = {}
+    if device.asset_id:
+        columns["assetId"] = device.asset_id
+    for name, value in (device.model_extra or {}).items():
+        if name not in SECRET_FIELDS:
+            columns.update(_flat(name, value))
+    return columns
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the columns a field becomes."""
+    if value is None:
+        return
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, dict) and name in {"deviceTags", "deviceAttributes"}:
+        for key, part in value.items():
+            yield from _flat(f"{name}.{key}", part)
+    elif isinstance(value, dict) and isinstance(value.get("defaultValue"), str):
+        yield name, value["defaultValue"]
+    else:
+        yield name, json.dumps(value, ensure_ascii=False, separators=(",", ":"))
