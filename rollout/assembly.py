@@ -235,19 +235,19 @@ def _emulator_time(order: RunOrder) -> float:
 
 async def _start_emulator(stack: AsyncExitStack, order: RunOrder, clock: Clock) -> str:
     """Start the emulator on a free loopback port, with the plan's devices as its fleet; return its URL."""
-    from rollout.emulator.population import Population, Stratum  # noqa: PLC0415 - only a rehearsal loads it
+    from rollout.emulator.population import Population  # noqa: PLC0415 - only a rehearsal loads it
     from rollout.emulator.server import EmulatorConfig, serve  # noqa: PLC0415 - as above
 
     rehearsal = order.rehearsal
     assert rehearsal is not None, "only a rehearsal has an emulator"
-    strata = tuple(Stratum(rehearsal.column, site, failed_ratio=share) for site, share in rehearsal.bad_sites)
+    population = Population(failed_ratio=rehearsal.failed_ratio, offline_ratio=rehearsal.offline_ratio)
+    for site, share in rehearsal.bad_sites:
+        population = population.with_stratum(rehearsal.column, site, failed_ratio=share)
     config = EmulatorConfig(
         org_id=order.saved.plan.campaign.org_id,
         seed=rehearsal.seed,
         speed=order.speed,
-        population=Population(
-            failed_ratio=rehearsal.failed_ratio, offline_ratio=rehearsal.offline_ratio, strata=strata
-        ),
+        population=population,
         devices=_fleet(order.saved, rehearsal),
         log_path=order.directory / EMULATOR_LOG,
     )

@@ -14,7 +14,7 @@ from rollout.cli.types import DURATION, PORT, SEED, SHARE, SITE_SHARE, SPEED, Nu
 from rollout.emulator.faults import Fault, FaultPlan
 from rollout.emulator.gateway import GatewayRules, Quota
 from rollout.emulator.knobs import Knobs, with_settings
-from rollout.emulator.population import Population, Stratum
+from rollout.emulator.population import Population
 from rollout.emulator.server import EmulatorConfig, serve_forever
 
 __all__ = ["emulator"]
@@ -115,14 +115,16 @@ def emulator(
         settings = with_settings(Knobs(), {"read_lag_s": read_lag, **named})
     except ValueError as error:
         raise click.UsageError(f"--knob: {error}") from None
-    strata = tuple(Stratum(site or "", value, failed_ratio=share) for value, share in bad_site)
+    population = Population(failed_ratio=fail, offline_ratio=offline)
+    for value, share in bad_site:
+        population = population.with_stratum(site or "", value, failed_ratio=share)
     config = EmulatorConfig(
         port=port,
         org_id=org,
         rules=GatewayRules(quota=quota),
         seed=seed,
         speed=speed,
-        population=Population(failed_ratio=fail, offline_ratio=offline, strata=strata),
+        population=population,
         knobs=settings,
         faults=FaultPlan(faults),
         devices=_devices(devices, fleet, key, site),

@@ -13,7 +13,7 @@ Simplified against the platform: device keys are unique over all products.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = ["ASSET_PREFIX", "DEFAULT_PRODUCT", "NO_TASK", "Devices"]
 
@@ -57,9 +57,12 @@ class Devices:
 
     Per device beside its columns: `attempts` (announcements so far), `last_task` (head of the chain of its tasks,
     as packed by the model), `online_from` (only of devices that were found away).
+
+    `born_with` gives columns of a new device, by its key, for those nobody tells.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, born_with: Callable[[str], Iterable[tuple[str, str]]] = lambda _: ()) -> None:
+        self._born_with = born_with
         self.keys: list[str] = []
         self.attempts = array("I")
         self.last_task = array("q")
@@ -81,6 +84,9 @@ class Devices:
             self.keys.append(key)
             self.attempts.append(0)
             self.last_task.append(NO_TASK)
+            for name, value in self._born_with(key):
+                if name not in columns:
+                    self.set(device, name, value)
         for name, value in columns.items():
             self.set(device, name, value)
         return device

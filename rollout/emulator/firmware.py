@@ -59,6 +59,12 @@ class Firmware:
     tags: Mapping[str, str] = field(default_factory=dict)
     verify_successes: int = 0
 
+    def count_verified(self, at: float) -> None:
+        """A device of a verification job succeeded; enough of them make the firmware verified."""
+        self.verify_successes += 1
+        if self.verify_successes >= self.verify_successes_min and self.verified_at is None:
+            self.verified_at = at
+
 
 def read_metadata(
     metadata: Any,

@@ -12,13 +12,13 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from rollout.emulator.devices import Devices
 from rollout.emulator.job import Job
-from rollout.emulator.tasks import Status
+from rollout.emulator.tasks import IN_PROGRESS, Status
 
-__all__ = ["Index", "JobView", "TaskLook", "reported_progress"]
+__all__ = ["Index", "JobView", "reported_progress"]
 
 PROGRESS_STEP = 10
 """Percent between two progress reports of a device at work."""
@@ -30,16 +30,6 @@ def reported_progress(share: float) -> int:
     """Return the last percentage a device has reported when `share` of its work is done."""
     # the last step is the version report, which ends the upgrade
     return min(int(min(max(share, 0.0), 1.0) * 100) // PROGRESS_STEP * PROGRESS_STEP, 100 - PROGRESS_STEP)
-
-
-class TaskLook(NamedTuple):
-    """What a change makes of a task: the columns of `JobView`."""
-
-    status: Status
-    progress: int
-    desc: str
-    at: float
-    ends_at: float
 
 
 class JobView:
@@ -98,9 +88,9 @@ class Index:
 
     def catch_up(self, horizon: float) -> None:
         """Let readers see everything that changed up to and at `horizon`."""
-        self.horizon = max(self.horizon, horizon)
+        horizon = self.horizon = max(self.horizon, horizon)
         changes = self._changes
-        while changes and changes[0][0] <= self.horizon:
+        while changes and changes[0][0] <= horizon:
             _, apply, args = changes.popleft()
             apply(*args)
 
@@ -127,23 +117,29 @@ class Index:
         view.updated.extend([at] * count)
         view.ends.extend([at] * count)
 
-    def change_task(self, view: JobView, position: int, look: TaskLook) -> None:
-        """A task changed."""
-        view.counts[view.status[position]] -= 1
-        view.counts[look.status] += 1
-        view.status[position] = look.status
-        view.progress[position] = look.progress
-        view.descs[position] = look.desc
-        view.updated[position] = look.at
-        view.ends[position] = look.ends_at
-
-    def begin_upgrade(self, device: int) -> None:
-        """A device is at work."""
-        self.upgrading.add(device)
-
-    def end_upgrade(self, device: int) -> None:
-        """A device is free again."""
-        self.upgrading.discard(device)
+    def change_task(  # noqa: PLR0917 - as above
+        self,
+        view: JobView,
+        position: int,
+        status: Status,
+        progress: int,
+        desc: str,
+        at: float,
+        ends_at: float,
+    ) -> None:
+        """A task changed, and with it perhaps whether its device is at work."""
+        was = view.status[position]
+        view.counts[was] -= 1
+        view.counts[status] += 1
+        view.status[position] = status
+        view.progress[position] = progress
+        view.descs[position] = desc
+        view.updated[position] = at
+        view.ends[position] = ends_at
+        if status in IN_PROGRESS:
+            self.upgrading.add(view.job.tasks.devices[position])
+        elif was in IN_PROGRESS:
+            self.upgrading.discard(view.job.tasks.devices[position])
 
     def hold_version(self, device: int, version: str | None) -> None:
         """Go on showing a device's version, about to change, until readers get to the change."""

@@ -1,25 +1,22 @@
-"""How devices behave: a small seeded model of a fleet in the field.
+"""How devices behave, described: the habits of a fleet in the field, and how parts of it differ. Pure values.
 
-A device has traits for life (does it ever come online?) and a course for every attempt (how long until it first
-reports, how long it works, whether and where it fails). Both are drawn from dice of their own, seeded
-with the population's seed, the device's key and the number of the attempt: the same device does the same in
-any run, whatever else happens and in whatever order it is asked.
+What a single device makes of them is drawn in `behaviour`. A population is written by hand, taken from flags, or read
+from a fleet file (`plans/fleets/`), whose keys are the fields below in other units.
 
 Work times are log-normal around `work_s_median`: long tails to the right, as downloads over field links have.
-Of a stratum (a bad site, a weak radio) the first that fits a device replaces the shares it names.
 Failure steps are those of the device protocol: -1 upgrade failed, -2 download failed, -3 signature check failed,
 -4 writing failed, -5 ignored by the device.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
 
-from rollout.emulator.chance import dice
+from rollout.emulator.window import DAY_S
 
-__all__ = ["FAILURE_TEXTS", "Course", "Population", "Stratum"]
+__all__ = ["FAILURE_TEXTS", "Habits", "Population", "Stratum"]
 
 FAILURE_TEXTS: Mapping[int, str] = {
     -1: "upgrade failed",
@@ -30,110 +27,102 @@ FAILURE_TEXTS: Mapping[int, str] = {
 }
 """What our devices say for a step of the protocol; the words are ours, the steps are documented."""
 
-WORK_S_MIN, WORK_S_MAX = 1.0, 7 * 86_400.0
-"""Bounds of a drawn work time, seconds; a log-normal draw has none of its own."""
+_RATIOS = ("failed_ratio", "mute_ratio", "offline_ratio", "sleeper_ratio", "daily_ratio")
+_SPANS = ("first_report_s", "offline_s")
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """What one attempt comes to, if nobody interferes; seconds.
+class Habits:
+    """What devices do, in shares and times. Ratios are in [0, 1], times in seconds.
 
-    `first_report_s` runs from the announcement, infinite for a device that never reports; `work_s` from the first
-    report to success or failure. `step` is 100 on success, else the negative step the device reports.
+    Attempts. `failed_ratio` of them fail, at a step drawn by the weights of `failure_steps`; `mute_ratio` are announced
+    and never heard of. The first report comes after a time drawn evenly from `first_report_s`, the end a
+    log-normal time later.
+
+    Presence. `sleeper_ratio` of the devices never come online. Of the others `offline_ratio` are away when
+    first wanted and come back after a time drawn evenly from `offline_s`, and `daily_ratio` are switched on from
+    `daily_s[0]` to `daily_s[1]` of every day only (seconds of the day, UTC; across midnight if the first is
+    later), shifted per device by up to half of `daily_spread_s` either way. Work stands still while a device is off.
+
+    Devices that ask for upgrades by themselves do so every `request_s`.
     """
 
-    first_report_s: float
-    work_s: float
-    step: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stratum:
-    """Devices whose `column` has `value`, and the shares that differ for them; None leaves the common share."""
-
-    column: str
-    value: str
-    failed_ratio: float | None = None
-    offline_ratio: float | None = None
-    slowness: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Population:
-    """A fleet's habits. Ratios are in [0, 1], times in seconds.
-
-    `offline_ratio` of the devices are away when first wanted and come back after a time drawn from
-    `offline_s`; `sleeper_ratio` of those that are away never come. `mute_ratio` of the attempts are
-    announced and never heard of. `failed_ratio` is the chance of one attempt. Devices that ask for
-    upgrades by themselves do so every `request_s`.
-    """
-
-    work_s_median: float = 600.0
-    work_s_sigma: float = 0.35
-    first_report_s: tuple[float, float] = (1.0, 20.0)
     failed_ratio: float = 0.0
-    offline_ratio: float = 0.0
-    offline_s: tuple[float, float] = (60.0, 3600.0)
-    sleeper_ratio: float = 0.0
-    mute_ratio: float = 0.0
-    request_s: float = 600.0
     failure_steps: Mapping[int, float] = field(
         default_factory=lambda: {-1: 0.30, -2: 0.35, -3: 0.10, -4: 0.10, -5: 0.15}
     )
-    strata: tuple[Stratum, ...] = ()
+    mute_ratio: float = 0.0
+    first_report_s: tuple[float, float] = (1.0, 20.0)
+    work_s_median: float = 600.0
+    work_s_sigma: float = 0.35
+    sleeper_ratio: float = 0.0
+    offline_ratio: float = 0.0
+    offline_s: tuple[float, float] = (60.0, 3600.0)
+    daily_ratio: float = 0.0
+    daily_s: tuple[int, int] = (6 * 3600, 20 * 3600)
+    daily_spread_s: float = 0.0
+    request_s: float = 600.0
 
     def __post_init__(self) -> None:
-        for name in ("failed_ratio", "offline_ratio", "sleeper_ratio", "mute_ratio"):
+        for name in _RATIOS:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie in 0 to 1, not {getattr(self, name)}")
         if self.work_s_median <= 0 or self.request_s <= 0 or self.work_s_sigma < 0:
             raise ValueError("work_s_median and request_s must be above 0, work_s_sigma not below")
-        for name in ("first_report_s", "offline_s"):
+        for name in _SPANS:
             low, high = getattr(self, name)
             if not 0 <= low <= high:
                 raise ValueError(f"{name} must be two times in rising order, not {low}, {high}")
-        if not self.failure_steps or any(step >= 0 for step in self.failure_steps):
-            raise ValueError("failure_steps needs at least one step, all negative")
+        start, end = self.daily_s
+        if not (0 <= start < DAY_S and 0 <= end < DAY_S and start != end):
+            raise ValueError(f"daily_s must be two different times of the day, not {start}, {end}")
+        if not 0 <= self.daily_spread_s < DAY_S:
+            raise ValueError(f"daily_spread_s must be 0 to below a day, not {self.daily_spread_s}")
+        if any(step >= 0 for step in self.failure_steps) or not sum(self.failure_steps.values()) > 0:
+            raise ValueError("failure_steps needs a step with weight, and all of them negative")
+        if any(weight < 0 for weight in self.failure_steps.values()):
+            raise ValueError("failure_steps must have weights of at least 0")
 
-    def course(self, seed: int, key: str, attempt: int, column: Callable[[str], str | None]) -> Course:
-        """Return what attempt `attempt` (counted from 1) of the device comes to.
 
-        Args:
-            column: gives the device's value of a fleet column.
-        """
-        chance = dice(seed, key, attempt)
-        stratum = self._stratum(column)
-        first_report_s = (
-            math.inf if chance.random() < self.mute_ratio else chance.uniform(*self.first_report_s)
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """Part of a fleet: the devices whose value of every column in `where` is one of those given; with their habits."""
+
+    where: Mapping[str, tuple[str, ...]]
+    habits: Habits
+
+
+@dataclass(frozen=True, slots=True)
+class Population(Habits):
+    """A fleet: the habits of its devices, and the strata that have their own; the first that fits a device counts.
+
+    `columns` are what devices have by chance where nobody told: column → value → weight, such as
+    `{"firmwareVersion": {"1.0": 0.8, "1.1": 0.2}}`.
+    """
+
+    strata: tuple[Stratum, ...] = ()
+    columns: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # zero-argument super() does not survive the class being made anew for its slots
+        Habits.__post_init__(self)
+        for name, weights in self.columns.items():
+            if any(weight < 0 for weight in weights.values()) or not sum(weights.values()) > 0:
+                raise ValueError(f"column {name} needs values with weights of at least 0, not all of them 0")
+
+    @property
+    def habits(self) -> Habits:
+        """The habits of devices in no stratum."""
+        return Habits(**{part.name: getattr(self, part.name) for part in fields(Habits)})
+
+    def with_stratum(self, column: str, value: str, **changes: Any) -> Self:
+        """Return this fleet with a stratum before all others: the common habits with some changed."""
+        stratum = Stratum({column: (value,)}, replace(self.habits, **changes))
+        return replace(self, strata=(stratum, *self.strata))
+
+    def with_failed_ratio(self, ratio: float) -> Self:
+        """Return this fleet with one true share of failures for all, whatever their stratum; all else as it is."""
+        strata = tuple(
+            replace(stratum, habits=replace(stratum.habits, failed_ratio=ratio)) for stratum in self.strata
         )
-        slowness = 1.0 if stratum is None else stratum.slowness
-        work_s = chance.lognormvariate(math.log(self.work_s_median), self.work_s_sigma) * slowness
-        failed_ratio = self.failed_ratio
-        if stratum is not None and stratum.failed_ratio is not None:
-            failed_ratio = stratum.failed_ratio
-        step = 100
-        if chance.random() < failed_ratio:
-            step = chance.choices(list(self.failure_steps), list(self.failure_steps.values()))[0]
-            # a failing device gives up somewhere on the way
-            work_s *= chance.random()
-        return Course(first_report_s, min(max(work_s, WORK_S_MIN), WORK_S_MAX), step)
-
-    def absence_s(self, seed: int, key: str, column: Callable[[str], str | None]) -> float:
-        """Return how long the device stays away once it is wanted: 0 if online, infinite if it never comes."""
-        chance = dice(seed, key, "away")
-        stratum = self._stratum(column)
-        offline_ratio = self.offline_ratio
-        if stratum is not None and stratum.offline_ratio is not None:
-            offline_ratio = stratum.offline_ratio
-        if chance.random() >= offline_ratio:
-            return 0.0
-        if chance.random() < self.sleeper_ratio:
-            return math.inf
-        return chance.uniform(*self.offline_s)
-
-    def first_request_s(self, seed: int, key: str) -> float:
-        """Return after what time the device first asks for an upgrade by itself."""
-        return dice(seed, key, "asks").uniform(0.0, self.request_s)
-
-    def _stratum(self, column: Callable[[str], str | None]) -> Stratum | None:
-        return next((s for s in self.strata if column(s.column) == s.value), None)
+        return replace(self, failed_ratio=ratio, strata=strata)

@@ -467,8 +467,7 @@ def _device_value(platform: Platform, device: int, field: str) -> str | None:
 
 
 def _presence(platform: Platform, device: int) -> str:
-    back_at = platform.devices.online_from.get(device, platform.now)
-    return "offline" if back_at > platform.now else "online"
+    return "online" if platform.is_online(device) else "offline"
 
 
 def _device_upgrade_record(platform: Platform, device: int) -> dict[str, Any]:

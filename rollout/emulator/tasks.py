@@ -51,7 +51,7 @@ STATUSES: Mapping[str, Status] = {s.label: s for s in Status if s is not Status.
 IN_PROGRESS = frozenset({Status.PUBLISHED, Status.UPGRADING})
 """What `maximumConcurrency` counts; in these the device is at work and can take no other upgrade."""
 
-TRANSITIONS: Mapping[Status, frozenset[Status]] = {
+TRANSITIONS: Mapping[int, frozenset[Status]] = {
     Status.INIT: frozenset({Status.PUBLISHED, Status.FAILED, Status.REMOVED}),
     Status.PUBLISHED: frozenset({Status.UPGRADING, Status.FAILED, Status.REMOVED}),
     Status.UPGRADING: frozenset({Status.SUCCEEDED, Status.FAILED}),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-__all__ = ["Always", "Daily", "Span", "Window", "is_open", "next_open"]
+__all__ = ["DAY_S", "Always", "Daily", "Span", "Window", "is_open", "moment_after", "next_open"]
 
 DAY_S = 86_400
 
@@ -75,3 +75,19 @@ def next_open(window: Window, at: float) -> float | None:
             return start_today if start_today >= at else start_today + DAY_S
         case _:
             assert_never(window)
+
+
+def moment_after(day: Daily, at: float, open_s: float) -> float:
+    """Return the moment at which `day` has been open for `open_s` seconds since `at`."""
+    first = next_open(day, at)
+    assert first is not None, "a day comes again"
+    left_s = (day.end_s - first - day.offset_s) % DAY_S
+    if open_s <= left_s:
+        return first + open_s
+    length_s = (day.end_s - day.start_s) % DAY_S
+    # in whole days, a full one counting as ended on its own evening
+    days, rest_s = divmod(open_s - left_s, length_s)
+    if not rest_s:
+        days, rest_s = days - 1, float(length_s)
+    opens_again = first + left_s + (day.start_s - day.end_s) % DAY_S
+    return opens_again + days * DAY_S + rest_s

@@ -15,7 +15,7 @@ from rollout.emulator.faults import FaultKind
 from rollout.emulator.knobs import Knobs, with_settings
 from rollout.emulator.meters import most_in_any_second
 from rollout.emulator.model import Platform
-from rollout.emulator.population import Population, Stratum
+from rollout.emulator.population import Population
 from rollout.emulator.refusal import Refusal
 from rollout.emulator.search import (
     get_firmware,
@@ -190,7 +190,7 @@ def test_offline_devices_wait_for_ever_or_until_they_are_back():
 def test_bad_site_fails_alone():
     """Devices of a stratum have its own shares; all others keep the common ones."""
     devices = [(key, {"site": "ulm" if n % 2 else "kiel"}) for n, key in enumerate(keys(40))]
-    field = Population(strata=(Stratum("site", "ulm", failed_ratio=1.0),))
+    field = Population().with_stratum("site", "ulm", failed_ratio=1.0)
     model = platform(field, devices)
     model.create_job(START, "fw-2", upgrade(keys(40)))
     done = tasks(model, 100_000)
@@ -981,7 +981,7 @@ class PlatformMachine(RuleBasedStateMachine):
             if status in IN_PROGRESS
         ]
         assert len(at_work) == len(set(at_work))
-        assert set(at_work) == self.model._at_work
+        assert set(at_work) == self.model.at_work
 
     @invariant()
     def snapshots_keep_their_number(self):
@@ -1042,34 +1042,3 @@ def test_knobs_are_read_from_text():
     """Every knob can be set from text, as flags and forms give it."""
     knobs = with_settings(Knobs(), {"read_lag_s": "0.5", "any_device": "true", "error_status": 200})
     assert (knobs.read_lag_s, knobs.any_device, knobs.error_status) == (0.5, True, "200")
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"failed_ratio": 1.1},
-        {"offline_ratio": -0.1},
-        {"work_s_median": 0},
-        {"request_s": 0},
-        {"first_report_s": (5, 1)},
-        {"failure_steps": {}},
-        {"failure_steps": {3: 1.0}},
-    ],
-)
-def test_impossible_population_is_refused(fault):
-    """Ratios outside 0 to 1, times out of order and failures that are none are refused at once."""
-    with pytest.raises(ValueError, match=r"must|needs"):
-        Population(**fault)
-
-
-def test_population_keeps_its_shares():
-    """Over many devices the drawn shares and times are those asked for."""
-    field = Population(failed_ratio=0.1, offline_ratio=0.06)
-    courses = [field.course(1, key, 1, lambda _: None) for key in keys(4000)]
-    failed = sum(course.step < 0 for course in courses)
-    assert 320 < failed < 480
-    times = sorted(course.work_s for course in courses if course.step == 100)
-    assert 570 < times[len(times) // 2] < 630
-    assert 300 < times[len(times) // 40] < times[-len(times) // 40] < 1250
-    away = sum(field.absence_s(1, key, lambda _: None) > 0 for key in keys(4000))
-    assert 180 < away < 300
