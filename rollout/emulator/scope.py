@@ -48,10 +48,14 @@ def _named(devices: Devices, scope: ScopeOrder, product_key: str | None, knobs: 
             if device is not None:
                 found.append(device)
         return found
-    if scope.selector == "assetIds" and all(asset.startswith(ASSET_PREFIX) for asset in scope.value):
+    if scope.selector == "assetIds":
         # ids made from keys need no search
-        numbers = [devices.find(asset.removeprefix(ASSET_PREFIX)) for asset in scope.value]
-        return [device for device in numbers if device is not None]
+        named = {asset: devices.find(asset.removeprefix(ASSET_PREFIX)) for asset in scope.value}
+        made = [at for asset, at in named.items() if at is not None and devices.asset_id(at) == asset]
+        if len(made) == len(named):
+            return made
+        wanted = frozenset(scope.value)
+        return [device for device in devices if devices.asset_id(device) in wanted]
     return [device for device in devices if _is_selected(devices, device, scope)]
 
 
