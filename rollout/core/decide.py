@@ -286,11 +286,24 @@ def _audit_due(state: State, wave: WaveState, now: float) -> float | None:
 
 
 def _counts(state: State, now: float, under_way: UnderWay, decision: Decision) -> None:
-    for group in state.counts.due(now):
+    for group in dict.fromkeys((*state.counts.due(now), *_awaited(state))):
         count = CountTasks(group)
         if count not in under_way.others:
             decision.commands.append(count)
     decision.wake(_or_never(state.counts.next_after(now)))
+
+
+def _awaited(state: State) -> Iterator[int]:
+    """Yield the groups a gate waits for: it could be judged now, but for numbers from before its soak or deadline.
+
+    Only those not counted since the gate began to wait; one whose count failed keeps its own time to try again.
+    """
+    for wave in state.begun_waves():
+        if wave.status is WaveStatus.OPEN and wave.held == HoldReason.STALE:
+            for index in wave.groups:
+                group = state.groups[index]
+                if not group.settled and group.asked_at < wave.held_at and index not in state.blind:
+                    yield index
 
 
 def _creates(state: State, now: float, under_way: UnderWay, decision: Decision) -> None:

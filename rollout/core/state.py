@@ -137,6 +137,7 @@ class WaveState:
     approved_by: str = ""
     overridden: bool = False
     held: str = ""
+    held_at: float = 0.0
     evidence: str = ""
     stragglers: int = 0
     # the audits: before the first create, before the gate opens, at the end
@@ -388,7 +389,7 @@ def fold(state: State, event: ev.Event) -> None:
             state.waves[event.wave].audit_retry_at = event.retry_at
         case ev.GateHeld():
             wave = state.waves[event.wave]
-            wave.held, wave.evidence = event.reason, event.evidence
+            wave.held, wave.held_at, wave.evidence = event.reason, event.at, event.evidence
             wave.verified = False
         case ev.GateSatisfied():
             wave = state.waves[event.wave]
@@ -632,7 +633,8 @@ def _count(state: State, event: ev.TasksCounted) -> None:
         wave.unsettled_groups -= not was_settled
         state.counts.drop(group.index)
     else:
-        group.period_s = next_period(group.period_s, changed=changed)
+        age_s = event.asked_at - group.grown_at
+        group.period_s = next_period(group.period_s, changed=changed, age_s=age_s)
         state.counts.set(group.index, event.at + group.period_s)
 
 

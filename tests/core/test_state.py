@@ -9,7 +9,7 @@ from rollout.core import events as ev
 from rollout.core.budget import group_exposure, job_exposure
 from rollout.core.campaign import CallLimit, JobSpec, Limits, RetryPolicy, Scope
 from rollout.core.commands import UnderWay
-from rollout.core.decide import decide
+from rollout.core.decide import BLIND_MAX_S, decide
 from rollout.core.lifecycle import BatchStatus
 from rollout.core.polling import GROUP_MAX, PERIOD_MAX_S, PERIOD_MIN_S, group_size, next_period
 from rollout.core.state import ENROL_S, State, fold, is_news
@@ -158,12 +158,18 @@ def test_exposure_is_what_a_job_can_have_in_progress():
 
 
 def test_counting_slows_down_while_nothing_is_heard():
-    """From five seconds to thirty, and back to five with the first news."""
+    """From five seconds to two minutes, and back with the first news; never longer than creation may go on blindly."""
     period = PERIOD_MIN_S
     for _ in range(10):
-        period = next_period(period, changed=False)
-    assert period == PERIOD_MAX_S
-    assert next_period(period, changed=True) == PERIOD_MIN_S
+        period = next_period(period, changed=False, age_s=60.0)
+    assert period == PERIOD_MAX_S <= BLIND_MAX_S
+    assert next_period(period, changed=True, age_s=60.0) == PERIOD_MIN_S
+
+
+@pytest.mark.parametrize(("age_s", "period_s"), [(0.0, 5.0), (250.0, 5.0), (600.0, 12.0), (86_400.0, 30.0)])
+def test_news_are_followed_at_a_share_of_their_age(age_s, period_s):
+    """What took ten minutes to happen is told twelve seconds later at most; no older group waits more than thirty."""
+    assert next_period(PERIOD_MAX_S, changed=True, age_s=age_s) == period_s
 
 
 @pytest.mark.parametrize("unknown", [0, 1])
