@@ -122,6 +122,7 @@ NAMES: Final[Mapping[Operation, str]] = {
     Operation.STOP: "stop",
     Operation.TASKS: "cancel, retry tasks",
     Operation.DELETE: "delete",
+    Operation.UPLOAD: "upload firmware",
 }
 
 MAKERS_OWN: Final = Meaning(

@@ -60,6 +60,9 @@ class Code(IntEnum):
     CERTIFICATE_BOUND = 11833
     NOT_FOUND = 24404
     OTA_INTERNAL_ERROR = 24500
+    FIRMWARE_VERSION_TAKEN = 24601
+    FIRMWARE_NAME_TAKEN = 24602
+    FIRMWARE_UPLOAD_UNDER_WAY = 24603
     FIRMWARE_IN_USE = 24604
     FIRMWARE_NOT_VERIFIED = 24610
     VERIFY_WITH_TOTAL_SCOPE = 24611
@@ -148,6 +151,27 @@ CODES: Final[Mapping[Code, Meaning]] = MappingProxyType(
             "A fault or overload inside the platform. A create answered so may have made its job.",
             _PLATFORM,
             "index_ota, index_firmware",
+        ),
+        Code.FIRMWARE_VERSION_TAKEN: Meaning(
+            "Firmware version already exists",
+            "the product has a firmware of this version",
+            "It was uploaded before; or the answer to an upload was lost, and this is the answer to its repeat.",
+            "Look the firmware up by its name; if it is another one, count the version up.",
+            "create_firmware, 2.2 and 2.3",
+        ),
+        Code.FIRMWARE_NAME_TAKEN: Meaning(
+            "Firmware name already exists",
+            "the product has a firmware of this name",
+            "It was uploaded before; or the answer to an upload was lost, and this is the answer to its repeat.",
+            "Look the firmware up by its name; if it is another one, choose another name.",
+            "create_firmware, 2.2 and 2.3",
+        ),
+        Code.FIRMWARE_UPLOAD_UNDER_WAY: Meaning(
+            "Not allowed to create firmware concurrently",
+            "another firmware is being uploaded",
+            "EnOS takes one upload at a time.",
+            "Wait until the other upload has ended, then upload again.",
+            "create_firmware, 2.2 and 2.3",
         ),
         Code.FIRMWARE_IN_USE: Meaning(
             "Firmware cannot be deleted",
@@ -542,6 +566,7 @@ class Operation(StrEnum):
     STOP = "stop"
     TASKS = "tasks"
     DELETE = "delete"
+    UPLOAD = "upload"
 
 
 class Course(StrEnum):
@@ -585,6 +610,8 @@ class Signal(StrEnum):
     JOB_NOT_FOUND = "24404 job"
     FIRMWARE_NOT_FOUND = "24404 firmware"
     OTA_INTERNAL_ERROR = "24500"
+    FIRMWARE_TAKEN = "24601, 24602"
+    FIRMWARE_UPLOAD_UNDER_WAY = "24603"
     FIRMWARE_IN_USE = "24604"
     FIRMWARE_NOT_VERIFIED = "24610"
     VERIFY_WITH_TOTAL_SCOPE = "24611"
@@ -629,6 +656,7 @@ _AUTH = Advice(Course.AUTH, "the gateway refused before the service saw the call
 _STOP = Advice(Course.STOP)
 _HARMLESS = Advice(Course.AGAIN, "repeating is harmless: 24615 and 24616 mean done")
 _REREAD = Advice(Course.FIX, "re-read the tasks, then again with those still in the right state")
+_THERE_IS_DONE = Advice(Course.AGAIN, "24601 or 24602 to the repeat means that the first call took effect")
 _GONE_IS_DONE = Advice(Course.AGAIN, "24404 to the repeat means done")
 _YOUNG = Advice(
     Course.AGAIN, "a job made seconds ago may not be visible yet; an older one is gone", 3, limits.READ_LAG_S
@@ -654,9 +682,10 @@ def _row(  # noqa: PLR0917 - a row reads like the table it is
     stop: Advice | None = None,
     tasks: Advice | None = None,
     delete: Advice | None = None,
+    upload: Advice | None = None,
 ) -> Mapping[Operation, Advice]:
     """Return a row; a cell left out falls to the row of unknown codes."""
-    cells = zip(Operation, (read, create, start, stop, tasks, delete), strict=True)
+    cells = zip(Operation, (read, create, start, stop, tasks, delete, upload), strict=True)
     return MappingProxyType({operation: advice for operation, advice in cells if advice is not None})
 
 
@@ -666,10 +695,18 @@ def _all(advice: Advice) -> Mapping[Operation, Advice]:
 
 TREATMENT: Final[Mapping[Signal, Mapping[Operation, Advice]]] = MappingProxyType(
     {
-        Signal.SUCCESS: _row(_OK, _OK, _CONFIRM, _CONFIRM, _CONFIRM, _OK),
+        Signal.SUCCESS: _row(_OK, _OK, _CONFIRM, _CONFIRM, _CONFIRM, _OK, _OK),
         Signal.JOB_NOT_FOUND: _row(_YOUNG, None, _YOUNG, _YOUNG, _YOUNG, _DONE),
-        Signal.FIRMWARE_NOT_FOUND: _row(_YOUNG_FIRMWARE, _NO_FIRMWARE),
-        Signal.OTA_INTERNAL_ERROR: _row(_AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE),
+        Signal.FIRMWARE_NOT_FOUND: _row(_YOUNG_FIRMWARE, _NO_FIRMWARE, delete=_DONE),
+        Signal.FIRMWARE_TAKEN: _row(
+            upload=Advice(
+                Course.STOP, "after a repeat: look the firmware up by its name; else choose another"
+            )
+        ),
+        Signal.FIRMWARE_UPLOAD_UNDER_WAY: _row(upload=Advice(Course.AGAIN, "one upload at a time")),
+        Signal.OTA_INTERNAL_ERROR: _row(
+            _AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE, _THERE_IS_DONE
+        ),
         Signal.FIRMWARE_IN_USE: _row(
             delete=Advice(Course.HOLD, "jobs still use the firmware, or were deleted just now", 5, 20.0)
         ),
@@ -708,13 +745,21 @@ TREATMENT: Final[Mapping[Signal, Mapping[Operation, Advice]]] = MappingProxyType
         Signal.INVALID_ARGUMENT: _all(_ARGUMENT),
         Signal.DENIED: _all(_PERMISSION),
         Signal.OBJECT_NOT_FOUND: _row(_YOUNG, _ARGUMENT, _YOUNG, _YOUNG, _YOUNG, _DONE),
-        Signal.INTERNAL_ERROR: _row(_AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE),
+        Signal.INTERNAL_ERROR: _row(
+            _AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE, _THERE_IS_DONE
+        ),
         Signal.DEVICE_OR_PRODUCT_NOT_FOUND: _row(
             _STOP, _STOP, None, None, Advice(Course.FIX, "drop the device, then again")
         ),
         Signal.DEVICE_ADMINISTRATION: _row(_STOP, _RECON, _STOP, _STOP, _STOP, _STOP),
         Signal.OTHER_CODE: _row(
-            _STOP, _RECON, _STOP, _STOP, Advice(Course.STOP, "re-read the tasks before anything else"), _STOP
+            _STOP,
+            _RECON,
+            _STOP,
+            _STOP,
+            Advice(Course.STOP, "re-read the tasks before anything else"),
+            _STOP,
+            _STOP,
         ),
         Signal.BODY_REFUSED: _all(_STOP),
         Signal.TOKEN_REFUSED: _all(_AUTH),
@@ -727,19 +772,22 @@ TREATMENT: Final[Mapping[Signal, Mapping[Operation, Advice]]] = MappingProxyType
             _STOP,
             Advice(Course.FIX, "split the list of devices"),
             _STOP,
+            Advice(Course.STOP, "the gateway takes no file of this size: upload it in the console"),
         ),
         Signal.THROTTLED: _all(_THROTTLED),
-        Signal.SERVER_FAILED: _row(_AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE),
-        Signal.ODD_STATUS: _row(_ENDPOINT, _RECON, _ENDPOINT, _ENDPOINT, _ENDPOINT, _ENDPOINT),
+        Signal.SERVER_FAILED: _row(
+            _AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE, _THERE_IS_DONE
+        ),
+        Signal.ODD_STATUS: _row(_ENDPOINT, _RECON, _ENDPOINT, _ENDPOINT, _ENDPOINT, _ENDPOINT, _ENDPOINT),
         Signal.NOT_CONNECTED: _all(Advice(Course.AGAIN, "nothing was sent")),
-        Signal.NO_ANSWER: _row(_AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE),
-        Signal.UNREADABLE: _row(_AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE),
+        Signal.NO_ANSWER: _row(_AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE, _THERE_IS_DONE),
+        Signal.UNREADABLE: _row(_AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE, _THERE_IS_DONE),
         Signal.TOKEN_REPEATED: _all(Advice(Course.AGAIN, "with a new timestamp")),
         Signal.TOKEN_MISCONFIGURED: _all(_CONFIGURATION),
         Signal.TOKEN_SERVICE_FAILED: _all(_AGAIN),
         Signal.TOKEN_EXPIRED: _all(_FRESH_TOKEN),
         # The SDK scheme, not ours: whether the gateway forwarded the call before saying so is not known
-        Signal.SDK_TOKEN_REFUSED: _row(_AUTH, _RECON, _AUTH, _AUTH, _AUTH, _AUTH),
+        Signal.SDK_TOKEN_REFUSED: _row(_AUTH, _RECON, _AUTH, _AUTH, _AUTH, _AUTH, _AUTH),
     }
 )
 
@@ -752,6 +800,9 @@ _SIGNAL_OF_CODE: Final[Mapping[int, Signal]] = MappingProxyType(
         Code.DEVICE_ALREADY_DISABLED: Signal.DEVICE_ADMINISTRATION,
         Code.CERTIFICATE_BOUND: Signal.DEVICE_ADMINISTRATION,
         Code.OTA_INTERNAL_ERROR: Signal.OTA_INTERNAL_ERROR,
+        Code.FIRMWARE_VERSION_TAKEN: Signal.FIRMWARE_TAKEN,
+        Code.FIRMWARE_NAME_TAKEN: Signal.FIRMWARE_TAKEN,
+        Code.FIRMWARE_UPLOAD_UNDER_WAY: Signal.FIRMWARE_UPLOAD_UNDER_WAY,
         Code.FIRMWARE_IN_USE: Signal.FIRMWARE_IN_USE,
         Code.FIRMWARE_NOT_VERIFIED: Signal.FIRMWARE_NOT_VERIFIED,
         Code.VERIFY_WITH_TOTAL_SCOPE: Signal.VERIFY_WITH_TOTAL_SCOPE,
@@ -796,10 +847,11 @@ _SIGNAL_OF_TOKEN: Final[Mapping[int, Signal]] = MappingProxyType(
 )
 
 
-def signal_of_code(code: int, operation: Operation) -> Signal:
-    """Return the row of an envelope's code; 24404 names the firmware on create and the job elsewhere."""
+def signal_of_code(code: int, operation: Operation, *, of_firmware: bool = False) -> Signal:
+    """Return the row of an envelope's code; 24404 names the firmware on create and in its own calls, else the job."""
     if code == Code.NOT_FOUND:
-        return Signal.FIRMWARE_NOT_FOUND if operation is Operation.CREATE else Signal.JOB_NOT_FOUND
+        about_firmware = of_firmware or operation is Operation.CREATE
+        return Signal.FIRMWARE_NOT_FOUND if about_firmware else Signal.JOB_NOT_FOUND
     return _SIGNAL_OF_CODE.get(code, Signal.OTHER_CODE)
 
 

@@ -17,9 +17,8 @@ from rollout.enos import limits
 from rollout.enos.caller import Caller
 from rollout.enos.codes import Operation
 from rollout.enos.messages import DeviceBrief, Envelope
-from rollout.enos.paging import Reading
+from rollout.enos.paging import Reading, every_row
 from rollout.enos.translate import search_body
-from rollout.errors import Phase, ServiceError
 
 __all__ = ["EnosDevices", "columns_of"]
 
@@ -55,24 +54,8 @@ class EnosDevices:
             expression: in EnOS's grammar, such as `productKey='p1' and deviceTags.site in ('a','b')`.
         Raises: `ServiceError`, also after devices were yielded: then the list is not complete.
         """
-        before: set[str] = set()
-        reading = None
-        for _ in range(limits.DEVICE_PASSES_MAX):
-            reading = self._read(expression)
-            async for device in reading.rows():
-                if _identity(device) not in before:
-                    yield device.device_key, columns_of(device)
-            if reading.agrees:
-                return
-            before |= reading.seen
-        assert reading is not None, "there is at least one reading"
-        totals = sorted(reading.totals)
-        told = f"{totals[0]:,} to {totals[-1]:,} stated" if totals else "no total stated"
-        raise ServiceError(
-            f"device search: the pages never agreed: {len(reading.seen):,} seen, {told}",
-            phase=Phase.ANSWERED,
-            hint="devices come and go while they are listed: try when the fleet is quiet, or a narrower search",
-        )
+        async for device in every_row(lambda: self._read(expression), "device search"):
+            yield device.device_key, columns_of(device)
 
     def _read(self, expression: str) -> Reading[DeviceBrief]:
         """Return a reading of the search, not begun yet."""
@@ -83,14 +66,7 @@ class EnosDevices:
                 Operation.READ, self._path, {"action": "search"}, body, list[DeviceBrief]
             )
 
-        return Reading(ask, _identity, pages_max=limits.DEVICE_PAGES_MAX)
-
-
-def _identity(device: DeviceBrief) -> str:
-    """Return what tells devices apart; keys are unique only within a product."""
-    if device.asset_id:
-        return device.asset_id
-    return f"{(device.model_extra or {}).get('productKey')}/{device.device_key}"
+        return Reading(ask, DeviceBrief.identity, pages_max=limits.DEVICE_PAGES_MAX)
 
 
 def columns_of(device: DeviceBrief) -> dict[str, str]:

@@ -25,6 +25,9 @@ DEVICE_SELECTORS_MAX: Final = 1
 # Published: verifying_firmware, 2.1 and 2.4 (console; since 2.4 each firmware may carry its own number)
 VERIFY_DEVICES_MAX_DEFAULT: Final = 5
 
+# Published: create_firmware (100 before 2.4)
+FIRMWARE_DESC_CHARS_MAX: Final = 512
+
 # Published: search_ota_job, search_device_task
 PAGE_NO_FIRST: Final = 1
 PAGE_SIZE_DEFAULT: Final = 10
@@ -54,6 +57,9 @@ TOKEN_TRIES_MAX: Final = 3
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 30.0
 
+# Ours: for a firmware file, on a slow line: 100 MB (the console's limit in 2.1) at 170 KB/s
+UPLOAD_TIMEOUT_S: Final = 600.0
+
 # Ours: how much of an answer is read before it is given up as none of the platform's
 CREATE_REPLY_BYTES_MAX: Final = 64 * 1024
 TOKEN_REPLY_BYTES_MAX: Final = 64 * 1024
@@ -78,7 +84,7 @@ TASK_PASSES_MAX: Final = 10
 # million devices; and how often they are read until a reading agrees with itself
 DEVICE_PAGE_SIZE: Final = 500
 DEVICE_PAGES_MAX: Final = 20_000
-DEVICE_PASSES_MAX: Final = 5
+STREAM_PASSES_MAX: Final = 5
 
 # Ours: the longest `in (...)` list and `deviceKeys` array; EnOS publishes neither
 KEYS_PER_EXPRESSION_MAX: Final = 100

@@ -23,10 +23,13 @@ from rollout.enos import limits
 __all__ = [
     "AssetTreeScope",
     "CreateJobBody",
+    "CreatedFirmware",
     "CreatedJob",
     "DeviceBrief",
     "DeviceKeysBody",
     "Envelope",
+    "FirmwareBrief",
+    "FirmwareMetadata",
     "GatewayError",
     "JobBrief",
     "JobInfo",
@@ -294,11 +297,45 @@ class TaskInfo(TaskBrief):
     update_time: Number | None = None
 
 
+class FirmwareMetadata(Message):
+    """The part `metadata` of an upload. Page: create_firmware.
+
+    `sign` is the file's digest by `sign_method`, as hexadecimal digits; tags and the two bounds exist since 2.4.
+    """
+
+    name: StringI18n
+    version: str
+    sign_method: Literal["md5", "sha256"]
+    sign: str
+    enable_verification: bool
+    desc: Annotated[str, Field(max_length=limits.FIRMWARE_DESC_CHARS_MAX)] | None = None
+    firmware_tags: dict[str, str] | None = None
+    max_allowed_for_verification: Annotated[Number, Field(ge=1)] | None = None
+    min_success_for_verified: Annotated[Number, Field(ge=1)] | None = None
+
+
+class CreatedFirmware(Message):
+    """What an upload gives. Page: create_firmware."""
+
+    firmware_id: str
+
+
+class FirmwareBrief(Message):
+    """What tells a firmware from others; all else of it is kept as it came. Page: get_firmware."""
+
+    firmware_id: str
+    name: StringI18n | None = None
+
+
 class DeviceBrief(Message):
     """What tells a device from others; all else of it is kept as it came. Page: search_device (Device struct)."""
 
     device_key: str
     asset_id: str | None = None
+
+    def identity(self) -> str:
+        """Return what tells it from others: its asset id, else product and key, for keys are a product's own."""
+        return self.asset_id or f"{(self.model_extra or {}).get('productKey')}/{self.device_key}"
 
 
 T = TypeVar("T")

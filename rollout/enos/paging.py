@@ -3,7 +3,7 @@
 EnOS pages by offset and has no cursor: a row made or deleted while pages are read shifts all behind it, so that some
 come twice and some not at all. One *reading* goes from the first page to the last and yields each row once. It
 *agrees* with itself if every page stated the same total and just as many rows were seen; then none was skipped.
-What to do with one that does not is the searcher's choice: read again, and how often.
+After one that does not, the pages are read again, a bounded number of times.
 Source: overview (Pagination), 2.4.4; no search of jobs, tasks, firmware or devices supports `sorters`.
 """
 
@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Generic, TypeVar
 
+from rollout.core.records import Hits
 from rollout.enos import limits
 from rollout.enos.messages import Envelope
+from rollout.errors import Phase, ServiceError
 
-__all__ = ["Reading"]
+__all__ = ["Reading", "every_row", "gather"]
 
 Row = TypeVar("Row")
 
@@ -36,7 +38,7 @@ class Reading(Generic[Row]):
         pages_max: int = limits.SEARCH_PAGES_MAX,
     ) -> None:
         self._ask = ask
-        self._identity = identity
+        self.identity = identity
         self._pages_max = pages_max
         self.seen: set[str] = set()
         self.totals: set[int] = set()
@@ -52,9 +54,9 @@ class Reading(Generic[Row]):
             reply = await self._ask(page_no)
             seen_before = len(self.seen)
             for row in reply.data or []:
-                identity = self._identity(row)
-                if identity not in self.seen:
-                    self.seen.add(identity)
+                key = self.identity(row)
+                if key not in self.seen:
+                    self.seen.add(key)
                     yield row
             page = reply.pagination
             if page is None or page.page_no != page_no:
@@ -64,3 +66,46 @@ class Reading(Generic[Row]):
             self.totals.add(page.total_size)
             if len(self.seen) >= page.total_size or len(self.seen) == seen_before:
                 return
+
+
+async def gather(begin: Callable[[], Reading[Row]]) -> Hits[Row]:
+    """Return the rows of as many readings as it takes until one agrees; of the last sight where a row comes again.
+
+    Rows of all readings are kept: what was once seen exists, or did a moment ago.
+
+    Args:
+        begin: gives a new reading.
+    """
+    seen: dict[str, Row] = {}
+    for _ in range(limits.SEARCH_PASSES_MAX):
+        reading = begin()
+        async for row in reading.rows():
+            seen[reading.identity(row)] = row
+        if reading.agrees:
+            return Hits(tuple(seen.values()), complete=True)
+    return Hits(tuple(seen.values()), complete=False)
+
+
+async def every_row(begin: Callable[[], Reading[Row]], what: str) -> AsyncIterator[Row]:
+    """Yield each row once, as the pages come, until a reading agreed.
+
+    Raises: `ServiceError` if none did, after rows were yielded: then some may be missing.
+    """
+    before: set[str] = set()
+    reading = begin()
+    for left in reversed(range(limits.STREAM_PASSES_MAX)):
+        async for row in reading.rows():
+            if reading.identity(row) not in before:
+                yield row
+        if reading.agrees:
+            return
+        before |= reading.seen
+        if left:
+            reading = begin()
+    stated = sorted(reading.totals)
+    told = f"{stated[0]:,} to {stated[-1]:,} stated" if stated else "no total stated"
+    raise ServiceError(
+        f"{what}: the pages never agreed: {len(reading.seen):,} seen, {told}",
+        phase=Phase.ANSWERED,
+        hint="devices come and go while they are listed: try when the fleet is quiet, or a narrower search",
+    )

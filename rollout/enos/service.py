@@ -21,7 +21,7 @@ from rollout.enos import limits
 from rollout.enos.caller import Caller
 from rollout.enos.codes import Code, Course, Operation, advise, signal_of_code
 from rollout.enos.messages import DeviceKeysBody, Envelope, JobBrief, TaskBrief
-from rollout.enos.paging import Reading
+from rollout.enos.paging import Reading, gather
 from rollout.enos.translate import (
     BrokenOff,
     any_of,
@@ -261,19 +261,11 @@ class EnosService(JobService):
     # ── calling ──────────────────────────────────────────────────────────────────────────────────
 
     async def _walk_jobs(self, jobs: JobFilter, *, fresh: bool = False) -> Hits[JobBrief]:
-        """Return all jobs that match, reading the pages anew until one reading agrees with itself.
-
-        Jobs of all readings are kept: what was once seen exists, or did a moment ago.
-        """
+        """Return all jobs that match."""
         expression = job_expression(jobs, by_name=self._search_by_name)
-        seen: dict[str, JobBrief] = {}
-        for _ in range(limits.SEARCH_PASSES_MAX):
-            reading = self._read("search", expression, JobBrief, lambda job: job.job_id, fresh=fresh)
-            async for job in reading.rows():
-                seen[job.job_id] = job
-            if reading.agrees:
-                return Hits(tuple(seen.values()), complete=True)
-        return Hits(tuple(seen.values()), complete=False)
+        return await gather(
+            lambda: self._read("search", expression, JobBrief, lambda job: job.job_id, fresh=fresh)
+        )
 
     async def _walk_tasks(self, tasks: TaskFilter) -> Hits[TaskBrief]:
         """Return all tasks that match, reading the pages anew until as many were seen as there are.

@@ -46,8 +46,10 @@ __all__ = [
     "Answer",
     "BrokenOff",
     "Unreadable",
+    "all_of",
     "any_of",
     "clean",
+    "condition",
     "create_body",
     "create_query",
     "equals",
@@ -63,6 +65,8 @@ __all__ = [
     "retry_after_s",
     "search_body",
     "strict_object",
+    "take_number",
+    "take_text",
     "task_expression",
     "task_record",
 ]
@@ -175,10 +179,10 @@ def search_body(expression: str, *, page_no: int, page_size: int) -> bytes:
 
 def job_expression(jobs: JobFilter, *, by_name: bool = True) -> str:
     """Return the expression of a search for jobs; releases before 2.4 cannot search `by_name`."""
-    return _all_of(
-        _condition("firmwareId", jobs.firmware_ids),
-        _condition("productKey", jobs.product_keys),
-        _condition("firmwareVersion", jobs.firmware_versions),
+    return all_of(
+        condition("firmwareId", jobs.firmware_ids),
+        condition("productKey", jobs.product_keys),
+        condition("firmwareVersion", jobs.firmware_versions),
         equals("type", jobs.type) if jobs.type else "",
         equals("status", jobs.status) if jobs.status else "",
         like("name.defaultValue", jobs.name_part) if jobs.name_part and by_name else "",
@@ -187,21 +191,23 @@ def job_expression(jobs: JobFilter, *, by_name: bool = True) -> str:
 
 def task_expression(tasks: TaskFilter) -> str:
     """Return the expression of a search for tasks."""
-    return _all_of(
-        _condition("jobId", tasks.job_ids),
-        _condition("deviceKey", tasks.device_keys),
-        _condition("status", tasks.statuses),
-        _condition("desc", tasks.descs),
-        _condition("fromVersion", tasks.from_versions),
-        _condition("toVersion", tasks.to_versions),
+    return all_of(
+        condition("jobId", tasks.job_ids),
+        condition("deviceKey", tasks.device_keys),
+        condition("status", tasks.statuses),
+        condition("desc", tasks.descs),
+        condition("fromVersion", tasks.from_versions),
+        condition("toVersion", tasks.to_versions),
     )
 
 
-def _all_of(*conditions: str) -> str:
+def all_of(*conditions: str) -> str:
+    """Return the conditions joined, those that are empty left out."""
     return " and ".join(filter(None, conditions))
 
 
-def _condition(name: str, values: tuple[str, ...]) -> str:
+def condition(name: str, values: tuple[str, ...]) -> str:
+    """Return what asks for any of the values; empty, and so no condition, if there are none."""
     return equals(name, values[0]) if len(values) == 1 else any_of(name, values) if values else ""
 
 
@@ -419,10 +425,13 @@ def error_of_break(broken: BrokenOff, operation: Operation) -> ServiceError:
     )
 
 
-def read_reply(answer: Answer, operation: Operation, data: type[T], *, renewed: bool = False) -> Envelope[T]:
+def read_reply(
+    answer: Answer, operation: Operation, data: type[T], *, renewed: bool = False, of_firmware: bool = False
+) -> Envelope[T]:
     """Return the reply of a call other than create, its data read as `data`.
 
-    Raises `ServiceError` for anything but a readable success; `renewed` if the token was renewed for this call.
+    Raises `ServiceError` for anything but a readable success; `renewed` if the token was renewed for this call,
+    `of_firmware` if it is about firmware, which 24404 then means.
     """
     document = _document(answer)
     if 300 <= answer.status < 400:
@@ -432,7 +441,7 @@ def read_reply(answer: Answer, operation: Operation, data: type[T], *, renewed: 
         )
     if isinstance(document, dict) and type(document.get("code")) is int:
         # The code decides whatever the status is: which one EnOS sends along is not documented
-        return _envelope(answer, document, operation, data)
+        return _envelope(answer, document, operation, data, of_firmware=of_firmware)
     refused = isinstance(document, dict) and _is_gateway_refusal(answer.status, document)
     signal = Signal.TOKEN_REFUSED_TWICE if refused and renewed else signal_of_http(answer.status)
     if refused:
@@ -449,13 +458,13 @@ def read_reply(answer: Answer, operation: Operation, data: type[T], *, renewed: 
 
 
 def _envelope(
-    answer: Answer, document: Mapping[str, Any], operation: Operation, data: type[T]
+    answer: Answer, document: Mapping[str, Any], operation: Operation, data: type[T], *, of_firmware: bool
 ) -> Envelope[T]:
     code = document["code"]
     if code != Code.OK:
         raise _error(
             answer,
-            advise(signal_of_code(code, operation), operation),
+            advise(signal_of_code(code, operation, of_firmware=of_firmware), operation),
             f"{operation}: code {clean(code, 40)}: {clean(document.get('msg') or 'no message')}",
             enos_code=code,
             request_id=_request_id(document),
@@ -536,25 +545,25 @@ def task_record(task: TaskBrief) -> TaskRecord:
         job_id=task.job_id,
         device_key=task.device_key,
         status=task.status or "",
-        progress=_take_number(more, "progress"),
-        desc=_take_text(more, "desc"),
-        from_version=_take_text(more, "fromVersion"),
-        to_version=_take_text(more, "toVersion"),
-        product_key=_take_text(more, "productKey"),
-        asset_id=_take_text(more, "assetId"),
-        update_time_ms=_take_number(more, "updateTime"),
+        progress=take_number(more, "progress"),
+        desc=take_text(more, "desc"),
+        from_version=take_text(more, "fromVersion"),
+        to_version=take_text(more, "toVersion"),
+        product_key=take_text(more, "productKey"),
+        asset_id=take_text(more, "assetId"),
+        update_time_ms=take_number(more, "updateTime"),
         more=more,
     )
 
 
-def _take_text(record: dict[str, Any], name: str) -> str:
+def take_text(record: dict[str, Any], name: str) -> str:
     """Take the text out of the record, if it is one or null; else leave it there and return nothing."""
     if not isinstance(record.get(name, ""), str | None):
         return ""
     return record.pop(name, None) or ""
 
 
-def _take_number(record: dict[str, Any], name: str) -> int | None:
+def take_number(record: dict[str, Any], name: str) -> int | None:
     """Take the whole number, which may stand in quotes, out of the record; leave anything else there."""
     value = record.get(name)
     if isinstance(value, str) and WHOLE_NUMBER.fullmatch(value):

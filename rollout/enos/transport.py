@@ -50,13 +50,17 @@ _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connec
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send. The headers carry token and signature, so no printed form shows them."""
+    """What to send. The headers carry token and signature, so no printed form shows them.
+
+    `timeout_s` runs from the first byte sent to the last one read; the transport's own if None.
+    """
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
+    timeout_s: float | None = None
 
 
 class _GuardRaisedError(Exception):
@@ -196,7 +200,7 @@ class Transport(Exchange):
         assert not self._closed, "the service is closed"
         if self._pooled and guard is not None:
             return await self._exchange_pooled(request, body_bytes_max, guard)
-        attempt = _Attempt(guard, self._connect_timeout_s, self._read_timeout_s)
+        attempt = _Attempt(guard, self._connect_timeout_s, request.timeout_s or self._read_timeout_s)
         under_way = _under_way.set(attempt)
         try:
             async with (

@@ -78,6 +78,7 @@ def test_one_code_in_full(desk):
         ),
         "            create: permanent, a person is told: check the firmware id and the organisation",
         "            delete: counts as done",
+        "            upload firmware: not expected; permanent, a person is told",
         "Source      create_ota_job, get_ota_job and all pages of job and task operations",
     ]
 

@@ -28,46 +28,48 @@ from rollout.enos.codes import (
 
 TABLES = [CODES, GATEWAY, PROXY, TOKEN_STATUS, SDK_STATUS, STEPS, DEVICE_REPLIES]
 
-# Columns: read, create, start, stop, cancel and retry, delete.
+# Columns: read, create, start, stop, cancel and retry, delete, upload.
 # Where a cell is not documented, an unknown code's treatment stands: stop, on create reconcile.
 ROWS = {
-    Signal.SUCCESS: "ok ok ok ok ok ok",
-    Signal.JOB_NOT_FOUND: "again recon again again again done",
-    Signal.FIRMWARE_NOT_FOUND: "again stop stop stop stop stop",
-    Signal.OTA_INTERNAL_ERROR: "again recon again again fix again",
-    Signal.FIRMWARE_IN_USE: "stop recon stop stop stop hold",
-    Signal.FIRMWARE_NOT_VERIFIED: "stop hold stop stop stop stop",
-    Signal.VERIFY_WITH_TOTAL_SCOPE: "stop stop stop stop stop stop",
-    Signal.TOO_MANY_VERIFY_DEVICES: "stop fix stop stop stop stop",
-    Signal.JOB_HAS_STARTED: "stop recon done stop stop stop",
-    Signal.JOB_HAS_STOPPED: "stop recon stop done stop stop",
-    Signal.JOB_NOT_RUNNING: "stop recon stop stop fix stop",
-    Signal.JOB_RUNNING: "stop recon stop stop stop fix",
-    Signal.TASK_NOT_CANCELLABLE: "stop recon stop stop fix stop",
-    Signal.TASK_NOT_FAILED: "stop recon stop stop fix stop",
-    Signal.INVALID_ARGUMENT: "stop stop stop stop stop stop",
-    Signal.DENIED: "stop stop stop stop stop stop",
-    Signal.OBJECT_NOT_FOUND: "again stop again again again done",
-    Signal.INTERNAL_ERROR: "again recon again again fix again",
-    Signal.DEVICE_OR_PRODUCT_NOT_FOUND: "stop stop stop stop fix stop",
-    Signal.DEVICE_ADMINISTRATION: "stop recon stop stop stop stop",
-    Signal.OTHER_CODE: "stop recon stop stop stop stop",
-    Signal.BODY_REFUSED: "stop stop stop stop stop stop",
-    Signal.TOKEN_REFUSED: "auth auth auth auth auth auth",
-    Signal.TOKEN_REFUSED_TWICE: "stop stop stop stop stop stop",
-    Signal.ADDRESS_REFUSED: "stop stop stop stop stop stop",
-    Signal.TOO_LARGE: "fix stop stop stop fix stop",
-    Signal.THROTTLED: "again again again again again again",
-    Signal.SERVER_FAILED: "again recon again again fix again",
-    Signal.ODD_STATUS: "stop recon stop stop stop stop",
-    Signal.NOT_CONNECTED: "again again again again again again",
-    Signal.NO_ANSWER: "again recon again again fix again",
-    Signal.UNREADABLE: "again recon again again fix again",
-    Signal.TOKEN_REPEATED: "again again again again again again",
-    Signal.TOKEN_MISCONFIGURED: "stop stop stop stop stop stop",
-    Signal.TOKEN_SERVICE_FAILED: "again again again again again again",
-    Signal.TOKEN_EXPIRED: "auth auth auth auth auth auth",
-    Signal.SDK_TOKEN_REFUSED: "auth recon auth auth auth auth",
+    Signal.SUCCESS: "ok ok ok ok ok ok ok",
+    Signal.JOB_NOT_FOUND: "again recon again again again done stop",
+    Signal.FIRMWARE_NOT_FOUND: "again stop stop stop stop done stop",
+    Signal.OTA_INTERNAL_ERROR: "again recon again again fix again again",
+    Signal.FIRMWARE_TAKEN: "stop recon stop stop stop stop stop",
+    Signal.FIRMWARE_UPLOAD_UNDER_WAY: "stop recon stop stop stop stop again",
+    Signal.FIRMWARE_IN_USE: "stop recon stop stop stop hold stop",
+    Signal.FIRMWARE_NOT_VERIFIED: "stop hold stop stop stop stop stop",
+    Signal.VERIFY_WITH_TOTAL_SCOPE: "stop stop stop stop stop stop stop",
+    Signal.TOO_MANY_VERIFY_DEVICES: "stop fix stop stop stop stop stop",
+    Signal.JOB_HAS_STARTED: "stop recon done stop stop stop stop",
+    Signal.JOB_HAS_STOPPED: "stop recon stop done stop stop stop",
+    Signal.JOB_NOT_RUNNING: "stop recon stop stop fix stop stop",
+    Signal.JOB_RUNNING: "stop recon stop stop stop fix stop",
+    Signal.TASK_NOT_CANCELLABLE: "stop recon stop stop fix stop stop",
+    Signal.TASK_NOT_FAILED: "stop recon stop stop fix stop stop",
+    Signal.INVALID_ARGUMENT: "stop stop stop stop stop stop stop",
+    Signal.DENIED: "stop stop stop stop stop stop stop",
+    Signal.OBJECT_NOT_FOUND: "again stop again again again done stop",
+    Signal.INTERNAL_ERROR: "again recon again again fix again again",
+    Signal.DEVICE_OR_PRODUCT_NOT_FOUND: "stop stop stop stop fix stop stop",
+    Signal.DEVICE_ADMINISTRATION: "stop recon stop stop stop stop stop",
+    Signal.OTHER_CODE: "stop recon stop stop stop stop stop",
+    Signal.BODY_REFUSED: "stop stop stop stop stop stop stop",
+    Signal.TOKEN_REFUSED: "auth auth auth auth auth auth auth",
+    Signal.TOKEN_REFUSED_TWICE: "stop stop stop stop stop stop stop",
+    Signal.ADDRESS_REFUSED: "stop stop stop stop stop stop stop",
+    Signal.TOO_LARGE: "fix stop stop stop fix stop stop",
+    Signal.THROTTLED: "again again again again again again again",
+    Signal.SERVER_FAILED: "again recon again again fix again again",
+    Signal.ODD_STATUS: "stop recon stop stop stop stop stop",
+    Signal.NOT_CONNECTED: "again again again again again again again",
+    Signal.NO_ANSWER: "again recon again again fix again again",
+    Signal.UNREADABLE: "again recon again again fix again again",
+    Signal.TOKEN_REPEATED: "again again again again again again again",
+    Signal.TOKEN_MISCONFIGURED: "stop stop stop stop stop stop stop",
+    Signal.TOKEN_SERVICE_FAILED: "again again again again again again again",
+    Signal.TOKEN_EXPIRED: "auth auth auth auth auth auth auth",
+    Signal.SDK_TOKEN_REFUSED: "auth recon auth auth auth auth auth",
 }
 
 
@@ -105,7 +107,7 @@ def test_only_the_positive_list_refuses_a_create(code):
     assert definite == (code in CREATE_REFUSALS)
 
 
-@pytest.mark.parametrize("code", [-1, 1, 24601, 24619, 24699, 99401, 10**9])
+@pytest.mark.parametrize("code", [-1, 1, 24605, 24619, 24699, 99401, 10**9])
 def test_an_unknown_code_is_never_a_definite_answer_to_create(code):
     """The gaps in EnOS's numbering may mean anything."""
     assert advise(signal_of_code(code, Operation.CREATE), Operation.CREATE).course is Course.RECON
@@ -113,9 +115,10 @@ def test_an_unknown_code_is_never_a_definite_answer_to_create(code):
 
 
 def test_not_found_names_what_the_operation_named():
-    """24404 is the firmware on create, the job elsewhere."""
+    """24404 is the firmware on create and in calls about firmware, the job elsewhere."""
     assert signal_of_code(24404, Operation.CREATE) is Signal.FIRMWARE_NOT_FOUND
     assert signal_of_code(24404, Operation.STOP) is Signal.JOB_NOT_FOUND
+    assert signal_of_code(24404, Operation.READ, of_firmware=True) is Signal.FIRMWARE_NOT_FOUND
 
 
 @pytest.mark.parametrize(

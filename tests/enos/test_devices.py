@@ -112,7 +112,7 @@ async def test_pages_that_never_agree_are_an_error(server, connect, answer):
     with pytest.raises(ServiceError, match="never agreed: 1 seen"):
         await collect()
     assert seen == ["d1"]
-    assert len(server.calls) <= 2 * limits.DEVICE_PASSES_MAX
+    assert len(server.calls) <= 2 * limits.STREAM_PASSES_MAX
 
 
 async def test_columns_are_named_as_in_expressions(server, connect):
