@@ -142,10 +142,12 @@ class Journal(Protocol):
     One writer at a time. An event whose `append` returned survives a power cut.
     """
 
-    async def append(self, events: Sequence[Event]) -> None:
+    async def append(self, events: Sequence[Event]) -> int:
         """Store the events, in this order and after all appended before; return when they are durable.
 
-        Raises `JournalError` if they may not be; then every later call raises too, until reopened.
+        What comes back is how many of all events appended in this life are durable by then, the first of them
+        counted as 1: these and all before, and perhaps some of those after. Raises `JournalError` if they may
+        not be; then every later call raises too, until reopened.
         """
         ...
 

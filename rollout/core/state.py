@@ -63,7 +63,7 @@ class BatchState:
     code: int | None = None
     credentials: bool = False
     exposed: bool = False
-    others: set[str] = field(default_factory=set)
+    others: frozenset[str] = frozenset()
     cancel_passes: int = 0
     stopped: bool = False
 
@@ -251,8 +251,9 @@ class State:
 
     def exposure_of(self, batch: int) -> int:
         """Return the most devices the batch's job can have in progress."""
-        planned = self.plan.batches[batch]
-        return job_exposure(self.spec_of(planned), planned.devices)
+        plan = self.plan
+        planned = plan.batches[batch]
+        return job_exposure(plan.campaign.waves[planned.wave].job, planned.devices)
 
     def status_of(self, batch: int) -> BatchStatus:
         """Return where the batch stands."""
@@ -452,7 +453,9 @@ def _wave_of(state: State, batch: int) -> WaveState:
 
 
 def _move(state: State, index: int, kind: str) -> BatchState:
-    batch = state.batches.setdefault(index, BatchState())
+    batch = state.batches.get(index)
+    if batch is None:
+        batch = state.batches[index] = BatchState()
     batch.status = step(BATCH, batch.status, kind)
     return batch
 
@@ -601,7 +604,7 @@ def _duplicate(state: State, event: ev.BatchJobDuplicated) -> None:
     batch = _release(state, event.batch, event.kind)
     state.duplicated.add(event.batch)
     state.duplicates_known.discard(event.batch)
-    batch.others.update(event.others)
+    batch.others = batch.others.union(event.others)
     batch.job_id, batch.reason = event.kept, "more than one job bears its name"
     if not known:
         batch.created_at = event.at

@@ -92,16 +92,16 @@ def create_body(order: CreateOrder) -> bytes:
     A verification job gets only the fields documented for it; `spec.extra` goes into both, since the operator
     asked for it by name.
     """
-    name = {
-        "defaultValue": order.name,
-        "i18nValue": {locale: f"{text} · {order.name}" for locale, text in order.label.i18n.items()},
-    }
+    shown = ",".join(
+        f"{_quote(locale)}:{_quote(f'{text} · {order.name}')}" for locale, text in order.label.i18n.items()
+    )
+    name = f'{{"defaultValue":{_quote(order.name)},"i18nValue":{{{shown}}}}}'.encode("ascii")
     keys = b""
     if order.scope is None:
         keys = b',"deviceKeys":[%s]' % order.device_keys
     else:
         assert not order.device_keys, "an order names its devices or a scope, not both"
-    return b'{"name":%s,%s%s}}' % (_dump(name), _frame(order.spec, order.scope), keys)
+    return b'{"name":%s,%s%s}}' % (name, _frame(order.spec, order.scope), keys)
 
 
 _frames: dict[tuple[int, int], tuple[JobSpec, Scope | None, bytes]] = {}
@@ -167,6 +167,8 @@ def _dump(value: Mapping[str, Any]) -> bytes:
 
 # json.dumps would build one for every call
 _encoder: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+# one text as ASCII JSON, a tenth of the encoder's price
+_quote: Final = json.encoder.encode_basestring_ascii
 
 
 def search_body(expression: str, *, page_no: int, page_size: int) -> bytes:

@@ -306,8 +306,8 @@ async def _read(response: aiohttp.ClientResponse, body_bytes_max: int, handed_at
     """Return the answer, its body cut once it is longer than allowed."""
     body = bytearray()
     truncated = False
-    while chunk := await response.content.readany():
-        body += chunk
+    while not response.content.at_eof():
+        body += await response.content.readany()
         if len(body) > body_bytes_max:
             truncated = True
             break
@@ -326,7 +326,7 @@ async def _read(response: aiohttp.ClientResponse, body_bytes_max: int, handed_at
 def _host(location: str) -> str:
     """Return the host of a redirect: the rest of it may carry anything."""
     try:
-        return URL(location).host or ""
+        return (URL(location).host or "") if location else ""
     except ValueError:
         return "an unreadable address"
 

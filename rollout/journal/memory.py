@@ -39,14 +39,15 @@ class MemoryJournal:
         self._fail_at = fail_at
         self._ghost = ghost
         self._appends = 0
+        self._stored = 0  # events of this life
         self._failed = False
         self._closed = False
         self._clean = False
 
-    async def append(self, events: Sequence[Event]) -> None:
+    async def append(self, events: Sequence[Event]) -> int:
         """Store the events, then yield once; cancelled there, they are stored all the same.
 
-        Raises JournalError at the ordered append and ever after, and once closed.
+        Returns how many of this life are stored by then. Raises JournalError at the ordered append and ever after, and once closed.
         """
         assert not any(event.kind in EPHEMERAL for event in events), "not history"
         self._appends += 1
@@ -56,10 +57,13 @@ class MemoryJournal:
         self._failed = self._failed or first_failure
         if not self._failed or (first_failure and self._ghost):
             self._commits.append(tuple(events))
+        if not self._failed:
+            self._stored += len(events)
         failed = self._failed  # of this append: a later one may fail while we yield
         await asyncio.sleep(0)
         if failed:
             raise JournalError("the disk failed, as ordered", code="R709", hint="reopen the journal")
+        return self._stored
 
     def read(self) -> Iterator[Event]:
         """Yield all stored events in order."""

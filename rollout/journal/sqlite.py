@@ -52,8 +52,10 @@ APPLICATION_ID = 0x524F4C4C
 """`ROLL` in ASCII: what makes a SQLite file a journal of ours."""
 LINGER_S = 0.002
 """How long an append waits for company, in seconds; with none, journalled calls ran at half the speed."""
-COMMIT_EVENTS_MAX = 1_000
-"""Most events in one commit: about 200 KB, so that no caller waits long for others."""
+COMMIT_EVENTS_MAX = 190
+"""Most events in one commit: what one statement carries where 999 values are allowed, as in every build
+(SQLITE_MAX_VARIABLE_NUMBER). A statement alone is its own transaction, and SQLite leaves the interpreter's lock once a
+statement: taking it back from a busy event loop, three times with BEGIN and COMMIT, costs far more than the rows."""
 PAGE_EVENTS = 1_000
 """Events read in one query. A read transaction left open would keep the write-ahead log from being reset."""
 BUSY_S = 5.0
@@ -71,11 +73,7 @@ NETWORK_FILE_SYSTEMS = frozenset({"cifs", "fuse.sshfs", "nfs", "nfs4", "smb3", "
 """As Linux calls them; elsewhere they are not recognised. Locks and shared memory are not to be relied on there.
 Source: sqlite.org/wal.html, "WAL does not work over a network filesystem"."""
 
-Row = tuple[int, float, str, str, int]
-
-STATEMENT_ROWS_MAX = 190
-"""Rows one INSERT carries. SQLite leaves the interpreter's lock once a statement, and taking it back from a busy
-event loop costs far more than the row; 999 values are allowed by every build (SQLITE_MAX_VARIABLE_NUMBER)."""
+COLUMNS = 5
 
 
 @cache
@@ -85,13 +83,15 @@ def _insert(rows: int) -> str:
 
 @dataclass(slots=True, eq=False)
 class _Commit:
-    """Rows that will share a commit; every waiter comes to None, or to why they may not be stored.
+    """Events that will share a commit: one row's values after the other's, the last one's number.
 
-    One future each: a caller that is cancelled takes only its own away, and none needs a shield.
+    Every waiter comes to None, or to why they may not be stored. One future each: a caller that is cancelled
+    takes only its own away, and none needs a shield.
     """
 
     waiters: list[asyncio.Future[JournalError | None]] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    last: int = 0
+    values: list[int | float | str] = field(default_factory=list)
     due: bool = False
 
 
@@ -208,11 +208,11 @@ class SqliteJournal:
                 raise
         return journal
 
-    async def append(self, events: Sequence[Event]) -> None:
+    async def append(self, events: Sequence[Event]) -> int:
         """Store the events, in this order and after all appended before; return when they are durable.
 
-        A caller cancelled here does not take the events back. Raises JournalError if they may not be stored;
-        then, and once closed, every later call raises too.
+        Returns how many of this life are durable by then. A caller cancelled here does not take the events
+        back. Raises JournalError if they may not be stored; then, and once closed, every later call raises too.
         """
         if self._failure is not None:
             raise _again(self._failure)
@@ -220,18 +220,18 @@ class SqliteJournal:
             raise JournalError(f"{self.path}: closed", code="R709", hint="open the journal again")
         bodies = [encode(event) for event in events]  # all or none: it may refuse one
         if not bodies:
-            return
+            return self._stored - self._found.last
         for event, body in zip(events, bodies, strict=True):
-            self._seq += 1
-            self._commit_with_room().rows.append(
-                (self._seq, event.at, event.kind, body, _crc(self._seq, event.kind, body))
-            )
+            commit = self._commit_with_room()
+            self._seq = commit.last = seq = self._seq + 1
+            commit.values += (seq, event.at, event.kind, body, _crc(seq, event.kind, body))
         # the last commit answers for all of ours, since a failure is for good
         waiter: asyncio.Future[JournalError | None] = self._loop().create_future()
         self._waiting[-1].waiters.append(waiter)
         failure = await waiter
         if failure is not None:
             raise _again(failure)
+        return self._stored - self._found.last
 
     def read(self) -> Iterator[Event]:
         """Yield all stored events in order. Raises JournalCorrupt."""
@@ -264,7 +264,7 @@ class SqliteJournal:
         return self._running
 
     def _commit_with_room(self) -> _Commit:
-        if self._waiting and len(self._waiting[-1].rows) < COMMIT_EVENTS_MAX:
+        if self._waiting and len(self._waiting[-1].values) < COMMIT_EVENTS_MAX * COLUMNS:
             return self._waiting[-1]
         loop = self._loop()
         if self._waiting:
@@ -288,7 +288,7 @@ class SqliteJournal:
 
     def _submit(self, commit: _Commit) -> None:
         self._under_way += 1
-        written = self._loop().run_in_executor(self._writer, self._write, commit.rows)
+        written = self._loop().run_in_executor(self._writer, self._write, commit)
         written.add_done_callback(partial(self._settle, commit))
 
     def _settle(self, commit: _Commit, written: asyncio.Future[None]) -> None:
@@ -305,17 +305,13 @@ class SqliteJournal:
 
     # --- on the writer's thread -------------------------------------------------------------------------
 
-    def _write(self, rows: list[Row]) -> None:
+    def _write(self, commit: _Commit) -> None:
         if self._failure is not None:
             raise self._failure
         try:
             with _explained(self.path):
-                self._connection.execute("BEGIN IMMEDIATE")
-                for first in range(0, len(rows), STATEMENT_ROWS_MAX):
-                    part = rows[first : first + STATEMENT_ROWS_MAX]
-                    self._connection.execute(_insert(len(part)), [value for row in part for value in row])
-                self._connection.execute("COMMIT")
-                self._stored = rows[-1][0]
+                self._connection.execute(_insert(len(commit.values) // COLUMNS), commit.values)
+                self._stored = commit.last
                 self._lock.beat(self._epoch, self._stored)
         except BaseException as error:
             self._failure = error if isinstance(error, JournalError) else _unwritten(self.path, error)

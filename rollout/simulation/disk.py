@@ -58,19 +58,20 @@ class SimJournal(Journal):
         self._power = power
         self._sync_s = sync_s
         self._closed = False
-        self._appended = False
+        self._stored = 0
         self.was_clean = disk.clean
         disk.clean = False
 
-    async def append(self, events: Sequence[ev.Event]) -> None:
-        """Store the events. Raises: JournalError once closed."""
+    async def append(self, events: Sequence[ev.Event]) -> int:
+        """Store the events; return how many of this life are stored by then. Raises: JournalError once closed."""
         if self._closed:
             raise JournalError("the journal is closed", code="R709")
         await self._power.step(f"before commit of {events[0].kind}")
         self._disk.write(events)
-        self._appended = True
+        self._stored += len(events)
         await self._power.step(f"after commit of {events[0].kind}")
         await asyncio.sleep(self._sync_s)
+        return self._stored
 
     def read(self) -> Iterator[ev.Event]:
         """Yield what is on the disk."""
@@ -79,5 +80,5 @@ class SimJournal(Journal):
     async def aclose(self) -> None:
         """Leave the clean mark, unless the power is gone, or doubt was found and nothing stored; idempotent."""
         if not self._closed and not self._power.dead:
-            self._disk.clean = self.was_clean or self._appended
+            self._disk.clean = self.was_clean or self._stored > 0
         self._closed = True

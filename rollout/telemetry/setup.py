@@ -142,12 +142,11 @@ class _Processors:
 
     def _flat(self, fields: MutableMapping[str, Any]) -> bool:
         """Return whether all values are plain and all names harmless; learn the names that are."""
-        unknown = fields.keys() - self._harmless
-        if unknown:
-            self._harmless |= {name for name in unknown if self._redactor.is_harmless_name(name)}
-            if not fields.keys() <= self._harmless:
+        if not self._harmless.issuperset(fields):
+            self._harmless |= {name for name in fields if self._redactor.is_harmless_name(name)}
+            if not self._harmless.issuperset(fields):
                 return False
-        return all(type(value) in _PLAIN for value in fields.values())
+        return _PLAIN.issuperset(map(type, fields.values()))
 
 
 def _escaped(value: Any) -> Any:
@@ -176,7 +175,7 @@ def configure(
     chain = _Processors(redactor, clock)
     fan = _Fan(tuple(outlets))
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, chain.moment, chain.finish],
+        processors=[chain.moment, chain.finish],
         wrapper_class=structlog.make_filtering_bound_logger("debug"),
         logger_factory=lambda *_: fan,
         cache_logger_on_first_use=False,

@@ -106,6 +106,28 @@ async def test_appends_keep_the_order_they_were_called_in(lives):
     await journal.aclose()
 
 
+async def test_tells_how_many_are_durable(lives):
+    """What `append` returns counts the events of this life: the caller's own are in it, and it never runs ahead."""
+    journal = lives.first()
+    assert await journal.append([sent(0), sent(1)]) == 2
+    assert await journal.append([]) == 2
+    await journal.aclose()
+    journal = lives.next()
+    told = []
+
+    async def one(n):
+        durable = await journal.append([sent(n)])
+        told.append((n, durable, len(list(journal.read()))))
+
+    await asyncio.gather(*(one(n) for n in range(300)))
+    assert all(n + 1 <= durable <= stored - 2 for n, durable, stored in told)
+    assert told[-1][1] == 300
+    lives.failing()
+    with pytest.raises(JournalError):
+        await journal.append([sent(300)])
+    await journal.aclose()
+
+
 async def test_one_append_may_be_larger_than_a_commit(lives):
     """An append of any length is stored whole and in order."""
     journal = lives.first()
