@@ -146,7 +146,7 @@ def exit_code(leave: Leave, state: State, signal_number: int | None, *, strict: 
     match leave:
         case Leave.STOPPED:
             return 128 + (signal_number or signal.SIGINT)
-        case Leave.HALTED if state.parked and not state.halted_by_gate:
+        case Leave.HALTED if (state.parked or state.duplicated) and not state.halted_by_gate:
             return 8
         case Leave.ABORTED | Leave.HALTED:
             return 3

@@ -476,6 +476,8 @@ def test_strict_says_five_where_devices_failed(desk):
         (Leave.REACHED, {}, True, 0),
         (Leave.HALTED, {"parked": {0}}, False, 8),
         (Leave.HALTED, {"parked": {0}, "halted_by_gate": True}, False, 3),
+        (Leave.HALTED, {"duplicated": {0}}, False, 8),
+        (Leave.HALTED, {"duplicated": {0}, "halted_by_gate": True}, False, 3),
         (Leave.ABORTED, {}, False, 3),
         (Leave.WAITING, {}, False, 6),
         (Leave.STOPPED, {}, False, 130),
