@@ -1,14 +1,12 @@
 """Campaigns written out as files, and what must be true of the platform once one is over."""
 
 from collections import Counter
+from dataclasses import dataclass
 
 from processes import creates
 
 from rollout.core.plan import batch_name
 from rollout.intake.saved_plan import open_saved_plan
-
-SPEED = "300"
-"""Times faster than real: ten minutes of a device's work take two seconds."""
 
 PROFILE = """\
 default_profile = "near"
@@ -70,6 +68,50 @@ def assert_exact(desk, emulator, name="c1"):
     assert len(set(fleet)) == len(fleet)
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a platform holds of a campaign, against its plan.
+
+    `duplicates`: jobs beyond the first of their batch, and devices beyond their first job. `lost`: devices in no
+    job. `foreign`: jobs that are no batch's, or have other devices than it.
+    """
+
+    jobs: int
+    duplicates: int
+    lost: int
+    foreign: int
+
+    @property
+    def is_exact(self):
+        """Whether each batch is one job with its devices, and each device is in it alone."""
+        return not (self.duplicates or self.lost or self.foreign)
+
+
+def account(desk, emulator, name="c1"):
+    """Compare what the platform holds with the plan, counted rather than asserted."""
+    saved = open_saved_plan(desk.campaign(name) / "plan.json")
+    planned = {
+        batch_name(name, batch): Counter(saved.manifest.keys(batch.start, batch.stop))
+        for batch in saved.plan.batches
+    }
+    fleet = sum(planned.values(), Counter())
+    names, devices = emulator.names(), held(emulator.log)
+    twice = [counted - Counter(set(counted)) for counted in (names, devices)]
+    made = [(job["name"]["defaultValue"], job["upgradeScope"]["deviceKeys"]) for job in bodies(emulator.log)]
+    return Account(
+        jobs=names.total(),
+        duplicates=sum(more.total() for more in twice),
+        lost=(fleet - devices).total(),
+        foreign=sum(planned.get(job) != Counter(keys) for job, keys in made)
+        + len(names.keys() - planned.keys()),
+    )
+
+
 def held(log):
     """Return for each device how many jobs were created with it, by an emulator's log."""
-    return Counter(key for create in creates(log) for key in create["body"]["upgradeScope"]["deviceKeys"])
+    return Counter(key for body in bodies(log) for key in body["upgradeScope"]["deviceKeys"])
+
+
+def bodies(log):
+    """Return the body of each create that an emulator carried out, by its log."""
+    return [create["body"] for create in creates(log)]

@@ -111,6 +111,11 @@ class Program:
         """Send a signal to this process alone."""
         self._process.send_signal(number)
 
+    @property
+    def is_over(self):
+        """Whether the process has ended."""
+        return self._process.poll() is not None
+
     def end(self):
         """Wait for the end and return what is left."""
         code = self._process.wait(WAIT_S)
@@ -203,6 +208,10 @@ class Desk:
         """End every process that was started here."""
         for program in self._started:
             program.clear_away()
+
+    def ended(self):
+        """Return what every process started here that is over has left, in the order of their starts."""
+        return [program.end() for program in self._started if program.is_over]
 
     def campaign(self, name):
         """Return the campaign's directory."""

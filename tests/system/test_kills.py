@@ -1,66 +1,83 @@
-"""`kill -9` at any moment, again and again: the same line finishes the campaign, no job twice, no device lost."""
+"""`kill -9` at any moment and at any system call: the same line finishes the campaign, no job twice, no device lost.
 
-import random
+A bounded number of kills, other ones in every run; `kill_campaigns.py` runs as many as wanted.
+"""
+
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from campaigns_at_hand import SPEED, assert_exact, held, lay_out
-from processes import creates
+from campaigns_at_hand import account, held
+from kills import (
+    BATCHES,
+    LINE,
+    NEAR,
+    PER_JOB,
+    TROUBLES,
+    AtACall,
+    Trouble,
+    at_a_moment,
+    calls_made,
+    find_strace,
+    lay_out_for_kills,
+    run_trial,
+)
+from processes import Desk, creates
 
-KILLS = {
-    # what the life must have said before, how often at most, and how long after that the kill comes at most
-    "planning": (3, "", 1, 0.7),
-    "opening": (3, "engine.started", 1, 0.2),
-    "creating": (10, "batch.job_created", 12, 0.06),
-    "counting": (4, "tasks.counted", 6, 0.1),
-}
-LINE = ("run", "plan.yaml", "--yes", "--speed", SPEED, "-v")
-
-
-@dataclass(frozen=True)
-class Moment:
-    """`seconds` after the life has said `text` for the `nth` time; without a text, after its start."""
-
-    phase: str
-    text: str
-    nth: int
-    seconds: float
+KILLS = 10
 
 
-def moments(seed):
-    """Return 20 moments in an order of chance."""
-    rng = random.Random(seed)
-    drawn = [
-        Moment(phase, text, rng.randint(1, most), rng.uniform(0, seconds))
-        for phase, (kills, text, most, seconds) in KILLS.items()
-        for _ in range(kills)
-    ]
-    rng.shuffle(drawn)
-    return drawn
+@pytest.fixture(scope="module")
+def at_a_call(tmp_path_factory):
+    """What kills at system calls, if strace can be used here."""
+    strace, why_not = find_strace()
+    if not strace:
+        pytest.skip(why_not)
+    desk = Desk(tmp_path_factory.mktemp("watched"))
+    try:
+        return AtACall(strace, calls_made(desk, strace))
+    finally:
+        desk.clear_away()
 
 
-FAULTS = ("commit_then_drop=0.2", "drop_before_commit=0.1", "delay=0.1,seconds=240")
-"""A create's answer is lost, the create is lost, or it is done most of a real second after everybody gave it up."""
+@pytest.mark.parametrize("trouble", ["none", "all of these"])
+def test_killed_at_moments(desk, seed, trouble):
+    """Killed ten times, some milliseconds after it has said something: done, exactly once, in health and in trouble."""
+    outcome = run_trial(desk, TROUBLES[trouble], at_a_moment, kills=KILLS, seed=seed)
+    print(outcome)
+    assert outcome.is_sound
+    assert (outcome.account.jobs, len(outcome.hits)) == (BATCHES, KILLS)
 
 
-@pytest.mark.parametrize("faults", [(), FAULTS], ids=["healthy", "troubled"])
-def test_twenty_kills(desk, faults):
-    """200 batches, killed 20 times: exit 0, one job a batch, every device once, sums that add up to the fleet."""
-    emulator = desk.emulator("--speed", SPEED, *(f"--fault={fault}" for fault in faults))
-    lay_out(desk, emulator.url, devices=1000, per_job=5, canary="20%", rest="apiRetry: {attempts: 20}")
-    hits = []
-    for moment in moments(seed=20):
-        life = desk.start(*LINE)
-        if not moment.text or life.err.find(moment.text, moment.nth):
-            hits.append(life.kill_after(moment.seconds))
-    done = desk.run(*LINE)
-    print(f"{sum(hits)} of 20 kills landed inside a life")
-    assert (done.code, "Traceback" in done.err) == (0, False), done.err
-    assert done.sums == {"JOBS": 200, "OK": 1000, "FAILED": 0, "OPEN": 0, "TOTAL": 1000}
-    assert_exact(desk, emulator)
-    assert sum(hits) >= 15
+def test_killed_at_calls(desk, seed, at_a_call):
+    """Killed on entering system calls of any kind, while creates are under way: done, exactly once."""
+    outcome = run_trial(desk, TROUBLES["slow answer"], at_a_call, kills=KILLS, seed=seed)
+    print(outcome)
+    assert outcome.is_sound
+    assert outcome.account.jobs == BATCHES
+    assert len([hit for hit in outcome.hits if hit in at_a_call.made]) >= KILLS // 4
+
+
+def test_what_is_missing_is_seen(desk):
+    """The account of a campaign that was killed and not gone on with has every device it did not come to as lost."""
+    emulator = desk.emulator()
+    lay_out_for_kills(desk, emulator, TROUBLES["none"])
+    life = desk.start(*LINE)
+    life.err.expect("batch.job_created", 3)
+    assert life.kill_after(0)
+    found = account(desk, emulator)
+    assert found.jobs >= 3
+    assert found.lost == (BATCHES - found.jobs) * PER_JOB > 0
+    assert not found.is_exact
+
+
+def test_what_is_made_twice_is_seen(desk, seed):
+    """A platform later than it promised makes jobs twice: the program ends with 8, and the account tells how many."""
+    later = Trouble(("delay=0.5,seconds=2400",), NEAR)
+    outcome = run_trial(desk, later, at_a_moment, kills=0, seed=seed)
+    assert outcome.account.duplicates > 0
+    assert not outcome.is_sound
+    assert "ended with 8" in outcome.broken[0]
 
 
 def test_the_readme_line_killed_half_way(desk):

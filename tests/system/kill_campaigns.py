@@ -1,0 +1,143 @@
+"""As many campaigns as it takes for so many real `kill -9`, and a table: one row for each trouble and way to be killed.
+
+    python tests/system/kill_campaigns.py [--kills 500] [--seed N] [--workers 2]
+
+Every campaign has a platform of its own in a process that lives on. It is killed ten times, some milliseconds after
+it has said something or on entering a system call (where strace can be used), and then finished by the same line.
+Columns: jobs on the platform; jobs and devices made twice; devices in no job; batches left to a person; anything else
+that is not as promised; the longest time from the start of a last life until it was back at work, in seconds.
+Ends with 1 if any of the four is not 0; such a campaign's directory is kept, and its seed makes it again.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count, product
+from pathlib import Path
+
+from kills import TROUBLES, AtACall, Killer, at_a_moment, calls_made, find_strace, run_trial
+from processes import Desk
+
+KILLS_A_TRIAL = 10
+HEAD = ("trouble", "killed at", "campaigns", "kills", "jobs", "twice", "lost", "parked", "else", "resume s")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One campaign to be killed: `number` is what its chance follows from, beside the seed of all."""
+
+    trouble: str
+    way: str
+    killer: Killer
+    seed: int
+    number: int
+
+    def run(self):
+        """Carry it out and return its outcome; what is not sound is told at once."""
+        path = Path(tempfile.mkdtemp(prefix="killed-"))
+        desk = Desk(path)
+        try:
+            outcome = run_trial(
+                desk,
+                TROUBLES[self.trouble],
+                self.killer,
+                kills=KILLS_A_TRIAL,
+                seed=f"{self.seed}/{self.number}",
+            )
+        finally:
+            desk.clear_away()
+        if outcome.is_sound:
+            shutil.rmtree(path)
+        else:
+            print(f"{path}: not as promised, seed {self.seed}/{self.number}: {outcome}", flush=True)
+        return outcome
+
+
+def ways():
+    """Return how lives can be killed here, by name."""
+    strace, why_not = find_strace()
+    if not strace:
+        print(f"no kills at system calls: {why_not}")
+        return {"moment": at_a_moment}
+    with tempfile.TemporaryDirectory() as path:
+        desk = Desk(Path(path))
+        try:
+            made = calls_made(desk, strace)
+        finally:
+            desk.clear_away()
+    return {"moment": at_a_moment, "call": AtACall(strace, made)}
+
+
+def run_all(kills, seed, workers):
+    """Run trials side by side until so many kills have landed; return them with their outcomes."""
+    kinds = list(product(TROUBLES, ways().items()))
+    done, numbers = [], count()
+    with ThreadPoolExecutor(workers) as pool:
+        while (landed := sum(len(outcome.hits) for _, outcome in done)) < kills:
+            more = [next(numbers) for _ in range(-(-(kills - landed) // KILLS_A_TRIAL))]
+            trials = [Trial(trouble, *way, seed, n) for n in more for trouble, way in [kinds[n % len(kinds)]]]
+            for trial, outcome in zip(trials, pool.map(Trial.run, trials), strict=True):
+                done.append((trial, outcome))
+                print(f"\r{len(done)} campaigns", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return done
+
+
+def row(outcomes):
+    """Return the figures of some outcomes, in the order of the table's columns."""
+    return (
+        len(outcomes),
+        sum(len(outcome.hits) for outcome in outcomes),
+        sum(outcome.account.jobs for outcome in outcomes),
+        sum(outcome.account.duplicates for outcome in outcomes),
+        sum(outcome.account.lost for outcome in outcomes),
+        sum(outcome.parked for outcome in outcomes),
+        sum(outcome.account.foreign + len(outcome.broken) for outcome in outcomes),
+        f"{max((outcome.back_s for outcome in outcomes), default=0.0):.1f}",
+    )
+
+
+def table(done):
+    """Return the lines of the table, the sum of all last."""
+    kinds = dict.fromkeys((trial.trouble, trial.way) for trial, _ in done)
+    rows = [
+        HEAD,
+        *((*kind, *row([o for t, o in done if (t.trouble, t.way) == kind])) for kind in kinds),
+        ("all", "", *row([outcome for _, outcome in done])),
+    ]
+    widths = [max(len(str(cells[n])) for cells in rows) for n in range(len(HEAD))]
+    return [
+        "  ".join(
+            f"{cell:<{width}}" if n < 2 else f"{cell:>{width}}"
+            for n, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+        for cells in rows
+    ]
+
+
+def main():
+    """Parse, run, print; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=500, help="kills that must land, at least")
+    parser.add_argument("--seed", type=int, help="what all chance follows from")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="campaigns at once")
+    asked = parser.parse_args()
+    seed = random.SystemRandom().randrange(10**9) if asked.seed is None else asked.seed
+    print(f"seed {seed}", flush=True)
+    done = run_all(asked.kills, seed, asked.workers)
+    print(*table(done), sep="\n")
+    at_calls = Counter(
+        hit for trial, outcome in done if trial.way == "call" for hit in outcome.hits if " " not in hit
+    )
+    print("at calls:", ", ".join(f"{call} {times}" for call, times in at_calls.most_common()) or "none")
+    return 0 if all(outcome.is_sound for _, outcome in done) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""Campaigns that are killed again and again, under trouble, and what the platform holds once they are over.
+
+A trial is one campaign and one platform, which lives on in a process of its own. What chance decides about a trial
+follows from its seed; where exactly in a life a moment or a system call falls is the machine's.
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+
+from campaigns_at_hand import Account, account, lay_out
+from processes import Desk
+
+SPEED = "1200"
+"""Times faster than real: ten minutes of a device's work take half a second."""
+LINE = ("run", "plan.yaml", "--yes", "--speed", SPEED, "-v")
+BATCHES = 80
+PER_JOB = 2
+CREATE_RATE = 40
+
+NEAR = ("500ms", "200ms")
+FAR = ("2s", "200ms")
+"""L and S, real: how late the platform may act and be seen, on this machine, which may be busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What goes wrong between the program and the platform while the campaign is killed."""
+
+    faults: tuple[str, ...] = ()
+    bounds: tuple[str, str] = NEAR
+
+
+LATE = "seconds=960"
+"""A late effect comes 0.8 real seconds after everybody gave the call up; L has room for a machine that is late too."""
+
+TROUBLES = {
+    "none": Trouble(),
+    "request lost": Trouble(("drop_before_commit=0.25",)),
+    "answer lost": Trouble(("commit_then_drop=0.25",)),
+    "5xx after effect": Trouble(("commit_then_500=0.15", "commit_then_24500=0.15")),
+    "cut answer": Trouble(("truncated=0.15", "half_closed=0.15")),
+    "slow answer": Trouble(("slow_answer=0.7,seconds=0.2",)),
+    "late effect": Trouble((f"delay=0.2,{LATE}",), FAR),
+    "throttled": Trouble(("http_429=0.3",)),
+    "all of these": Trouble(
+        (
+            "drop_before_commit=0.06",
+            "commit_then_drop=0.06",
+            "commit_then_500=0.06",
+            "truncated=0.06",
+            "slow_answer=0.2,seconds=0.2",
+            f"delay=0.06,{LATE}",
+            "http_429=0.1",
+        ),
+        FAR,
+    ),
+}
+
+
+# --- kills -------------------------------------------------------------------------------------------------
+
+Killer = Callable[[Desk, random.Random], str | None]
+"""Starts a life and kills it. Returns what hit it, or None if it was over before."""
+
+LINES_MOST = 45
+"""Lines a life may say before it is killed: a dozen of preview, then one for each thing that happens."""
+
+
+def at_a_moment(desk, rng):
+    """Kill a life some milliseconds after it has said its n-th line; after no line, while it starts and plans."""
+    lines = rng.randint(0, LINES_MOST)
+    seconds = rng.uniform(0, 0.06 if lines else 0.4)
+    life = desk.start(*LINE)
+    if lines and life.err.find("", lines) is None:
+        return None
+    return f"line {lines}" if life.kill_after(seconds) else None
+
+
+@dataclass(frozen=True)
+class AtACall:
+    """Kills a life on entering the n-th system call of a kind; `made` says which numbers are worth it."""
+
+    strace: str
+    made: Mapping[str, range]
+
+    def __call__(self, desk, rng):
+        """Kill a life at a call, rare kinds more often than their share; if it makes no more of them, where it is then."""
+        kinds = sorted(self.made)
+        call = rng.choices(kinds, [len(self.made[kind]) ** 0.5 for kind in kinds])[0]
+        number = rng.choice(self.made[call])
+        inject = f"inject={call}:signal=SIGKILL:when={number}"
+        life = desk.start(*LINE, before=[*traced(self.strace), "-e", f"trace={call}", "-e", inject])
+        if life.err.find("", LINES_MOST + 1) is not None:
+            life.clear_away()  # it and strace, which would let it go
+            return f"line {LINES_MOST + 1}"
+        return call if life.end().code == -signal.SIGKILL else None
+
+
+def traced(strace):
+    """Return what stands before a line that is to be traced."""
+    return [strace, "-f", "-o", "trace"]
+
+
+def find_strace():
+    """Return where strace is, and why it cannot be used; one of them is empty."""
+    found = shutil.which("strace")
+    if found is None:
+        return "", "strace is not installed"
+    tried = subprocess.run(
+        [found, "-f", "-o", os.devnull, "true"], capture_output=True, text=True, timeout=60, check=False
+    )
+    return ("", f"strace cannot trace here: {tried.stderr.strip()}") if tried.returncode else (found, "")
+
+
+def calls_made(desk, strace):
+    """Watch one life, and return for each kind of system call the numbers from the journal's first write on.
+
+    They are those of the thread that makes most of them, since strace counts the calls of each thread for itself.
+    """
+    emulator = desk.emulator("--speed", SPEED)
+    lay_out_for_kills(desk, emulator, TROUBLES["none"])
+    # no life that is to be killed says more than the first wave does
+    done = desk.start(*LINE, "--until", "canary", before=traced(strace)).end()
+    assert done.code == 0, done.err
+    before, whole = Counter(), Counter()
+    for line in (desk.path / "trace").read_text(errors="replace").splitlines():
+        # `… resumed>` is the other half of a call that was counted; signals and ends are no calls
+        found = re.match(r"(\d+) +(\w+)\(", line)
+        if found is None:
+            continue
+        thread, call = found.groups()
+        if call == "pwrite64" and not before:
+            before = whole.copy()
+        whole[call, thread] += 1
+    made = {}
+    for (call, thread), times in whole.items():
+        since = before[call, thread]
+        numbers = range(since + 1, times + 1)
+        if len(numbers) > len(made.get(call, ())):
+            made[call] = numbers
+    return made
+
+
+# --- trials ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a trial came to. `back_s` and `done_s` run from the start of the last life, real seconds.
+
+    `hits` tells what killed each life, `broken` what was not as promised beside the platform's own account.
+    """
+
+    hits: tuple[str, ...]
+    account: Account
+    parked: int
+    back_s: float
+    done_s: float
+    broken: tuple[str, ...]
+
+    @property
+    def is_sound(self):
+        """Whether all was done, exactly once, and told so."""
+        return not (self.broken or self.parked) and self.account.is_exact
+
+
+def lay_out_for_kills(desk, emulator, trouble):
+    """Write the campaign of a trial."""
+    lay_out(
+        desk,
+        emulator.url,
+        devices=BATCHES * PER_JOB,
+        per_job=PER_JOB,
+        canary="25%",
+        rate=CREATE_RATE,
+        rest="apiRetry: {attempts: 20}",
+        bounds=trouble.bounds,
+    )
+
+
+def run_trial(desk, trouble, killer, *, kills, seed):
+    """Run a campaign under a trouble, kill it so often, let the same line finish it, and ask the platform."""
+    rng = random.Random(seed)
+    faults = [f"--fault={fault}" for fault in trouble.faults]
+    emulator = desk.emulator("--speed", SPEED, "--seed", rng.randrange(10**9), *faults)
+    lay_out_for_kills(desk, emulator, trouble)
+    hits = [hit for _ in range(kills) if (hit := killer(desk, rng))]
+    begun = monotonic()
+    last = desk.start(*LINE, "-o", "json")
+    last.err.find("engine.started")
+    back_s = monotonic() - begun
+    done = last.end()
+    told = json.loads(done.out) if done.out else {}
+    broken = [f"a life ended with {life.err}" for life in desk.ended() if "Traceback" in life.err]
+    devices = told.get("devices", {})
+    if (done.code, devices.get("succeeded"), devices.get("planned")) != (0, *[BATCHES * PER_JOB] * 2):
+        broken.append(f"the last life ended with {done.code}: {done.out}\n{done.err[-3000:]}")
+    return Outcome(
+        hits=tuple(hits),
+        account=account(desk, emulator),
+        parked=told.get("jobs", {}).get("parked", 0),
+        back_s=back_s,
+        done_s=monotonic() - begun,
+        broken=tuple(broken),
+    )
