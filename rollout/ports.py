@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
-from rollout.core.campaign import JobSpec, Localized, Scope
+from rollout.core.campaign import Campaign, JobSpec, Localized, Scope
 from rollout.core.events import Event
 from rollout.core.outcome import Listing, Outcome
+from rollout.core.plan import Batch, batch_name
 from rollout.core.records import Hits, JobFilter, JobRecord, TaskFilter, TaskRecord
 from rollout.core.state import State
 
@@ -40,6 +41,19 @@ class CreateOrder:
     spec: JobSpec
     device_keys: bytes = b""
     scope: Scope | None = None
+
+    @classmethod
+    def of_batch(cls, campaign: Campaign, batch: Batch, manifest: Manifest) -> Self:
+        """Return the create call of a planned batch: the one that is sent is the one that was shown before."""
+        wave = campaign.waves[batch.wave]
+        return cls(
+            campaign.firmware_id,
+            batch_name(campaign.id, batch),
+            campaign.name,
+            wave.job,
+            manifest.json_slice(batch.start, batch.stop),
+            wave.size if isinstance(wave.size, Scope) else None,
+        )
 
 
 class JobService(Protocol):

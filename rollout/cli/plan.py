@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -17,16 +17,20 @@ from rollout.cli.console import Output, document
 from rollout.cli.planning import Prepared, open_or_compile
 from rollout.cli.preview import Preview
 from rollout.cli.types import SEED, check_output_file
-from rollout.core.campaign import Gate, Scope
+from rollout.core.campaign import Gate
 from rollout.core.lifecycle import WaveStatus
-from rollout.core.plan import batch_name
+from rollout.core.plan import Batch, Plan
 from rollout.core.state import State, WaveState
-from rollout.ports import CreateOrder
 from rollout.settings import Profile, load_profile
 
 __all__ = ["make_preview", "plan"]
 
 WORK_TO_DO = 10
+
+FORMS = ("json", "curl", "postman")
+
+REQUESTS_SHOWN = "3"
+"""Create calls shown where no number is asked for."""
 
 
 def make_preview(prepared: Prepared, profile: Profile | None, speed: float = 1.0) -> Preview:
@@ -77,9 +81,24 @@ def _soak_left(state: State, wave: WaveState, gate: Gate) -> float:
     metavar="FILE",
     help="Write which device is in which wave.",
 )
-@click.option("--show-requests", metavar="WAVE/NNNN", help="Print what would be sent for one batch.")
+@click.option(
+    "--show-requests",
+    is_flag=False,
+    flag_value=REQUESTS_SHOWN,
+    metavar="[N|WAVE/NNNN]",
+    help=f"Print the first N create calls as they would be sent, or that of one batch.  [default: {REQUESTS_SHOWN}]",
+)
+@click.option("--wave", metavar="NAME", help="With --show-requests: those of this wave.")
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(FORMS),
+    help="With --show-requests: as JSON, as a shell script that signs and sends, or to be imported by Postman.",
+)
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 10 if there are jobs to create.")
+@click.pass_context
 def plan(
+    ctx: click.Context,
     common: Common,
     *,
     plan_file: Path,
@@ -87,6 +106,8 @@ def plan(
     seed: int | None,
     waves_csv: Path | None,
     show_requests: str | None,
+    wave: str | None,
+    form: str | None,
     detailed_exitcode: bool,
 ) -> int:
     """Show what a campaign for PLAN would do, and save it so that exactly this can be run.
@@ -95,11 +116,16 @@ def plan(
     """
     if waves_csv is not None:
         check_output_file(waves_csv, plan_file, *(Path(name) for name in devices if name != "-"))
+    if show_requests is None and (wave is not None or form is not None):
+        raise click.UsageError("--wave and --as go with --show-requests")
     profile = load_profile(common.profile, config=common.config)
     prepared = open_or_compile(plan_file, common.state_dir, devices=devices, seed=seed)
     console = common.console
     if show_requests is not None:
-        console.result(_request(prepared, show_requests))
+        arguments = list(ctx.find_root().obj or ())
+        _show_requests(
+            common, prepared, profile, wanted=show_requests, wave=wave, form=form, arguments=arguments
+        )
         return 0
     preview = make_preview(prepared, profile)
     if waves_csv is not None:
@@ -126,34 +152,62 @@ def _run_line(common: Common, prepared: Prepared, profile: Profile | None) -> st
     return command_line("run", str(prepared.path), *flags)
 
 
-def _request(prepared: Prepared, wanted: str) -> str:
-    """Return the body of the create call of batch `WAVE/NNNN`, with its query, as JSON."""
-    from rollout.enos.translate import create_body, create_query  # noqa: PLC0415 - loads the wire models
+def _show_requests(
+    common: Common,
+    prepared: Prepared,
+    profile: Profile | None,
+    *,
+    wanted: str,
+    wave: str | None,
+    form: str | None,
+    arguments: Sequence[str],
+) -> None:
+    """Print the create calls of the batches asked for; a screen gets long bodies shortened, a file never does."""
+    from rollout.cli import requests  # noqa: PLC0415 - loads the wire models
 
+    plan, manifest = prepared.saved.plan, prepared.saved.manifest
+    console = common.console
+    whole = console.columns(sys.stdout) is None
+    chosen = [
+        requests.shown(plan.campaign, batch, manifest) for batch in _batches_asked_for(plan, wanted, wave)
+    ]
+    form = requests.As(form or requests.As.JSON)
+    match form:
+        case requests.As.CURL if console.is_json:
+            raise click.UsageError("--as curl is a shell script: leave out --output json")
+        case requests.As.CURL:
+            lines = requests.curl_script(chosen, plan.campaign.id, profile, whole=whole)
+            console.result("\n".join(lines))
+        case requests.As.POSTMAN:
+            console.result(document(requests.postman_collection(chosen, plan.campaign.id, profile)))
+            return
+        case requests.As.JSON:
+            url = requests.base_url(profile)
+            told = [requests.request_json(request, url, whole=whole) for request in chosen]
+            console.json("requests", campaignId=plan.campaign.id, batches=len(plan.batches), requests=told)
+    if not whole and (form is requests.As.JSON or any(request.is_long for request in chosen)):
+        console.note(f"note: shortened for the screen; whole with  {command_line(*arguments)} > FILE")
+
+
+def _batches_asked_for(plan: Plan, wanted: str, wave: str | None) -> Sequence[Batch]:
+    """Return the batch `WAVE/NNNN`, or the first `N` of the plan or of one wave."""
+    waves = {planned.name: planned for planned in plan.waves}
+    if wave is not None and wave not in waves:
+        raise click.UsageError(f"--wave: no wave {wave!r}; there are {', '.join(waves)}")
+    if re.fullmatch(r"[1-9][0-9]{0,6}", wanted):
+        planned = None if wave is None else waves[wave]
+        batches = plan.batches if planned is None else plan.batches[planned.first : planned.last]
+        return batches[: int(wanted)]
     name, _, number = wanted.rpartition("/")
-    plan = prepared.saved.plan
-    wave = next((planned for planned in plan.waves if planned.name == name), None)
-    jobs = 0 if wave is None else wave.last - wave.first
-    if wave is None or not re.fullmatch(r"[0-9]{1,9}", number) or not 1 <= int(number) <= jobs:
+    found = waves.get(name)
+    jobs = 0 if found is None else found.last - found.first
+    if found is None or not re.fullmatch(r"[0-9]{1,9}", number) or not 1 <= int(number) <= jobs:
         known = ", ".join(
             f"{planned.name}/0001 to {planned.last - planned.first:04d}" for planned in plan.waves
         )
-        raise click.UsageError(f"--show-requests: no batch {wanted!r}; there are {known}")
-    batch = plan.batches[wave.first + int(number) - 1]
-    campaign = plan.campaign
-    ordered = campaign.waves[batch.wave]
-    order = CreateOrder(
-        campaign.firmware_id,
-        batch_name(campaign.id, batch),
-        campaign.name,
-        ordered.job,
-        prepared.saved.manifest.json_slice(batch.start, batch.stop),
-        ordered.size if isinstance(ordered.size, Scope) else None,
-    )
-    request = {
-        "method": "POST",
-        "path": "/connect-service/v2.1/ota-jobs",
-        "query": dict(create_query(campaign.org_id, order)),
-        "body": json.loads(create_body(order)),
-    }
-    return document(request)
+        raise click.UsageError(
+            f"--show-requests: {wanted[:80]!r} is neither a number of calls nor a batch; there are {known}"
+        )
+    if wave not in (None, name):
+        raise click.UsageError(f"--wave {wave} and --show-requests {wanted} are two waves")
+    return [plan.batches[found.first + int(number) - 1]]

@@ -13,11 +13,10 @@ import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any, Literal
 
 from rollout.enos import limits
-from rollout.enos.codes import GATEWAY, TokenStatus
+from rollout.enos.codes import GATEWAY, SdkStatus, TokenStatus
 from rollout.enos.signing import Secret, encrypt, sign
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     "Gateway",
     "GatewayRules",
     "Quota",
-    "SdkRenewal",
     "Turned",
 ]
 
@@ -82,13 +80,6 @@ class GatewayRules:
     quota: Quota | None = None
     body_bytes_max: int = 8 * 1024 * 1024
     token_lifetime_s: int = limits.TOKEN_LIFETIME_S
-
-
-class SdkRenewal(IntEnum):
-    """`apim_status`: what an SDK whose token the gateway finds too old is to do. Source: enos-poseidon 0.2.0."""
-
-    ADOPT_REFRESH_TOKEN = 4011
-    BUILD_NEW_TOKEN = 4012
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +139,10 @@ class Gateway:
         """Forget the token: every call with it is refused until another is fetched."""
         self._token = None
 
-    def renewal(self, apim_status: SdkRenewal) -> dict[str, Any]:
+    def renewal(self, apim_status: SdkStatus) -> dict[str, Any]:
         """Return how the gateway has an SDK renew its token: in an answer of HTTP 200, with the call not passed on."""
         told = {"apim_status": int(apim_status)}
-        if apim_status is SdkRenewal.ADOPT_REFRESH_TOKEN:
+        if apim_status is SdkStatus.ADOPT_REFRESH_TOKEN:
             return told | {"apim_refreshtoken": hashlib.sha256(f"{self._seed}/refresh".encode()).hexdigest()}
         return told
 

@@ -20,11 +20,11 @@ from typing import Any, assert_never
 from rollout.emulator import search
 from rollout.emulator.chance import dice
 from rollout.emulator.faults import Fault, FaultKind, Faults
-from rollout.emulator.gateway import Gateway, SdkRenewal, Turned
+from rollout.emulator.gateway import Gateway, Turned
 from rollout.emulator.model import Platform
 from rollout.emulator.operations import Operation, perform
 from rollout.emulator.refusal import Refusal, invalid
-from rollout.enos.codes import CODES, Code
+from rollout.enos.codes import CODES, Code, SdkStatus
 
 __all__ = ["Call", "Ending", "Reply", "Seen", "Service"]
 
@@ -227,9 +227,9 @@ class Service:
                 self.gateway.revoke_token()
                 return _gateway_reply(Turned(401))
             case FaultKind.APIM_4011:
-                return _json_reply(200, self.gateway.renewal(SdkRenewal.ADOPT_REFRESH_TOKEN))
+                return _json_reply(200, self.gateway.renewal(SdkStatus.ADOPT_REFRESH_TOKEN))
             case FaultKind.APIM_4012:
-                return _json_reply(200, self.gateway.renewal(SdkRenewal.BUILD_NEW_TOKEN))
+                return _json_reply(200, self.gateway.renewal(SdkStatus.BUILD_NEW_TOKEN))
             case FaultKind.DELAY:
                 if call is not None and call.path == JOBS and call.query.get("action") == "create":
                     self._create_later(call, fault.seconds)

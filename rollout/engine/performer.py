@@ -12,7 +12,6 @@ from typing import assert_never
 
 from rollout.core import events as ev
 from rollout.core.audit import compare
-from rollout.core.campaign import Scope
 from rollout.core.commands import (
     AuditWave,
     CancelTasks,
@@ -116,23 +115,14 @@ class Performer:
 
     async def _send(self, command: CreateJob) -> None:
         batch = self._plan.batches[command.batch]
-        wave = self._campaign.waves[batch.wave]
-        name = batch_name(self._campaign.id, batch)
+        order = CreateOrder.of_batch(self._campaign, batch, self._manifest)
 
         async def guard() -> None:
             await self._create_pacer.permit()
             if self._stopping() or not may_create(self._state, command.batch, self._clock()):
                 raise NotNow
 
-        await self._record([ev.BatchCreateSent(self._clock(), command.batch, command.attempt, name)])
-        order = CreateOrder(
-            self._campaign.firmware_id,
-            name,
-            self._campaign.name,
-            wave.job,
-            self._manifest.json_slice(batch.start, batch.stop),
-            wave.size if isinstance(wave.size, Scope) else None,
-        )
+        await self._record([ev.BatchCreateSent(self._clock(), command.batch, command.attempt, order.name)])
         outcome = await self._service.create(order, guard)
         touched = self._state.batches[command.batch]
         fact = after_create(

@@ -20,13 +20,11 @@ from rollout.enos.codes import Operation
 from rollout.enos.messages import Envelope
 from rollout.enos.signing import Secret, Timestamps, sign
 from rollout.enos.tokens import TokenKeeper
-from rollout.enos.translate import Answer, BrokenOff, error_of_break, is_token_refused, read_reply
+from rollout.enos.translate import JSON_TYPE, Answer, BrokenOff, error_of_break, is_token_refused, read_reply
 from rollout.enos.transport import Exchange, Request
 from rollout.ports import Guard
 
-__all__ = ["JSON_TYPE", "Caller", "at_once"]
-
-JSON_TYPE: Final = "application/json;charset=UTF-8"
+__all__ = ["Caller", "at_once"]
 
 GET_ACTIONS: Final = frozenset({"get", "listVersion"})
 """Actions without a body; all others are POSTs, delete too."""

@@ -434,22 +434,22 @@ TOKEN_STATUS: Final[Mapping[TokenStatus, Meaning]] = MappingProxyType(
 class SdkStatus(IntEnum):
     """`apim_status` of the SDKs' token scheme (header `apim-accesstoken` alone), under HTTP 200."""
 
-    ADOPT_REFRESHED = 4011
-    BUILD_NEW = 4012
+    ADOPT_REFRESH_TOKEN = 4011
+    BUILD_NEW_TOKEN = 4012
 
 
 _SDK: Final = "source of the client enos-poseidon 0.2.0"
 
 SDK_STATUS: Final[Mapping[SdkStatus, Meaning]] = MappingProxyType(
     {
-        SdkStatus.ADOPT_REFRESHED: Meaning(
+        SdkStatus.ADOPT_REFRESH_TOKEN: Meaning(
             "",
             "the SDK's access token has expired; the answer brings a new one",
             "Envision's own clients renew their token so, every two hours.",
             "Nothing: rollout signs its calls the documented way and never meets it.",
             _SDK,
         ),
-        SdkStatus.BUILD_NEW: Meaning(
+        SdkStatus.BUILD_NEW_TOKEN: Meaning(
             "",
             "the SDK's refresh token has expired",
             "Envision's own clients then build a new token, every 30 days.",

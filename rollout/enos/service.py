@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from rollout.core.outcome import Listing, Outcome, Rejected, Unsent
 from rollout.core.records import Hits, JobFilter, JobRecord, TaskFilter, TaskRecord
@@ -23,6 +23,7 @@ from rollout.enos.codes import Code, Course, Operation, advise, signal_of_code
 from rollout.enos.messages import DeviceKeysBody, Envelope, JobBrief, TaskBrief
 from rollout.enos.paging import Reading, gather
 from rollout.enos.translate import (
+    JOBS_PATH,
     BrokenOff,
     any_of,
     create_body,
@@ -40,8 +41,6 @@ from rollout.errors import Phase, ServiceError
 from rollout.ports import CreateOrder, Guard, JobService
 
 __all__ = ["EnosService"]
-
-PATH: Final = "connect-service/v2.1/ota-jobs"
 
 Row = TypeVar("Row", bound=JobBrief | TaskBrief)
 
@@ -73,7 +72,7 @@ class EnosService(JobService):
         """
         try:
             answer, _ = await self._caller.send(
-                PATH,
+                JOBS_PATH,
                 create_query(self._caller.org_id, order),
                 create_body(order),
                 body_bytes_max=limits.CREATE_REPLY_BYTES_MAX,
@@ -320,7 +319,7 @@ class EnosService(JobService):
         *,
         fresh: bool = False,
     ) -> Envelope[Any]:
-        return await self._caller.call(operation, PATH, query, body, data, fresh=fresh)
+        return await self._caller.call(operation, JOBS_PATH, query, body, data, fresh=fresh)
 
 
 def _chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -31,7 +31,15 @@ from rollout.enos.codes import (
 )
 from rollout.enos.messages import TokenReply
 from rollout.enos.signing import Secret, Timestamps, encrypt
-from rollout.enos.translate import Answer, BrokenOff, Unreadable, clean, retry_after_s, strict_object
+from rollout.enos.translate import (
+    JSON_TYPE,
+    Answer,
+    BrokenOff,
+    Unreadable,
+    clean,
+    retry_after_s,
+    strict_object,
+)
 from rollout.enos.transport import Exchange, Request
 from rollout.errors import Phase, ServiceError
 
@@ -200,6 +208,6 @@ class TokenKeeper:
             "POST",
             f"apim-token-service/v2.0/token/{verb}",
             {},
-            {"Content-Type": "application/json;charset=UTF-8"},
+            {"Content-Type": JSON_TYPE},
             json.dumps(body, separators=(",", ":")).encode(),
         )

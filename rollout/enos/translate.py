@@ -43,6 +43,8 @@ from rollout.errors import Phase, ServiceError
 from rollout.ports import CreateOrder
 
 __all__ = [
+    "JOBS_PATH",
+    "JSON_TYPE",
     "Answer",
     "BrokenOff",
     "Unreadable",
@@ -72,6 +74,10 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+# Page: create_ota_job and its siblings; they differ by the query parameter `action`
+JOBS_PATH: Final = "connect-service/v2.1/ota-jobs"
+JSON_TYPE: Final = "application/json;charset=UTF-8"
 
 # A gateway that maps business codes to HTTP statuses (undocumented, but allowed for) uses these.
 ENVELOPE_STATUSES: Final = frozenset({200, 400, 403, 404, 422})

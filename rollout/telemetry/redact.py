@@ -22,7 +22,8 @@ _SECRET_NAME = re.compile(
     r"(?i)^(apim-\w+|authorization|(app|secret|access)[-_]?(secret|key|token)|password)$"
 )
 _SECRET_HEADER = re.compile(
-    r"(?i)(apim-(?:accesstoken|signature|timestamp)['\"]?\s*[:=]\s*['\"]?)[^\s'\",;)}]+"
+    # a variable's name in its place ("$TOKEN") is what a script shows instead of a value
+    r"(?i)(apim-(?:accesstoken|signature|timestamp)['\"]?\s*[:=]\s*['\"]?)(?!\$(?-i:[A-Z]+)\")[^\s'\",;)}]+"
 )
 
 

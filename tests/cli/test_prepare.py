@@ -160,18 +160,6 @@ def test_plan_tells_whether_there_is_work(desk):
     assert desk("plan", "plan.yaml", "--detailed-exitcode").exit_code == 10
 
 
-def test_plan_shows_a_request_as_it_would_be_sent(desk):
-    """Method, path, query and body of one batch; an unknown batch names those there are."""
-    request = json.loads(desk("plan", "plan.yaml", "--show-requests", "total/0002").stdout)
-    assert request["query"] == {"action": "create", "orgId": "o1", "firmwareId": "f1"}
-    assert len(request["body"]["upgradeScope"]["deviceKeys"]) == 10
-    assert request["body"]["name"]["defaultValue"].startswith("small-w02-b000002-")
-    for wrong in ("total/0004", "total/0", "nope/0001", "total", "total/٢"):
-        result = desk("plan", "plan.yaml", "--show-requests", wrong)
-        assert result.exit_code == 2
-        assert "there are canary/0001 to 0001, total/0001 to 0003" in result.stderr
-
-
 def test_plan_writes_which_device_is_in_which_wave(desk):
     """Every device once, as a table for people."""
     assert desk("plan", "plan.yaml", "--waves-csv", "waves.csv").exit_code == 0

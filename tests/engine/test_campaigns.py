@@ -238,13 +238,7 @@ async def test_naive_client_makes_duplicates_in_the_same_harness():
             )
         )
         for batch in plan.batches:
-            order = CreateOrder(
-                "fw1",
-                batch_name("c1", batch),
-                plan.campaign.name,
-                plan.campaign.waves[0].job,
-                manifest.json_slice(batch.start, batch.stop),
-            )
+            order = CreateOrder.of_batch(plan.campaign, batch, manifest)
             while not isinstance(await service.create(order, at_once), Accepted):
                 pass
         await service.aclose()

@@ -66,6 +66,14 @@ def test_headers_that_only_hold_secrets_are_hidden_by_name(redactor):
     }
 
 
+def test_a_variable_in_place_of_a_header_is_no_secret(redactor):
+    """A script shows the variable's name, which stays; anything else after the header's name goes, `$` or not."""
+    line = '-H "apim-accesstoken: $TOKEN" -H "apim-signature: $SIGNATURE"'
+    assert redactor.text(line) == line
+    for value in ("$abc", "$TOKENabc", "$TOKEN.abc", "$TOKEN", "T$TOKEN"):
+        assert redactor.text(f"apim-accesstoken: {value} x") == f"apim-accesstoken: {HIDDEN} x"
+
+
 def test_nested_values_and_foreign_objects(redactor):
     """Lists, keys and bytes are searched; of an object of unknown kind only the type is told."""
 
