@@ -64,6 +64,20 @@ class Answer:
         return self.page["totalSize"]
 
 
+class _Timestamps:
+    """Milliseconds since the epoch, each later than all before: the token service takes none twice."""
+
+    last_ms = 0
+
+    def next_ms(self):
+        self.last_ms = max(int(time.time() * 1000), self.last_ms + 1)
+        return self.last_ms
+
+
+_TIMESTAMPS = _Timestamps()
+"""One for all callers of this process, since they may be of one application."""
+
+
 class Caller:
     """One application in one organisation behind one gateway."""
 
@@ -73,7 +87,6 @@ class Caller:
         self.app_secret = app_secret
         self.org = org
         self._token = ""
-        self._last_ms = 0
 
     def send(self, method, path, body=b"", headers=None):
         """Send one request on a connection of its own and return the answer, whatever it is."""
@@ -90,9 +103,8 @@ class Caller:
     # --- the token service
 
     def timestamp(self):
-        """Return the time in ms, later than any before: the token service takes none twice."""
-        self._last_ms = max(int(time.time() * 1000), self._last_ms + 1)
-        return self._last_ms
+        """Return the time in ms, never the same twice."""
+        return _TIMESTAMPS.next_ms()
 
     def token_request(self, **changes):
         """Return the body of a token request; `changes` replace fields, None takes them out."""

@@ -157,6 +157,8 @@ def real_tenant():
     missing = [PREFIX + name for name in ("ORG", "ACCESS_KEY", "SECRET_KEY") if not setting(name)]
     if missing:
         pytest.fail(f"with {PREFIX}URL set {', '.join(missing)} as well")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.fail("ask a real organisation without -n: several processes would spoil each other's tokens")
     caller = Caller(setting("URL"), setting("ACCESS_KEY"), setting("SECRET_KEY"), setting("ORG"))
     have = {name: setting(name.upper()) for name in HOLDINGS}
     have["devices"] = [key.strip() for key in (have["devices"] or "").split(",") if key.strip()]
