@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -49,6 +50,9 @@ from rollout.telemetry.setup import LogFormat, Outlet, configure
 from rollout.telemetry.sink import open_log
 from rollout.telemetry.watch import Watch
 
+if TYPE_CHECKING:
+    from rollout.emulator.population import Population
+
 __all__ = ["EMULATOR_LOG", "EVENT_LOG", "Rehearsal", "RunOrder", "RunResult", "caller_of", "carry_out"]
 
 EVENT_LOG = "events.ndjson"
@@ -57,17 +61,13 @@ EMULATOR_LOG = "emulator.ndjson"
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """The emulator inside this process: how its fleet behaves. Shares are 0 to 1.
+    """The emulator inside this process: how its fleet behaves.
 
-    `bad_sites` are values of the fleet column `column` with their own share of failures; `columns` maps device
-    keys to their value in it.
+    `columns` are those that the population's strata look at: column to device key to value.
     """
 
-    failed_ratio: float = 0.0
-    offline_ratio: float = 0.0
-    column: str = ""
-    bad_sites: tuple[tuple[str, float], ...] = ()
-    columns: Mapping[str, str] = field(default_factory=dict)
+    population: Population
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     seed: int = 0
 
 
@@ -235,19 +235,15 @@ def _emulator_time(order: RunOrder) -> float:
 
 async def _start_emulator(stack: AsyncExitStack, order: RunOrder, clock: Clock) -> str:
     """Start the emulator on a free loopback port, with the plan's devices as its fleet; return its URL."""
-    from rollout.emulator.population import Population  # noqa: PLC0415 - only a rehearsal loads it
-    from rollout.emulator.server import EmulatorConfig, serve  # noqa: PLC0415 - as above
+    from rollout.emulator.server import EmulatorConfig, serve  # noqa: PLC0415 - only a rehearsal loads it
 
     rehearsal = order.rehearsal
     assert rehearsal is not None, "only a rehearsal has an emulator"
-    population = Population(failed_ratio=rehearsal.failed_ratio, offline_ratio=rehearsal.offline_ratio)
-    for site, share in rehearsal.bad_sites:
-        population = population.with_stratum(rehearsal.column, site, failed_ratio=share)
     config = EmulatorConfig(
         org_id=order.saved.plan.campaign.org_id,
         seed=rehearsal.seed,
         speed=order.speed,
-        population=population,
+        population=rehearsal.population,
         devices=_fleet(order.saved, rehearsal),
         log_path=order.directory / EMULATOR_LOG,
     )
@@ -257,14 +253,14 @@ async def _start_emulator(stack: AsyncExitStack, order: RunOrder, clock: Clock) 
 
 
 def _fleet(saved: SavedPlan, rehearsal: Rehearsal) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Yield the plan's devices, of the product their wave asks for, with their value in the one column that matters."""
+    """Yield the plan's devices, of the product their wave asks for, with their values in the columns that matter."""
     waves = saved.plan.campaign.waves
     for batch in saved.plan.batches:
         product = waves[batch.wave].job.product_key
         common: Mapping[str, str] = {"productKey": product} if product else {}
         for key in saved.manifest.keys(batch.start, batch.stop):
-            value = rehearsal.columns.get(key)
-            yield key, common if value is None else {**common, rehearsal.column: value}
+            own = {name: values[key] for name, values in rehearsal.columns.items() if key in values}
+            yield key, {**common, **own}
 
 
 # --- signals -------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ CATALOGUE: Final[Mapping[str, OwnCode]] = MappingProxyType(
         ),
         "R111": _error(
             "the file is too large",
-            "A plan is at most 1 MiB, a device list 4 GiB once unpacked, a .json list 64 MiB.",
+            "A plan or fleet file is at most 1 MiB, a device list 4 GiB once unpacked, a .json list 64 MiB.",
             "Move long key lists out of the plan into a file under `devices:`; write a long JSON list as .ndjson.",
         ),
         "R112": _error(
@@ -173,6 +173,22 @@ CATALOGUE: Final[Mapping[str, OwnCode]] = MappingProxyType(
             "A date without time or zone means other moments elsewhere.",
             "Write epoch milliseconds, or RFC 3339 with a zone: 2026-11-23T09:00:00+01:00.",
             _SCHEDULE,
+        ),
+        "R125": _error(
+            "not a weight",
+            "A fleet file gives values by weight; a weight is a number of at least 0, and not all are 0.",
+            "Write 3, 0.5 or 80%; only the weights' ratios count.",
+        ),
+        "R126": _error(
+            "not a time of the day",
+            "A fleet file gives hours as HH:MM or HH:MM:SS, UTC.",
+            "Write 06:00 or 18:30:15.",
+        ),
+        "R127": _error(
+            "not a pattern of device keys",
+            "Keys that are made up need one place for their number, EnOS's characters, and 4 to 64 of them.",
+            'Write "sim-{n:07}".',
+            _KEYS,
         ),
         # values that do not go together
         "R124": _error(

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rollout.cli.common import Common, command
-from rollout.cli.types import DURATION, PORT, SEED, SHARE, SITE_SHARE, SPEED, Number, Parsed
+from rollout.cli.fleets import columns_to_read, open_fleet, population_of
+from rollout.cli.types import DURATION, PORT, SEED, SHARE, SITE_SHARE, SPEED, Parsed
 from rollout.emulator.faults import Fault, FaultPlan
 from rollout.emulator.gateway import GatewayRules, Quota
 from rollout.emulator.knobs import Knobs, with_settings
-from rollout.emulator.population import Population
 from rollout.emulator.server import EmulatorConfig, serve_forever
+
+if TYPE_CHECKING:
+    from rollout.intake.population_file import FleetDescription
 
 __all__ = ["emulator"]
 
@@ -33,6 +37,15 @@ def _org_id(text: str) -> str:
     return text
 
 
+def _devices_of(text: str) -> int | Path:
+    if re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII) and int(text) <= DEVICES_MAX:
+        return int(text)
+    path = Path(text)
+    if not path.is_file():
+        raise ValueError(f"neither a number from 1 to {DEVICES_MAX:,} nor a device list: {text[:40]!r}")
+    return path
+
+
 @command("emulator")
 @click.option("--port", type=PORT, default="8484", show_default=True, help="0 takes a free one.")
 @click.option(
@@ -40,19 +53,30 @@ def _org_id(text: str) -> str:
 )
 @click.option(
     "--devices",
-    type=Number("devices", 1, DEVICES_MAX, whole=True),
-    help="Make up devices emu-0000001 and so on.",
+    type=Parsed("N|FILE", _devices_of),
+    metavar="N|FILE",
+    help="Make up so many devices, emu-0000001 and so on, or take those of a device list.",
 )
 @click.option(
-    "--fleet", type=click.Path(path_type=Path), metavar="FILE", help="Take the devices of a device list."
+    "--fleet",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="How devices behave, and which there are if --devices does not say (plans/fleets).",
 )
 @click.option(
-    "--key", default="deviceKey", show_default=True, metavar="COLUMN", help="Key column of --fleet."
+    "--key", default="deviceKey", show_default=True, metavar="COLUMN", help="Key column of a device list."
 )
-@click.option("--site", metavar="COLUMN", help="Site column of --fleet, for --bad-site.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="COLUMN",
+    help="Column to take from a device list, beside those that strata look at.",
+)
+@click.option("--site", metavar="COLUMN", help="Site column of a device list, for --bad-site.")
 @click.option("--speed", type=SPEED, default="1", show_default=True, help="Times faster than real time.")
-@click.option("--fail", type=SHARE, default="0", show_default=True, help="Share of upgrades that fail.")
-@click.option("--offline", type=SHARE, default="0", show_default=True, help="Share of devices that are away.")
+@click.option("--fail", type=SHARE, help="Share of upgrades that fail, of any device.")
+@click.option("--offline", type=SHARE, help="Share of devices that are away when first wanted.")
 @click.option(
     "--bad-site", type=SITE_SHARE, multiple=True, metavar="SITE:SHARE", help="A site with its own share."
 )
@@ -82,13 +106,14 @@ def emulator(
     *,
     port: int,
     org: str,
-    devices: int | None,
+    devices: int | Path | None,
     fleet: Path | None,
     key: str,
+    columns: tuple[str, ...],
     site: str | None,
     speed: float,
-    fail: float,
-    offline: float,
+    fail: float | None,
+    offline: float | None,
     bad_site: tuple[tuple[str, float], ...],
     quota: Quota | None,
     read_lag: float,
@@ -99,23 +124,24 @@ def emulator(
 ) -> None:
     """Run an EnOS emulator on the loopback interface until it is interrupted.
 
-    Without --devices and --fleet it takes any device key. Faults: commit_then_drop=0.2, delay=0.1,seconds=5 and
+    Without --devices, and a --fleet that counts its own, it takes any device key. Faults: commit_then_drop=0.2, delay=0.1,seconds=5 and
     more; a wrong name lists them all.
 
     Plans run against it with `rollout run PLAN --url http://127.0.0.1:8484 --speed 600`, if --org is their orgId.
 
     Example: rollout emulator --org o15724268424841 --speed 600 --fail 0.4% --quota 20/s
     """
-    if devices is not None and fleet is not None:
-        raise click.UsageError("--devices and --fleet exclude each other")
-    if bad_site and (fleet is None or site is None):
-        raise click.UsageError("--bad-site needs --fleet and --site, which say where a device is")
+    if bad_site and (not isinstance(devices, Path) or site is None):
+        raise click.UsageError("--bad-site needs a list of --devices and --site, which say where a device is")
+    if columns and not isinstance(devices, Path):
+        raise click.UsageError("--column is of a list of --devices")
+    described = open_fleet(fleet, common.console)
     named = dict(text.partition("=")[::2] for text in knobs)
     try:
         settings = with_settings(Knobs(), {"read_lag_s": read_lag, **named})
     except ValueError as error:
         raise click.UsageError(f"--knob: {error}") from None
-    population = Population(failed_ratio=fail, offline_ratio=offline)
+    population = population_of(described, failed=fail, offline=offline)
     for value, share in bad_site:
         population = population.with_stratum(site or "", value, failed_ratio=share)
     config = EmulatorConfig(
@@ -127,7 +153,7 @@ def emulator(
         population=population,
         knobs=settings,
         faults=FaultPlan(faults),
-        devices=_devices(devices, fleet, key, site),
+        devices=_devices(devices, described, key, dict.fromkeys([*columns, *([site] if site else [])])),
         log_path=log,
     )
 
@@ -141,19 +167,28 @@ def emulator(
 
 
 def _devices(
-    made_up: int | None, fleet: Path | None, key: str, site: str | None
+    wanted: int | Path | None, fleet: FleetDescription | None, key: str, columns: Iterable[str]
 ) -> Iterator[tuple[str, Mapping[str, str]]] | None:
     """Return key and columns of each device, or None where any key will do."""
     nothing: Mapping[str, str] = {}
-    if made_up is not None:
-        return ((f"emu-{number:07d}", nothing) for number in range(1, made_up + 1))
-    if fleet is None:
+    if isinstance(wanted, Path):
+        return _listed(wanted, fleet, key, columns)
+    if wanted is not None:
+        return ((f"emu-{number:07d}", nothing) for number in range(1, wanted + 1))
+    if fleet is None or fleet.devices is None:
         return None
-    from rollout.intake.complaints import Complaints  # noqa: PLC0415 - only a given fleet is read
+    return ((made_up, nothing) for made_up in fleet.devices)
+
+
+def _listed(
+    path: Path, fleet: FleetDescription | None, key: str, columns: Iterable[str]
+) -> Iterator[tuple[str, Mapping[str, str]]]:
+    from rollout.intake.complaints import Complaints  # noqa: PLC0415 - only a given list is read
     from rollout.intake.fleet_file import Source, read_rows  # noqa: PLC0415 - as above
 
-    complaints = Complaints(str(fleet))
-    columns = () if site is None else (site,)
-    rows = list(read_rows(Source(str(fleet), fleet, trusted=True), key, columns, complaints))
+    complaints = Complaints(str(path))
+    source = Source(str(path), path, trusted=True)
+    wanted = tuple(dict.fromkeys([*columns, *columns_to_read(fleet, (source,), key)]))
+    rows = list(read_rows(source, key, wanted, complaints))
     complaints.settle()
-    return ((device, dict(zip(columns, values, strict=True))) for device, values, _ in rows)
+    return ((device, dict(zip(wanted, values, strict=True))) for device, values, _ in rows)

@@ -10,11 +10,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,7 @@ from rollout.cli.campaigns import remember_run, run_line
 from rollout.cli.command_line import about, command_line
 from rollout.cli.common import Common, command
 from rollout.cli.console import Console
+from rollout.cli.fleets import columns_to_read, open_fleet, population_of
 from rollout.cli.next_steps import Step, next_steps
 from rollout.cli.plan import make_preview
 from rollout.cli.planning import Prepared, open_or_compile
@@ -35,6 +36,11 @@ from rollout.telemetry.live import LiveView
 from rollout.telemetry.progress import marks_for, summary_lines, wave_rows
 from rollout.telemetry.setup import LogFormat, Outlet
 from rollout.telemetry.sink import stream_sink
+
+if TYPE_CHECKING:
+    from rollout.emulator.population import Population
+    from rollout.intake.fleet_file import Source
+    from rollout.intake.population_file import FleetDescription
 
 __all__ = ["exit_code", "run"]
 
@@ -66,8 +72,14 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NETRC")
 @click.option(
     "--speed", type=SPEED, default="1", help="Times faster than real; platforms on this machine only."
 )
-@click.option("--fail", type=SHARE, default="0", help="With --emulator: share of upgrades that fail.")
-@click.option("--offline", type=SHARE, default="0", help="With --emulator: share of devices that are away.")
+@click.option(
+    "--fleet",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --emulator: how its devices behave (plans/fleets).",
+)
+@click.option("--fail", type=SHARE, help="With --emulator: share of upgrades that fail, of any device.")
+@click.option("--offline", type=SHARE, help="With --emulator: share of devices that are away.")
 @click.option(
     "--bad-site", type=SITE_SHARE, multiple=True, metavar="SITE:SHARE", help="With --emulator: one bad site."
 )
@@ -92,8 +104,9 @@ def run(
     log_format: str | None,
     emulator: bool,
     speed: float,
-    fail: float,
-    offline: float,
+    fleet: Path | None,
+    fail: float | None,
+    offline: float | None,
     bad_site: tuple[tuple[str, float], ...],
     emulator_seed: int,
 ) -> int:
@@ -108,16 +121,20 @@ def run(
     profile = _profile(common, url=url, ca_file=ca_file, emulator=emulator)
     if speed != 1 and not profile.is_local:
         raise click.UsageError(f"--speed: {profile.url} lives in real time")
-    if not profile.in_process and (fail or offline or bad_site):
-        raise click.UsageError("--fail, --offline and --bad-site describe the emulator: add --emulator")
+    if not profile.in_process and (fleet or fail is not None or offline is not None or bad_site):
+        raise click.UsageError(
+            "--fleet, --fail, --offline and --bad-site describe the emulator: add --emulator"
+        )
+    described = open_fleet(fleet, console)
     prepared = open_or_compile(plan, common.state_dir, devices=devices, seed=seed)
     names = [wave.name for wave in prepared.saved.plan.waves]
     until_wave = None if until is None else _wave(names, until, "--until")
     approved = tuple(_wave(names, name, "--approve") for name in approve)
     rehearsal = None
     if profile.in_process:
+        population = population_of(described, failed=fail, offline=offline)
         rehearsal = _rehearsal(
-            prepared, devices=devices, fail=fail, offline=offline, bad_site=bad_site, seed=emulator_seed
+            prepared, described, population, devices=devices, bad_site=bad_site, seed=emulator_seed
         )
     _check_org(profile, prepared)
     preview = make_preview(prepared, profile, speed)
@@ -246,48 +263,62 @@ def _user() -> str:
 
 def _rehearsal(
     prepared: Prepared,
+    fleet: FleetDescription | None,
+    population: Population,
     *,
     devices: tuple[str, ...],
-    fail: float,
-    offline: float,
     bad_site: tuple[tuple[str, float], ...],
     seed: int,
 ) -> Rehearsal:
-    """Return how the emulator's fleet behaves; a bad site needs the fleet's column of sites."""
-    if not bad_site:
-        return Rehearsal(failed_ratio=fail, offline_ratio=offline, seed=seed)
-    column = next((wave.spread_by for wave in prepared.saved.plan.campaign.waves if wave.spread_by), None)
-    if column is None:
-        raise click.UsageError("--bad-site: no wave of the plan has spreadBy, so no column holds sites")
-    columns = _columns(prepared, devices, column)
-    known = set(columns.values())
-    for site, _ in bad_site:
-        if site not in known:
-            raise click.UsageError(f"--bad-site: no device has {column} {site!r}")
-    return Rehearsal(fail, offline, column, bad_site, columns, seed)
+    """Return the emulator's fleet; its strata and bad sites need columns of the plan's device lists."""
+    if not bad_site and not population.strata:
+        return Rehearsal(population, seed=seed)
+    flag = "--bad-site" if bad_site else "--fleet"
+    sources, key = _device_lists(prepared, devices, flag)
+    wanted = columns_to_read(fleet, sources, key)
+    site_column = _site_column(prepared) if bad_site else ""
+    columns = _columns(sources, key, dict.fromkeys([*wanted, *([site_column] if bad_site else [])]))
+    for site, share in bad_site:
+        if site not in columns[site_column].values():
+            raise click.UsageError(f"--bad-site: no device has {site_column} {site!r}")
+        population = population.with_stratum(site_column, site, failed_ratio=share)
+    return Rehearsal(population, columns, seed)
 
 
-def _columns(prepared: Prepared, devices: tuple[str, ...], column: str) -> Mapping[str, str]:
-    """Return each device's value of `column`, read again from the plan's device lists."""
-    from rollout.intake.complaints import Complaints  # noqa: PLC0415 - only a bad site is looked up
-    from rollout.intake.fleet_file import Source, read_rows  # noqa: PLC0415 - as above
+def _site_column(prepared: Prepared) -> str:
+    for wave in prepared.saved.plan.campaign.waves:
+        if wave.spread_by:
+            return wave.spread_by
+    raise click.UsageError("--bad-site: no wave of the plan has spreadBy, so no column holds sites")
+
+
+def _device_lists(prepared: Prepared, devices: tuple[str, ...], flag: str) -> tuple[list[Source], str]:
+    """Return the plan's device lists and the name of their key column."""
+    from rollout.intake.fleet_file import Source  # noqa: PLC0415 - only parts of a fleet are looked up
 
     document = prepared.document
     if document is None:
-        raise click.UsageError("--bad-site: give the plan file; a saved plan does not keep the sites")
+        raise click.UsageError(f"{flag}: give the plan file; a saved plan does not keep the devices' columns")
     names = devices or document.devices.files
     if "-" in names:
-        raise click.UsageError("--bad-site: standard input cannot be read twice")
+        raise click.UsageError(f"{flag}: standard input cannot be read twice")
     base = Path() if devices else document.path.parent
-    complaints = Complaints(str(document.path))
-    values: dict[str, str] = {}
-    for name in names:
-        source = Source(name, base / name, trusted=True)
-        values.update(
-            (key, row[0]) for key, row, _ in read_rows(source, document.devices.key, (column,), complaints)
-        )
+    return [Source(name, base / name, trusted=True) for name in names], document.devices.key
+
+
+def _columns(sources: list[Source], key: str, wanted: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
+    """Return each device's value of the columns wanted, read again from the device lists."""
+    from rollout.intake.complaints import Complaints  # noqa: PLC0415 - only parts of a fleet are looked up
+    from rollout.intake.fleet_file import read_rows  # noqa: PLC0415 - as above
+
+    columns: dict[str, dict[str, str]] = {name: {} for name in wanted}
+    complaints = Complaints()
+    for source in sources:
+        for device, row, _ in read_rows(source, key, tuple(columns), complaints):
+            for column, value in zip(columns, row, strict=True):
+                columns[column][device] = value
     complaints.settle()
-    return values
+    return columns
 
 
 # --- the run ------------------------------------------------------------------------------------------------

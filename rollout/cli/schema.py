@@ -1,4 +1,4 @@
-"""`rollout schema`: the JSON Schema that editors complete and check plan files with."""
+"""`rollout schema`: the JSON Schemas that editors complete and check plan and fleet files with."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ __all__ = ["schema"]
 
 
 @command("schema")
-@click.argument("what", type=click.Choice(["plan"]))
-def schema(common: Common, *, what: str) -> None:  # noqa: ARG001 - one schema so far, named all the same
+@click.argument("what", type=click.Choice(["plan", "fleet"]))
+def schema(common: Common, *, what: str) -> None:
     """Print the JSON Schema (2020-12) of WHAT.
 
     Example: rollout schema plan > .rollout/plan.schema.json
     """
-    from rollout.intake.plan_file import plan_schema  # noqa: PLC0415 - building the models takes a tenth of a second
+    # building the models takes a tenth of a second
+    if what == "fleet":
+        from rollout.intake.population_file import fleet_schema  # noqa: PLC0415 - as said
 
-    common.console.result(document(plan_schema()))
+        common.console.result(document(fleet_schema()))
+    else:
+        from rollout.intake.plan_file import plan_schema  # noqa: PLC0415 - as said
+
+        common.console.result(document(plan_schema()))

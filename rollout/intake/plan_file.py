@@ -7,18 +7,15 @@ slip hides no other.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from rollout.core.campaign import (
     ApiRetry,
@@ -44,6 +41,7 @@ from rollout.core.campaign import (
 )
 from rollout.intake.complaints import Complaints, Loc, Places, quoted
 from rollout.intake.document import DeviceSelection, PlanDocument
+from rollout.intake.findings import SECRETS, tell
 from rollout.intake.plan_model import (
     PER_JOB_STANDARD,
     SELECTORS,
@@ -63,7 +61,6 @@ from rollout.intake.plan_model import (
     plan_schema,
 )
 from rollout.intake.sense import check_locales, check_plan, check_sizes
-from rollout.intake.units import Unreadable
 from rollout.intake.yaml_text import Document, as_json, as_text, changes_elsewhere, read_yaml
 
 __all__ = ["load_plan_file", "plan_schema"]
@@ -156,14 +153,9 @@ def _read_parts(document: Document, complaints: Complaints) -> _Parts:
     try:
         whole = PlanBlock.model_validate(document.data)
     except ValidationError as invalid:
-        for error in invalid.errors(include_url=False):
-            _complain(complaints, error)
+        tell(complaints, invalid, PlanBlock, misplaced=_MISPLACED)
     return _Parts(document.data, whole)
 
-
-_SECRETS = re.compile(
-    r"secret|password|passwd|token|credential|private.?key|(app|access).?key", re.IGNORECASE
-)
 
 _MISPLACED = {
     "deviceKeys": "list devices as the wave's `keys:`, or in a file under `devices:`",
@@ -174,68 +166,6 @@ _MISPLACED = {
     "windows": "job.schedulePolicy is EnOS's own window",
     "deviceRetry": "job.retryPolicy lets EnOS retry failed devices",
 }
-
-
-def _complain(complaints: Complaints, error: ErrorDetails) -> None:
-    """Word one of pydantic's findings."""
-    loc: Loc = error["loc"]
-    kind = error["type"]
-    context = error.get("ctx", {})
-    match kind:
-        case "value_error":
-            fault = context["error"]
-            assert isinstance(fault, Unreadable), "readers here raise nothing else"
-            complaints.add(fault.code, fault.message, loc=loc, hint=fault.hint)
-        case "extra_forbidden":
-            name = str(loc[-1])
-            if _SECRETS.search(name):
-                hint = "keys and secrets come from the environment or a profile, never from a plan"
-                complaints.add("R122", "a secret does not belong in a plan", loc=loc, hint=hint, at_key=True)
-            else:
-                known = _keys_at(loc[:-1])
-                complaints.add("R103", "unknown key", loc=loc, hint=_likely(name, known, loc), at_key=True)
-        case "missing":
-            complaints.add("R106", f"{complaints.places.path(loc)} is missing", loc=loc[:-1])
-        case "too_long":
-            complaints.add(
-                "R102", f"{context['actual_length']} entries, at most {context['max_length']}", loc=loc
-            )
-        case "too_short":
-            complaints.add("R102", "is empty", loc=loc)
-        case "model_type" | "dict_type":
-            complaints.add("R105", f"expected a mapping of keys, got {quoted(error['input'])}", loc=loc)
-        case "list_type":
-            complaints.add(
-                "R105", f"expected a list, got {quoted(error['input'])}", loc=loc, hint="[one, two]"
-            )
-        case _:
-            raise AssertionError(f"pydantic finds {kind}, which no model here can cause")
-
-
-def _likely(name: str, known: Sequence[str], loc: Loc) -> str:
-    if name in _MISPLACED:
-        return _MISPLACED[name]
-    lowered = {key.lower(): key for key in known}
-    close = difflib.get_close_matches(name.lower().replace("_", ""), lowered, n=1, cutoff=0.6)
-    if not close:
-        return f"known here: {', '.join(known)}"
-    return f"EnOS calls it {lowered[close[0]]!r}" if "job" in loc else f"did you mean {lowered[close[0]]!r}?"
-
-
-def _keys_at(loc: Loc) -> list[str]:
-    """Return the keys that the block at `loc` may have."""
-    block: type[Block] = PlanBlock
-    for part in loc:
-        field = next((f for n, f in block.model_fields.items() if part in (f.alias, n)), None)
-        inner = None if field is None else _block_in(field.annotation)
-        block = inner or block  # a list index stays in the block its list was of
-    return [field.alias or name for name, field in block.model_fields.items()]
-
-
-def _block_in(annotation: object) -> type[Block] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Block):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _block_in(part))), None)
 
 
 def _wave_names(document: Document) -> dict[Loc, str]:
@@ -327,7 +257,7 @@ def _check_extra(complaints: Complaints, job: JobBlock, loc: Loc) -> None:
     for key in job.extra:
         if key in _EXTRA_TAKEN:
             complaints.add("R124", "has a key of its own", loc=(*loc, key), at_key=True)
-        elif _SECRETS.search(key):
+        elif SECRETS.search(key):
             complaints.add("R122", "a secret does not belong in a plan", loc=(*loc, key), at_key=True)
 
 

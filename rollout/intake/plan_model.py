@@ -7,30 +7,30 @@ numbers, may accept as well. Rules between keys stand in `sense`.
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
 from rollout.core.campaign import Count, Denominator, JobType, OnFail, Rest, Share, WhenUnsure
-from rollout.intake.complaints import quoted
+from rollout.intake.scalars import (
+    FLAG,
+    ID,
+    SHARE,
+    WORD,
+    Block,
+    Read,
+    choice,
+    duration,
+    text_like,
+    whole,
+    without_null,
+)
 from rollout.intake.units import (
-    COUNT_MAX,
-    DURATION_PATTERN,
-    DURATION_S_MAX,
     RATE_PATTERN,
     SHARE_PATTERN,
     SIZE_PATTERN,
-    Unreadable,
-    read_count,
-    read_duration,
-    read_flag,
     read_rate,
-    read_share,
     read_size,
     read_stop,
     read_timestamp_ms,
@@ -72,82 +72,7 @@ PER_JOB_STANDARD = 500
 SCHEMA_ID = "urn:enos-rollout:schema:plan:1"
 
 
-class _Read:
-    """Annotation of a scalar: how its text is read, and what the schema lets editors accept."""
-
-    def __init__(self, reader: Callable[[str], object], schema: Mapping[str, Any]) -> None:
-        self.reader = reader
-        self.schema = schema
-
-    def __get_pydantic_core_schema__(self, source: object, handler: object) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self._read)
-
-    def __get_pydantic_json_schema__(self, core: object, handler: object) -> dict[str, Any]:
-        return dict(self.schema)
-
-    def _read(self, value: object) -> object:
-        if not isinstance(value, str):
-            raise Unreadable("R105", f"expected one value, got {quoted(value)}")
-        if not value:
-            raise Unreadable("R105", "has no value")
-        return self.reader(value)
-
-
-def _text(pattern: str, what: str, *, examples: Sequence[str] = ()) -> _Read:
-    compiled = re.compile(pattern, re.ASCII)
-
-    def read(text: str) -> str:
-        if not compiled.fullmatch(text):
-            raise Unreadable("R107", f"{quoted(text)} is not {what}")
-        return text
-
-    # editors see an unquoted 1.10 as a number: the file is right, so the schema must not object
-    schema: dict[str, Any] = {
-        "anyOf": [{"type": "string", "pattern": f"^(?:{pattern})$"}, {"type": "number"}]
-    }
-    return _Read(read, schema | ({"examples": list(examples)} if examples else {}))
-
-
-def _whole(low: int, high: int = COUNT_MAX, unit: str = "") -> _Read:
-    return _Read(
-        lambda text: read_count(text, low=low, high=high, unit=unit),
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": low, "maximum": high},
-                {"type": "string", "pattern": "^[0-9]{1,18}$"},
-            ]
-        },
-    )
-
-
-def _choice(*words: str) -> _Read:
-    def read(text: str) -> str:
-        if text not in words:
-            close = difflib.get_close_matches(text.lower(), words, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]!r}?" if close else ""
-            raise Unreadable("R101", f"{quoted(text)} is not one of {', '.join(words)}", hint)
-        return text
-
-    return _Read(read, {"enum": list(words)})
-
-
-def _duration(low_s: float = 0.0, high_s: float = DURATION_S_MAX) -> _Read:
-    def read(text: str) -> float:
-        seconds = read_duration(text)
-        if not low_s <= seconds <= high_s:
-            raise Unreadable("R102", f"{quoted(text)} is not from {low_s:g}s to {high_s:g}s")
-        return seconds
-
-    return _Read(read, {"type": "string", "pattern": DURATION_PATTERN, "examples": ["2h", "30m", "1h30m"]})
-
-
-_NUMBER_OR = {"type": "number", "minimum": 0, "maximum": 1}
-_FLAG = _Read(read_flag, {"enum": [True, False, "true", "false"]})
-_SHARE = _Read(
-    read_share,
-    {"anyOf": [{"type": "string", "pattern": SHARE_PATTERN}, _NUMBER_OR], "examples": ["99%", "0.99"]},
-)
-_STOP = _Read(
+_STOP = Read(
     read_stop,
     {
         "anyOf": [
@@ -157,43 +82,37 @@ _STOP = _Read(
         "examples": ["5%", 3],
     },
 )
-_SIZE = _Read(
+_SIZE = Read(
     read_size,
     {
         "anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, {"type": "integer", "minimum": 1}],
         "examples": [10, "5%", "rest"],
     },
 )
-_RATE = _Read(read_rate, {"type": "string", "pattern": RATE_PATTERN, "examples": ["2/s", "30/min"]})
-_MOMENT = _Read(
+_RATE = Read(read_rate, {"type": "string", "pattern": RATE_PATTERN, "examples": ["2/s", "30/min"]})
+_MOMENT = Read(
     read_timestamp_ms,
     {
         "anyOf": [{"type": "integer", "minimum": 100_000_000_000}, {"type": "string", "format": "date-time"}],
         "examples": ["2026-11-23T09:00:00+01:00"],
     },
 )
-_ID = _text(r"[A-Za-z0-9_-]{1,64}", "an id: letters, digits, - and _, at most 64")
-_WORD = _text(r"[^\x00-\x1f\x7f]{1,256}", "text of 1 to 256 characters", examples=["2.1.0"])
-_VERSION = _text(
+_VERSION = text_like(
     r"""[^\x00-\x20'"\\%]{1,64}""", "a version: no blanks, quotes, % or \\, at most 64", examples=["1.10"]
 )
-_FILE = _text(r"[^\x00-\x1f\x7f]{1,512}", "a file name", examples=["devices.csv"])
-_KEY = _text(r"[A-Za-z0-9_.-]{4,64}", "a device key: 4 to 64 of A-Z a-z 0-9 - _ .", examples=["SN-0012345"])
-
-
-class Block(BaseModel):
-    """Part of a plan: immutable, and no key but its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+_FILE = text_like(r"[^\x00-\x1f\x7f]{1,512}", "a file name", examples=["devices.csv"])
+_KEY = text_like(
+    r"[A-Za-z0-9_.-]{4,64}", "a device key: 4 to 64 of A-Z a-z 0-9 - _ .", examples=["SN-0012345"]
+)
 
 
 class NameBlock(Block):
     """A name in several languages, as EnOS keeps it; or just text."""
 
-    default_value: Annotated[str, _WORD] = Field(
+    default_value: Annotated[str, WORD] = Field(
         alias="defaultValue", description="Shown where no locale fits."
     )
-    i18n_value: dict[str, Annotated[str, _WORD]] = Field(
+    i18n_value: dict[str, Annotated[str, WORD]] = Field(
         default={}, alias="i18nValue", description="Locale (en_US, zh_CN, ja_JP, es_ES) to text."
     )
 
@@ -201,13 +120,13 @@ class NameBlock(Block):
 class RetryBlock(Block):
     """EnOS's own retry of failed tasks."""
 
-    enable_retry: Annotated[bool, _FLAG] = Field(
+    enable_retry: Annotated[bool, FLAG] = Field(
         default=False, alias="enableRetry", description="Whether to retry."
     )
-    retry_interval: Annotated[int, _whole(0, 86_400, "seconds")] = Field(
+    retry_interval: Annotated[int, whole(0, 86_400, "seconds")] = Field(
         default=0, alias="retryInterval", description="Seconds after the failure, 0 to 86400."
     )
-    retry_count: Annotated[int, _whole(1, 5)] = Field(
+    retry_count: Annotated[int, whole(1, 5)] = Field(
         default=0, alias="retryCount", description="Retries at most, 1 to 5."
     )
 
@@ -215,7 +134,7 @@ class RetryBlock(Block):
 class ScheduleBlock(Block):
     """EnOS's push window; nothing is pushed outside it."""
 
-    is_repeat_daily: Annotated[bool, _FLAG] | None = Field(
+    is_repeat_daily: Annotated[bool, FLAG] | None = Field(
         default=None, alias="isRepeatDaily", description="Whether the window comes again every day."
     )
     start_timestamp: Annotated[int, _MOMENT] = Field(
@@ -229,8 +148,8 @@ class ScheduleBlock(Block):
 class AssetTreeBlock(Block):
     """An asset tree, or the parts of it below some nodes."""
 
-    tree_id: Annotated[str, _ID] = Field(alias="treeId", description="The tree.")
-    included_nodes: list[Annotated[str, _ID]] | None = Field(
+    tree_id: Annotated[str, ID] = Field(alias="treeId", description="The tree.")
+    included_nodes: list[Annotated[str, ID]] | None = Field(
         default=None, alias="includedNodes", min_length=1, description="Asset ids; left out: the whole tree."
     )
 
@@ -241,7 +160,7 @@ _Values = Annotated[list[Any], Field(min_length=1)]
 class ScopeBlock(Block):
     """Devices picked by EnOS: total, or partial with exactly one selector. The wave is then one create call."""
 
-    type: Annotated[str, _choice("total", "partial")] = Field(
+    type: Annotated[str, choice("total", "partial")] = Field(
         description="All devices of the product, or selected."
     )
     attributes: dict[str, _Values] | None = Field(
@@ -249,16 +168,16 @@ class ScopeBlock(Block):
         min_length=1,
         description="Attribute to accepted values; quotes decide whether 5 is text.",
     )
-    tags: dict[str, Annotated[list[Annotated[str, _WORD]], Field(min_length=1)]] | None = Field(
+    tags: dict[str, Annotated[list[Annotated[str, WORD]], Field(min_length=1)]] | None = Field(
         default=None, min_length=1, description="Tag to accepted values."
     )
     asset_trees: list[AssetTreeBlock] | None = Field(
         default=None, alias="assetTrees", min_length=1, description="At most 5 asset trees."
     )
-    device_group_ids: list[Annotated[str, _ID]] | None = Field(
+    device_group_ids: list[Annotated[str, ID]] | None = Field(
         default=None, alias="deviceGroupIds", min_length=1, description="Device groups; upgrade jobs only."
     )
-    asset_ids: list[Annotated[str, _ID]] | None = Field(
+    asset_ids: list[Annotated[str, ID]] | None = Field(
         default=None, alias="assetIds", min_length=1, description="Assets."
     )
 
@@ -269,13 +188,13 @@ SELECTORS = ("attributes", "tags", "assetTrees", "deviceGroupIds", "assetIds")
 class JobBlock(Block):
     """Copied into every create call: EnOS's names and units."""
 
-    type: Annotated[str, _choice(*JobType)] = Field(default="upgrade", description="What the job is for.")
-    upgrade_policy: Annotated[str, _choice("snapshot", "incremental")] = Field(
+    type: Annotated[str, choice(*JobType)] = Field(default="upgrade", description="What the job is for.")
+    upgrade_policy: Annotated[str, choice("snapshot", "incremental")] = Field(
         default="snapshot",
         alias="upgradePolicy",
         description="Whether the device list is closed at creation.",
     )
-    enable_upgrade_request: Annotated[bool, _FLAG] = Field(
+    enable_upgrade_request: Annotated[bool, FLAG] = Field(
         default=False,
         alias="enableUpgradeRequest",
         description="Whether devices may ask for the upgrade themselves.",
@@ -286,10 +205,10 @@ class JobBlock(Block):
         max_length=1000,
         description="Source versions to upgrade from; quote them.",
     )
-    upgrade_timeout: Annotated[int, _whole(300, 172_800, "seconds")] = Field(
+    upgrade_timeout: Annotated[int, whole(300, 172_800, "seconds")] = Field(
         default=7200, alias="upgradeTimeout", description="Seconds a device may take, 300 to 172800."
     )
-    maximum_concurrency: Annotated[int, _whole(1)] = Field(
+    maximum_concurrency: Annotated[int, whole(1)] = Field(
         default=300, alias="maximumConcurrency", description="Devices in progress at once, per job."
     )
     retry_policy: RetryBlock = Field(
@@ -298,7 +217,7 @@ class JobBlock(Block):
     schedule_policy: ScheduleBlock | None = Field(
         default=None, alias="schedulePolicy", description="EnOS's push window."
     )
-    product_key: Annotated[str, _ID] | None = Field(
+    product_key: Annotated[str, ID] | None = Field(
         default=None, alias="productKey", description="Needed when the firmware is not tied to a product."
     )
     upgrade_scope: ScopeBlock | None = Field(
@@ -318,14 +237,14 @@ class DevicesBlock(Block):
         max_length=1000,
         description="CSV, TSV, TXT, NDJSON or JSON files beside the plan, plain or .gz; '-' is standard input.",
     )
-    key: Annotated[str, _WORD] = Field(default="deviceKey", description="Column of the device key.")
+    key: Annotated[str, WORD] = Field(default="deviceKey", description="Column of the device key.")
     exclude: list[Annotated[str, _FILE]] = Field(
         default=[], max_length=1000, description="Files of devices to leave out."
     )
-    where: dict[str, Annotated[list[Annotated[str, _WORD]], Field(min_length=1)]] = Field(
+    where: dict[str, Annotated[list[Annotated[str, WORD]], Field(min_length=1)]] = Field(
         default={}, description="Column to accepted values; all columns must agree."
     )
-    per_job: Annotated[int, _whole(1, PER_JOB_MAX, "devices")] = Field(
+    per_job: Annotated[int, whole(1, PER_JOB_MAX, "devices")] = Field(
         default=PER_JOB_STANDARD, alias="perJob", description="Devices per create call at most."
     )
 
@@ -333,8 +252,8 @@ class DevicesBlock(Block):
 class ThresholdBlock(Block):
     """At least this share of these devices."""
 
-    min: Annotated[Fraction, _SHARE] = Field(description="The share.")
-    of: Annotated[str, _choice(*Denominator)] = Field(
+    min: Annotated[Fraction, SHARE] = Field(description="The share.")
+    of: Annotated[str, choice(*Denominator)] = Field(
         description="Share of all planned, or of the resolved devices."
     )
 
@@ -343,10 +262,10 @@ class StopBlock(Block):
     """Halt when more than this have failed."""
 
     failed: Annotated[Fraction | int, _STOP] = Field(description="A share, or a number of devices.")
-    of: Annotated[str, _choice(*Denominator)] | None = Field(
+    of: Annotated[str, choice(*Denominator)] | None = Field(
         default=None, description="What a share is a share of."
     )
-    min_sample: Annotated[int, _whole(1, unit="devices")] = Field(
+    min_sample: Annotated[int, whole(1, unit="devices")] = Field(
         default=1, alias="minSample", description="Devices that must be resolved before a share counts."
     )
 
@@ -358,21 +277,21 @@ class GateBlock(Block):
     resolved: ThresholdBlock | None = Field(
         default=None, description="Devices that must have come to an end."
     )
-    min_sample: Annotated[int, _whole(1, unit="devices")] = Field(
+    min_sample: Annotated[int, whole(1, unit="devices")] = Field(
         default=1, alias="minSample", description="Devices that must be resolved before the gate can open."
     )
     stop_at: StopBlock | None = Field(default=None, alias="stopAt", description="When to halt.")
-    soak: Annotated[float, _duration()] = Field(
+    soak: Annotated[float, duration()] = Field(
         default=0.0, description="Time to wait after the thresholds hold."
     )
-    deadline: Annotated[float, _duration(1)] | None = Field(
+    deadline: Annotated[float, duration(1)] | None = Field(
         default=None,
         description="Time after the wave's opening when the gate has failed if it is not satisfied.",
     )
-    on_fail: Annotated[str, _choice(*OnFail)] = Field(
+    on_fail: Annotated[str, choice(*OnFail)] = Field(
         default="pause", alias="onFail", description="Create nothing more, or end the campaign."
     )
-    approval: Annotated[str, _choice("required", "none")] = Field(
+    approval: Annotated[str, choice("required", "none")] = Field(
         default="none", description="Whether a person must let the next wave open."
     )
 
@@ -392,7 +311,7 @@ class WaveBlock(Block):
     model_config = ConfigDict(json_schema_extra={"oneOf": _ONE_SELECTOR})
 
     name: Annotated[
-        str, _text(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", "a wave name: letters, digits, - and _, at most 32")
+        str, text_like(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", "a wave name: letters, digits, - and _, at most 32")
     ] = Field(description="Shown everywhere; unique.")
     size: Annotated[Count | Share | Rest, _SIZE] | None = Field(
         default=None, description="Devices: 10, a share of the fleet 5%, or rest."
@@ -403,7 +322,7 @@ class WaveBlock(Block):
     upgrade_scope: ScopeBlock | None = Field(
         default=None, alias="upgradeScope", description="Devices picked by EnOS."
     )
-    spread_by: Annotated[str, _WORD] | None = Field(
+    spread_by: Annotated[str, WORD] | None = Field(
         default=None,
         alias="spreadBy",
         description="Column of which every value gets a fair share of the wave.",
@@ -416,10 +335,10 @@ class CallsBlock(Block):
     """How fast calls of one kind may go out."""
 
     rate: Annotated[float, _RATE] | None = Field(default=None, description="Calls per second or minute.")
-    burst: Annotated[int, _whole(1, 1000, "calls")] | None = Field(
+    burst: Annotated[int, whole(1, 1000, "calls")] | None = Field(
         default=None, description="Calls that may go out at once after a rest."
     )
-    in_flight: Annotated[int, _whole(1, 1000, "calls")] | None = Field(
+    in_flight: Annotated[int, whole(1, 1000, "calls")] | None = Field(
         default=None, alias="inFlight", description="Calls open at once."
     )
 
@@ -429,7 +348,7 @@ class LimitsBlock(Block):
 
     create: CallsBlock = Field(default=CallsBlock(), description="Create calls.")
     read: CallsBlock = Field(default=CallsBlock(), description="Search calls.")
-    devices_in_progress: Annotated[int, _whole(1, unit="devices")] | None = Field(
+    devices_in_progress: Annotated[int, whole(1, unit="devices")] | None = Field(
         default=None, alias="devicesInProgress", description="Devices upgrading at once, over all jobs."
     )
 
@@ -437,16 +356,16 @@ class LimitsBlock(Block):
 class ApiRetryBlock(Block):
     """How a call that may be repeated is repeated."""
 
-    attempts: Annotated[int, _whole(1, 20)] | None = Field(
+    attempts: Annotated[int, whole(1, 20)] | None = Field(
         default=None, description="Attempts at most, 1 to 20."
     )
-    first: Annotated[float, _duration(0.01, 300)] | None = Field(
+    first: Annotated[float, duration(0.01, 300)] | None = Field(
         default=None, description="First wait, 10ms to 5m."
     )
-    max: Annotated[float, _duration(0.01, 3600)] | None = Field(
+    max: Annotated[float, duration(0.01, 3600)] | None = Field(
         default=None, description="Longest wait, to 1h."
     )
-    when_unsure: Annotated[str, _choice(*WhenUnsure)] | None = Field(
+    when_unsure: Annotated[str, choice(*WhenUnsure)] | None = Field(
         default=None,
         alias="whenUnsure",
         description="A create that may have taken effect and is not found: send it again, or leave it to a person.",
@@ -461,22 +380,24 @@ def named(value: object) -> object:
 class PlanBlock(Block):
     """One campaign of the rollout engine: which firmware, to which devices, in which waves."""
 
-    version: Annotated[str, _choice("1")] = Field(description="Version of this format.")
+    version: Annotated[str, choice("1")] = Field(description="Version of this format.")
     id: Annotated[
         str,
-        _text(r"[a-z0-9][a-z0-9-]{0,31}", "an id: a-z, 0-9 and -, at most 32", examples=["inverter-2-1-0"]),
+        text_like(
+            r"[a-z0-9][a-z0-9-]{0,31}", "an id: a-z, 0-9 and -, at most 32", examples=["inverter-2-1-0"]
+        ),
     ] = Field(description="The campaign; part of every job's name.")
     name: Annotated[NameBlock, BeforeValidator(named)] | None = Field(
         default=None,
         description="Shown in EnOS's console; the id if left out. Plain text, or text by locale.",
     )
-    org_id: Annotated[str, _ID] = Field(
+    org_id: Annotated[str, ID] = Field(
         alias="orgId", description="EnOS organization.", examples=["o15724268424841"]
     )
     firmware_id: Annotated[
-        str, _text(r"[A-Za-z0-9]{1,64}", "a firmware id: letters and digits, at most 64")
+        str, text_like(r"[A-Za-z0-9]{1,64}", "a firmware id: letters and digits, at most 64")
     ] = Field(alias="firmwareId", description="The firmware to bring out.")
-    seed: Annotated[int, _whole(0, 2**63 - 1)] | None = Field(
+    seed: Annotated[int, whole(0, 2**63 - 1)] | None = Field(
         default=None, description="Draws which devices go first; derived from the id if left out."
     )
     job: JobBlock = Field(default=JobBlock(), description="What every create call asks for.")
@@ -484,7 +405,7 @@ class PlanBlock(Block):
     waves: list[WaveBlock] = Field(min_length=1, max_length=WAVES_MAX, description="The steps, in order.")
     limits: LimitsBlock = Field(default=LimitsBlock(), description="How fast, and how much at once.")
     api_retry: ApiRetryBlock = Field(default=ApiRetryBlock(), alias="apiRetry", description="Repeated calls.")
-    stragglers_after: Annotated[float, _duration(1)] | None = Field(
+    stragglers_after: Annotated[float, duration(1)] | None = Field(
         default=None,
         alias="stragglersAfter",
         description="In a wave without deadline: time without any movement after which open devices are left behind; "
@@ -494,7 +415,7 @@ class PlanBlock(Block):
 
 def plan_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of plan files, for editors and other tools."""
-    body = _without_null(PlanBlock.model_json_schema(by_alias=True))
+    body = without_null(PlanBlock.model_json_schema(by_alias=True))
     assert isinstance(body, dict)
     properties = body["properties"]
     properties["version"]["enum"] = [1, "1"]
@@ -506,22 +427,3 @@ def plan_schema() -> dict[str, Any]:
         **body,
         "title": "Rollout plan",
     }
-
-
-def _without_null(node: object) -> object:
-    """Return the schema without the null that pydantic allows for optional keys: left out is not null here."""
-    if isinstance(node, list):
-        return [_without_null(item) for item in node if item != {"type": "null"}]
-    if not isinstance(node, dict):
-        return node
-    # a whole block as default says less than the defaults of its keys
-    kept = {
-        key: _without_null(value)
-        for key, value in node.items()
-        if key != "default" or not (value is None or isinstance(value, dict))
-    }
-    only = kept.get("anyOf")
-    if isinstance(only, list) and len(only) == 1:
-        del kept["anyOf"]
-        return only[0] | kept
-    return kept

@@ -85,9 +85,10 @@ def test_validate_takes_a_list_from_standard_input(desk):
     assert not (desk.path / ".rollout").exists()
 
 
-def test_schema_is_json_schema(desk):
+@pytest.mark.parametrize("what", ["plan", "fleet"])
+def test_schema_is_json_schema(desk, what):
     """What editors read: a JSON document with its dialect."""
-    schema = json.loads(desk("schema", "plan").stdout)
+    schema = json.loads(desk("schema", what).stdout)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 

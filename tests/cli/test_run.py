@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import urllib.request
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -261,6 +262,53 @@ def test_one_bad_site_is_read_from_the_device_list(desk):
     assert (done.returncode, numbers(done.stdout)["FAILED"]) == (0, 10)
     for wrong in ("site-9:100%", "site-2", "site-2:200%"):
         assert desk("run", "plan.yaml", "--emulator", "--bad-site", wrong).exit_code == 2
+
+
+def test_a_fleet_file_says_how_devices_behave(desk):
+    """Strata are looked up in the plan's own lists where these have the column, else drawn; --fail goes before the file."""
+    plan = (desk.path / "plan.yaml").read_text()
+    gateless = plan.replace("stopAt: {failed: 30%, of: resolved, minSample: 3}", "")
+    (desk.path / "plan.yaml").write_text(gateless.replace("success: {min: 90%, of: resolved}", ""))
+    fleet = desk.path / "fleet.yaml"
+    fleet.write_text(
+        "version: 1\ncolumns: {site: {site-9: 1}, radio: {lora: 1}}\n"
+        "strata:\n  - {where: {site: [site-2], radio: [lora]}, failed: 100%}\n"
+    )
+    rehearse = (*REHEARSE, "--fleet", "fleet.yaml")
+    done = desk.run(*rehearse)
+    assert "R204 strata[1].where.site[1]: no device has site 'site-2'" in done.stderr
+    assert (done.returncode, numbers(done.stdout)["FAILED"]) == (0, 10)
+    spared = desk.run(*rehearse, "--fail", "0%", "--state-dir", "spared")
+    assert (spared.returncode, numbers(spared.stdout)["FAILED"]) == (0, 0)
+    fleet.write_text("version: 1\nstrata:\n  - {where: {colour: [red]}, failed: 100%}\n")
+    assert "R152" in desk(*rehearse, "--state-dir", "absent").stderr
+    for wrong, told in (("devices.csv", "goes to --devices"), ("none.yaml", "R100")):
+        result = desk("run", "plan.yaml", "--emulator", "--fleet", wrong)
+        assert (result.exit_code, told in result.stderr) == (2, True)
+
+
+def test_a_fleet_file_needs_the_emulator(desk):
+    """A description of devices means nothing to a real platform."""
+    result = desk("run", "plan.yaml", "--url", "http://127.0.0.1:1", "--fleet", "fleet.yaml")
+    assert (result.exit_code, "add --emulator" in result.stderr) == (2, True)
+
+
+def test_the_emulator_plays_a_described_fleet_alone(desk):
+    """The file's devices exist, with its columns; a device list goes before the file's own devices."""
+    (desk.path / "fleet.yaml").write_text(
+        "version: 1\ncolumns: {ring: {one: 1}}\nstrata: [{where: {site: [site-1]}, failed: 5%}]\n"
+        'devices: {count: 7, keys: "ABC-{n:02}"}\n'
+    )
+
+    def devices(*more):
+        process = desk.begin("emulator", "--port", "0", "--fleet", "fleet.yaml", *more)
+        url = next(word for word in process.stdout.readline().split() if word.startswith("http://"))
+        with urllib.request.urlopen(url + "/_admin/state") as answer:
+            return json.load(answer)["devices"]
+
+    assert devices() == 7
+    assert devices("--devices", "devices.csv") == 40
+    assert devices("--devices", "3") == 3
 
 
 def test_an_approval_is_waited_for_or_given_in_advance(desk):

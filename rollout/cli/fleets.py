@@ -1,0 +1,74 @@
+"""How the emulator's fleet behaves, from a fleet file and the flags that change it; shared by all that rehearse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rollout.cli.console import Console
+
+if TYPE_CHECKING:
+    from rollout.emulator.population import Population
+    from rollout.intake.fleet_file import Source
+    from rollout.intake.population_file import FleetDescription
+
+__all__ = ["FLEET_SUFFIXES", "columns_to_read", "open_fleet", "population_of"]
+
+FLEET_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def open_fleet(path: Path | None, console: Console) -> FleetDescription | None:
+    """Return what the fleet file says, its warnings told; None without one. Raises: PlanError."""
+    if path is None:
+        return None
+    if path.suffix not in FLEET_SUFFIXES:
+        raise click.UsageError(f"--fleet: {path} is no YAML file; a list of devices goes to --devices")
+    from rollout.intake.population_file import (  # noqa: PLC0415 - building the models takes a tenth of a second
+        load_fleet_description,
+    )
+
+    fleet = load_fleet_description(path)
+    for warning in fleet.warnings:
+        console.note(str(warning))
+    return fleet
+
+
+def population_of(
+    fleet: FleetDescription | None, *, failed: float | None, offline: float | None
+) -> Population:
+    """Return the fleet's population, or the standard one; a share of failures given by flag is that of all devices."""
+    from rollout.emulator.population import Population  # noqa: PLC0415 - only rehearsals need the emulator
+
+    population = Population() if fleet is None else fleet.population
+    if offline is not None:
+        population = replace(population, offline_ratio=offline)
+    return population if failed is None else population.with_failed_ratio(failed)
+
+
+def columns_to_read(fleet: FleetDescription | None, sources: Iterable[Source], key: str) -> tuple[str, ...]:
+    """Return the columns to take from device lists for the fleet's strata.
+
+    A column that the fleet also gives by weight is taken where every list has it; any other must be there.
+    """
+    if fleet is None:
+        return ()
+    by_chance = fleet.population.columns
+    lists = tuple(sources)
+    return tuple(
+        column
+        for column in fleet.stratified_by
+        if column not in by_chance or all(_has_column(source, key, column) for source in lists)
+    )
+
+
+def _has_column(source: Source, key: str, column: str) -> bool:
+    from rollout.intake.complaints import Complaints  # noqa: PLC0415 - only lists beside a fleet are looked into
+    from rollout.intake.fleet_file import read_rows  # noqa: PLC0415 - as above
+
+    complaints = Complaints(source.label)
+    next(read_rows(source, key, (column,), complaints), None)
+    return not complaints.failed
