@@ -82,23 +82,23 @@ class Performer:
         self._give_up = give_up
         self._read_failures: dict[Command, int] = {}
 
-    async def perform(self, command: Command) -> None:
-        """Carry out one command and record what came of it."""
+    def perform(self, command: Command) -> Awaitable[None]:
+        """Carry out one command and record what came of it, once awaited."""
         match command:
             case CreateJob():
-                await self._create(command)
+                return self._create(command)
             case FindJob():
-                await self._find(command)
+                return self._find(command)
             case CountTasks():
-                await self._count(command)
+                return self._count(command)
             case AuditWave():
-                await self._audit(command)
+                return self._audit(command)
             case StopJob():
-                await self._stop(command)
+                return self._stop(command)
             case CancelTasks():
-                await self._cancel(command)
+                return self._cancel(command)
             case Record():
-                await self._record([command.event])
+                return self._record([command.event])
             case _:
                 assert_never(command)
 

@@ -189,7 +189,6 @@ class Transport(Exchange):
         self._fresh: aiohttp.ClientSession | None = None
         self._kept: aiohttp.ClientSession | None = None
         self._bare: aiohttp.ClientSession | None = None
-        self._pooled_timeout = aiohttp.ClientTimeout(total=connect_timeout_s + read_timeout_s)
         self._last_url: tuple[object, URL] | None = None
         self._closed = False
 
@@ -242,14 +241,16 @@ class Transport(Exchange):
         self._bare = self._bare or self._open(force_close=False, hooked=False)
         handed_at = time.monotonic()
         try:
-            async with self._bare.request(
-                request.method,
-                self._url(request),
-                data=request.body,
-                headers=request.headers,
-                allow_redirects=False,
-                timeout=self._pooled_timeout,
-            ) as response:
+            async with (
+                asyncio.timeout(self._connect_timeout_s + self._read_timeout_s),
+                self._bare.request(
+                    request.method,
+                    self._url(request),
+                    data=request.body,
+                    headers=request.headers,
+                    allow_redirects=False,
+                ) as response,
+            ):
                 return await _read(response, body_bytes_max, handed_at)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, it may have been sent
             reason = _reason(error)

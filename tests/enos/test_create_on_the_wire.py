@@ -312,6 +312,15 @@ async def test_creates_share_connections_when_told_to(server, connect, order):
     assert asked == 3
 
 
+async def test_a_call_on_a_shared_connection_has_its_deadline_too(server, connect, order, passing):
+    """Never answered, it ends as unknown, and its connection is not used again."""
+    server.answers = [silence, ACCEPTED]
+    service = connect(server.url, pooled=True, connect_timeout_s=0.2, read_timeout_s=0.2)
+    assert await service.create(order, passing) == Unknown("time-out")
+    assert isinstance(await service.create(order, passing), Accepted)
+    assert len({call.connection for call in server.calls}) == 2
+
+
 async def test_no_redirect_is_followed(server, connect, order, passing):
     """A17: headers, body and belief stay with the gateway we were told of; the reason names a host and no more."""
     server.answers = [
