@@ -1,19 +1,21 @@
 """The create path: journalled creates a second, beside a bare aiohttp loop.
 
-    python benchmarks/create_path.py [--creates 6000] [--rounds 3] [--in-flight 256] [--keys 500]
+    python benchmarks/create_path.py [--creates 6000] [--rounds 5] [--in-flight 256] [--keys 500]
 
-Both send the same number of create calls of `--keys` device keys to the same sink, a process of its own that
-answers every create with a new job id, on pooled connections and, where uvloop is installed, on uvloop. They
-run in processes of their own, in turns; the table has the medians and the ratio.
+All three send the same number of create calls of `--keys` device keys to the same sink, a process of its own that
+answers every create with a new job id, on pooled connections, with the same number of calls in flight and, where
+uvloop is installed, on uvloop. Each runs in a process of its own, in turns. A ratio is taken within each round,
+between neighbours in time, and the table has the medians with the least and the greatest: what else the machine
+does moves the rates far more than the ratios. CPU is that of all threads of the process, a create, in microseconds.
 
-- `floor`: a loop of workers that post one and the same ready body, unsigned. The least aiohttp can do; EnOS would
+- `bare`: a loop of workers that post one and the same ready body, unsigned. The least aiohttp can do; EnOS would
   refuse every call.
-- `bare`: the loop one would write by hand: a fixed set of workers, each builds its batch's body, signs it, posts it and
-  reads the job id out of the answer. No journal, no pace, no look at what else an answer may be.
+- `script`: the loop one would write by hand: a fixed set of workers, each builds its batch's body, signs it, posts it
+  and reads the job id out of the answer. No journal, no pace, no look at what else an answer may be.
 - `rollout`: the real engine. Each create is decided, its intent made durable (SQLite, synchronous=FULL), signed,
   paced, sent, classified, its outcome made durable, folded, and logged to events.ndjson.
 
-The sink is a hand-written protocol pinned to a core of its own; it answers several times what `floor` asks for.
+The sink is a hand-written protocol pinned to a core of its own; it answers several times what `bare` asks for.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from fractions import Fraction
 from itertools import count
 from pathlib import Path
 
-ROUNDS = 3
+ROUNDS = 5
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: %d\r\n\r\n%s"
 
 
@@ -94,11 +96,39 @@ def loop_runner():
     return uvloop.run
 
 
+class Span:
+    """A stretch of time in this process."""
+
+    began = ended = (0.0, 0.0)
+
+    def begin(self):
+        self.began = time.perf_counter(), time.process_time()
+
+    def end(self):
+        self.ended = time.perf_counter(), time.process_time()
+
+    def figures(self, creates):
+        """Creates a second, and CPU microseconds of all threads a create."""
+        wall_s, cpu_s = (end - begin for begin, end in zip(self.began, self.ended, strict=True))
+        return creates / wall_s, cpu_s / creates * 1e6
+
+
+async def all_in_flight(work, args):
+    """Run as many workers as calls may be in flight, to the end; return their figures."""
+    span = Span()
+    span.begin()
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(args.in_flight):
+            tasks.create_task(work())
+    span.end()
+    return span.figures(args.creates)
+
+
 def keys_slice(keys):
     return ",".join(f'"INV-{n:010d}"' for n in range(keys)).encode()
 
 
-def run_floor(port, args, result):
+def run_bare(port, args, result):
     """Post one ready body from a fixed set of workers."""
     import aiohttp  # noqa: PLC0415 - a case loads what it needs itself
 
@@ -119,16 +149,12 @@ def run_floor(port, args, result):
                     ) as reply:
                         assert json.loads(await reply.read())["code"] == 0
 
-            began = time.perf_counter()
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(args.in_flight):
-                    tasks.create_task(work())
-            return args.creates / (time.perf_counter() - began)
+            return await all_in_flight(work, args)
 
     result.send(loop_runner()(main()))
 
 
-def run_bare(port, args, result):
+def run_script(port, args, result):
     """Create every batch's job from a fixed set of workers, as a script would."""
     import aiohttp  # noqa: PLC0415 - as above
 
@@ -168,11 +194,7 @@ def run_bare(port, args, result):
                         assert answer["code"] == 0
                         assert answer["data"]["jobId"]
 
-            began = time.perf_counter()
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(args.in_flight):
-                    tasks.create_task(work())
-            return args.creates / (time.perf_counter() - began)
+            return await all_in_flight(work, args)
 
     result.send(loop_runner()(main()))
 
@@ -226,14 +248,12 @@ def run_rollout(port, args, result):
         def keys(self, start, stop):
             return json.loads(b"[" + blob[start:stop] + b"]")
 
-    class Finish:
-        began = ended = 0.0
-
+    class Watch(Span):
         def notice(self, event, state):
             if isinstance(event, ev.WaveOpened):
-                self.began = time.perf_counter()
+                self.begin()
             if isinstance(event, ev.BatchJobCreated) and state.jobs == args.creates:
-                self.ended = time.perf_counter()
+                self.end()
                 runner.stop("measured")
 
     async def main(directory):
@@ -250,7 +270,7 @@ def run_rollout(port, args, result):
                 read_permit=lambda: runner.read_pacer.permit(),  # noqa: PLW0108 - the runner comes after its service
             )
         )
-        finish = Finish()
+        watch = Watch()
         runner = Runner(
             plan=plan,
             manifest=Slices(),
@@ -259,14 +279,14 @@ def run_rollout(port, args, result):
             clock=Clock(),
             settings=EngineSettings("bench", "0"),
             rng=random.Random(1),
-            observers=(EventLog(), finish),
+            observers=(EventLog(), watch),
         )
         settle()
         await runner.run()
         await service.aclose()
         await journal.aclose()
         log.close()
-        return args.creates / (finish.ended - finish.began)
+        return watch.figures(args.creates)
 
     runner = None
     with tempfile.TemporaryDirectory(dir=args.directory) as directory:
@@ -282,6 +302,12 @@ def measure(case, port, args):
         return ours.recv()
     finally:
         process.join(60)
+
+
+def ratios(figures, case, peer):
+    """The median of `case`'s rate over `peer`'s, round by round, and the range: `0.61 (0.58-0.66)`."""
+    found = sorted(ours / theirs for (ours, _), (theirs, _) in zip(figures[case], figures[peer], strict=True))
+    return f"{statistics.median(found):.2f} ({found[0]:.2f}-{found[-1]:.2f})"
 
 
 def main():
@@ -301,7 +327,7 @@ def main():
     sink = context.Process(target=serve_sink, args=(told,), daemon=True)
     sink.start()
     port = ready.recv()
-    cases = {"floor": run_floor, "bare": run_bare, "rollout": run_rollout}
+    cases = {"bare": run_bare, "script": run_script, "rollout": run_rollout}
     figures = {name: [] for name in cases}
     try:
         for _ in range(args.rounds):
@@ -310,15 +336,16 @@ def main():
     finally:
         sink.terminate()
         sink.join()
-    medians = {name: statistics.median(rates) for name, rates in figures.items()}
     loop = "uvloop" if loop_runner() is not asyncio.run else "asyncio"
     print(
         f"{args.creates:,} creates of {args.keys} keys, {args.in_flight} in flight, {loop}, "
         f"Python {sys.version.split()[0]}, medians of {args.rounds}"
     )
-    print(f"{'CASE':<10}{'CREATES/S':>12}{'÷ BARE':>10}{'÷ FLOOR':>10}")
-    for name, rate in medians.items():
-        print(f"{name:<10}{rate:>12,.0f}{rate / medians['bare']:>10.2f}{rate / medians['floor']:>10.2f}")
+    print(f"{'CASE':<10}{'CREATES/S':>12}{'CPU US':>10}{'÷ BARE':>20}{'÷ SCRIPT':>20}")
+    for name, rounds in figures.items():
+        rate, cpu_us = (statistics.median(column) for column in zip(*rounds, strict=True))
+        beside = "".join(f"{ratios(figures, name, peer):>20}" for peer in ("bare", "script"))
+        print(f"{name:<10}{rate:>12,.0f}{cpu_us:>10,.0f}{beside}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         (
             "create_path.py",
             ["--creates", "60", "--rounds", "1", "--in-flight", "8", "--keys", "20"],
-            ["floor", "bare", "rollout"],
+            ["bare", "script", "rollout"],
         ),
     ],
 )
