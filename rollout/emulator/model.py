@@ -199,7 +199,10 @@ class Platform:
     # --- operations on firmware, devices and the emulator itself --------------------------------------------------
 
     def create_firmware(self, now: float, product_key: str | None, metadata: Any, file_size: int) -> str:
-        """Register a firmware from the `metadata` part of its upload; return its id. Raises: Refusal 99400."""
+        """Register a firmware from the `metadata` part of its upload; return its id.
+
+        Raises: Refusal 99400, 24601, 24602.
+        """
         self.advance(now)
         firmware = read_metadata(
             metadata,
@@ -210,8 +213,10 @@ class Platform:
             created_at=self.now,
         )
         for other in self.firmware.values():
-            if (other.product_key, other.name.default) == (product_key, firmware.name.default):
-                raise invalid("a firmware of this product has that name")
+            if other.product_key == product_key and other.version == firmware.version:
+                raise Refusal(Code.FIRMWARE_VERSION_TAKEN)
+            if other.product_key == product_key and other.name.default == firmware.name.default:
+                raise Refusal(Code.FIRMWARE_NAME_TAKEN)
         self.firmware[firmware.id] = firmware
         return firmware.id
 

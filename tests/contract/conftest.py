@@ -71,7 +71,9 @@ def stocked(emulated):
         tenant = emulated(**settings)
         upload = tenant.caller.upload
         tenant.have["firmware"] = upload(metadata(), productKey=PRODUCT).data["firmwareId"]
-        guarded = metadata(enableVerification=True, maxAllowedForVerification=2, minSuccessForVerified=2)
+        guarded = metadata(
+            version="2.1", enableVerification=True, maxAllowedForVerification=2, minSuccessForVerified=2
+        )
         tenant.have["guarded"] = upload(guarded, productKey=PRODUCT).data["firmwareId"]
         tenant.settle()
         return tenant

@@ -82,13 +82,21 @@ def test_metadata_is_refused(emulated, case):
     assert emulated().caller.upload(metadata(**REFUSED[case]), productKey="p").code != 0
 
 
-@pytest.mark.parametrize(("product", "taken"), [("p", False), ("q", True)])
-def test_names_are_unique_within_a_product(emulated, product, taken):
-    """A product has each firmware name once, another product may have it too. Page: create_firmware (metadata)."""
+@pytest.mark.parametrize(
+    ("field", "value", "code", "message"),
+    [
+        ("version", "3.0", 24601, "Firmware version already exists"),
+        ("name", {"defaultValue": "pump", "i18nValue": {}}, 24602, "Firmware name already exists"),
+    ],
+)
+def test_versions_and_names_are_unique_within_a_product(emulated, field, value, code, message):
+    """Each version and name once a product; another may have it too. Page: create_firmware (2.2, 2.3: error codes)."""
     upload = emulated().caller.upload
-    name = {"defaultValue": "pump", "i18nValue": {}}
-    assert upload(metadata(name=name), productKey="p").code == 0
-    assert (upload(metadata(name=name), productKey=product).code == 0) is taken
+    first, second, third = (metadata(version=version) | {field: value} for version in ("1", "2", "3"))
+    assert upload(first, productKey="p").code == 0
+    answer = upload(second, productKey="p")
+    assert (answer.code, answer.msg) == (code, message)
+    assert upload(third, productKey="q").code == 0
 
 
 @pytest.mark.parametrize("part", ["metadata", "file"])

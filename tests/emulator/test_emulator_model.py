@@ -763,19 +763,24 @@ def test_firmware_in_use_is_not_deleted():
         {"desc": "x" * 513},
         {"maxAllowedForVerification": 0},
         {"minSuccessForVerified": 4},
-        {"firmwareTags": []},
         {"firmwareTags": "x"},
     ],
 )
 def test_firmware_out_of_range_is_refused(change):
-    """Missing fields, an unknown digest and numbers out of range are 99400, as is a name used before."""
-    model = platform()
-    if change == {"firmwareTags": []}:
-        # an empty container counts as absent
-        model.create_firmware(START, None, METADATA | change, 1)
-        change = {}
+    """Missing fields, an unknown digest and numbers out of range are 99400."""
     with refused(99400):
-        model.create_firmware(START, None, METADATA | change, 1)
+        platform().create_firmware(START, None, METADATA | change, 1)
+
+
+def test_firmware_version_and_name_are_taken_once():
+    """A product has each version (24601) and each name (24602) once; empty tags count as none."""
+    model = platform()
+    model.create_firmware(START, None, METADATA | {"firmwareTags": []}, 1)
+    with refused(24601):
+        model.create_firmware(START, None, METADATA, 1)
+    with refused(24602):
+        model.create_firmware(START, None, METADATA | {"version": "another"}, 1)
+    model.create_firmware(START, "another", METADATA, 1)
 
 
 def test_firmware_without_product_needs_one_in_the_scope():

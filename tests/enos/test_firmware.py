@@ -114,7 +114,8 @@ async def test_firmware_is_found_by_product_state_and_name():
     """All conditions hold together; the name is compared here, case and all."""
     async with platform() as (caller, _):
         firmware = EnosFirmware(caller, page_size=2)
-        ids = [await firmware.create(upload(name=f"Inverter {n}"), product_key=f"p{n % 2}") for n in range(5)]
+        uploads = [upload(name=f"Inverter {n}", version=f"2.{n}") for n in range(5)]
+        ids = [await firmware.create(u, product_key=f"p{n % 2}") for n, u in enumerate(uploads)]
 
         async def found(**conditions):
             hits = await firmware.search(**conditions)
