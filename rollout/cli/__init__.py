@@ -47,6 +47,13 @@ VERBS = (
     Verb("status", "Look", "where a campaign stands", "rollout status x", "status"),
     Verb("jobs", "Look", "its jobs with ids and outcomes", "rollout jobs x -o csv", "jobs"),
     Verb("explain", "Look", "what a code means and what to do", "rollout explain http 429", "explain"),
+    Verb(
+        "doctor",
+        "Look",
+        "what stands between here and the platform",
+        "rollout doctor --profile eu-prod",
+        "doctor",
+    ),
     Verb("emulator", "Try", "a platform to rehearse against", "rollout emulator --port 8484", "emulator"),
     Verb("schema", "Try", "JSON Schema of the plan file", "rollout schema plan", "schema"),
 )

@@ -27,6 +27,7 @@ from rollout.cli.fleets import columns_to_read, open_fleet, population_of
 from rollout.cli.next_steps import Step, next_steps
 from rollout.cli.plan import make_preview
 from rollout.cli.planning import Prepared, open_or_compile
+from rollout.cli.profiles import ignored_proxies, platform_profile
 from rollout.cli.types import SEED, SHARE, SITE_SHARE, SPEED
 from rollout.core.state import State
 from rollout.engine.runner import Leave
@@ -48,8 +49,6 @@ STDOUT, STDERR = 1, 2
 
 CLOCK_IS_SET = 1_577_836_800.0
 """2020-01-01T00:00Z: a clock before it was never set, and every signature made with it is refused."""
-
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NETRC")
 
 
 @command("run")
@@ -195,21 +194,16 @@ def _profile(common: Common, *, url: str | None, ca_file: Path | None, emulator:
     """Return where the run goes, with keys that exist."""
     if emulator and url is not None:
         raise click.UsageError("--emulator and --url exclude each other")
-    loaded = load_profile(common.profile, config=common.config, url=url, ca_file=ca_file)
     if emulator:
-        return emulator_profile(loaded)
-    if loaded is None:
-        raise SettingsError(
-            "no profile says where to run",
-            code="R404",
-            hint="--emulator rehearses in this process; --profile NAME, --url or ENOS_URL name a gateway",
-        )
+        return emulator_profile(load_profile(common.profile, config=common.config, url=url, ca_file=ca_file))
+    loaded = platform_profile(
+        common, url=url, ca_file=ca_file, instead="--emulator rehearses in this process; "
+    )
     loaded.credentials()  # missing keys are told before anything is planned or asked
     if common.console.verbosity:
         for field, source in (loaded.origin or {}).items():
             common.console.note(f"{field} from {source}")
-    ignored = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
-    if ignored and not loaded.is_local:
+    if ignored := ignored_proxies(loaded):
         common.console.note(f"note: {', '.join(ignored)} is set and not used")
     return loaded
 

@@ -15,6 +15,7 @@ import click
 
 __all__ = [
     "DURATION",
+    "ORG",
     "PORT",
     "SEED",
     "SHARE",
@@ -113,6 +114,13 @@ class Parsed(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
+def _org_id(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) is None:
+        raise ValueError(f"an organisation's id has letters, digits, - and _, not {text[:40]!r}")
+    return text
+
+
+ORG = Parsed("ID", _org_id)
 SHARE = Share()
 DURATION = Duration()
 SEED = Number("seed", 0, 999_999_999, whole=True)

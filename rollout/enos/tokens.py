@@ -151,6 +151,11 @@ class TokenKeeper:
                 raise self._last_refusal.error()
             return self._token
 
+    @property
+    def left_s(self) -> float:
+        """How long the token at hand is good for; 0 without one."""
+        return max(self._good_until - time.monotonic(), 0.0) if self._token is not None else 0.0
+
     def refuse(self, token: Secret) -> None:
         """Drop the token, which the gateway refused, unless another has replaced it already."""
         if self._token is token:

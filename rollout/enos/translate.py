@@ -250,7 +250,7 @@ def _quoted(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, as far as it may be looked at: no header but the four named here.
+    """What came back, as far as it may be looked at: no header but the five named here.
 
     `truncated` if the body went on beyond our cap. `elapsed_s` runs from the moment the request was let go.
     """
@@ -263,6 +263,7 @@ class Answer:
     location_host: str = ""
     truncated: bool = False
     elapsed_s: float = 0.0
+    date: str = ""
 
 
 @dataclass(frozen=True, slots=True)

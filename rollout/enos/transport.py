@@ -42,7 +42,7 @@ from rollout.enos.translate import Answer, BrokenOff, clean
 from rollout.errors import SettingsError
 from rollout.ports import Guard, NotNow
 
-__all__ = ["Exchange", "Request", "Transport", "check_base_url"]
+__all__ = ["Exchange", "Request", "Transport", "check_base_url", "trust"]
 
 # Time is bounded by the attempt's own deadline.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
@@ -145,6 +145,20 @@ def check_base_url(text: str) -> URL:
     return url
 
 
+def trust(ca_file: Path | None = None) -> ssl.SSLContext:
+    """Return what decides whom to believe: the system's certificates, or only those in `ca_file`.
+
+    Raises `SettingsError` if the file holds none.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one: a file without certificates
+        reason = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
+        raise SettingsError(
+            f"{ca_file}: cannot be used: {reason}", hint="name a file of PEM certificates"
+        ) from None
+
+
 class Exchange(Protocol):
     """How requests travel: `Transport` over HTTP; in virtual time whatever a simulation puts in its place."""
 
@@ -181,7 +195,7 @@ class Transport(Exchange):
     ) -> None:
         self._base = check_base_url(base_url)
         if ssl_context is None and self._base.scheme == "https":
-            ssl_context = ssl.create_default_context(cafile=ca_file)
+            ssl_context = trust(ca_file)
         self._ssl = ssl_context
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
@@ -321,6 +335,7 @@ async def _read(response: aiohttp.ClientResponse, body_bytes_max: int, handed_at
         location_host=_host(response.headers.get("Location", "")),
         truncated=truncated,
         elapsed_s=time.monotonic() - handed_at,
+        date=response.headers.get("Date", ""),
     )
 
 
