@@ -220,15 +220,20 @@ def _over(state: State, wave: WaveState, now: float, decision: Decision) -> bool
         return True
     if not wave.created:
         return False
-    quiet_s = state.campaign.stragglers_after_s
-    if wave.counted.in_progress:
-        # an upgrade under way ends, one way or the other, within its time-out
-        quiet_s = max(quiet_s, float(state.campaign.waves[wave.index].job.upgrade_timeout_s))
-    quiet_at = wave.moved_at + quiet_s
+    quiet_at = _quiet_at(state, wave)
     if quiet_at > now:
         decision.wake(quiet_at)
     # quiet is what a count says, not what the lack of one suggests
     return now >= quiet_at and state.seen_at(wave) >= quiet_at
+
+
+def _quiet_at(state: State, wave: WaveState) -> float:
+    """Return from when on devices still open are stragglers, if nothing moves until then."""
+    quiet_s = state.campaign.stragglers_after_s
+    if wave.counted.in_progress:
+        # an upgrade under way ends, one way or the other, within its time-out
+        quiet_s = max(quiet_s, float(state.campaign.waves[wave.index].job.upgrade_timeout_s))
+    return wave.moved_at + quiet_s
 
 
 # --- deeds -------------------------------------------------------------------------------------------------
@@ -252,7 +257,7 @@ def _lookups(state: State, now: float, under_way: UnderWay, decision: Decision) 
 
 def _audits(state: State, now: float, under_way: UnderWay, decision: Decision) -> None:
     for wave in state.waves:
-        due = _audit_due(state, wave, now)
+        due = _audit_due(state, wave, now, decision)
         if due is not None:
             due = max(due, wave.audit_retry_at)
             audit = AuditWave(wave.index)
@@ -264,7 +269,7 @@ def _audits(state: State, now: float, under_way: UnderWay, decision: Decision) -
             return
 
 
-def _audit_due(state: State, wave: WaveState, now: float) -> float | None:
+def _audit_due(state: State, wave: WaveState, now: float, decision: Decision) -> float | None:
     """Return from when on a listing of the wave's jobs is wanted, or None."""
     visible_at = wave.last_created_at + state.search_lag_s
     match wave.status:
@@ -279,31 +284,40 @@ def _audit_due(state: State, wave: WaveState, now: float) -> float | None:
             asked = wave.created and wave.held == HoldReason.AUDIT and not wave.verified
             return visible_at if asked else None
         case WaveStatus.PASSED:
-            ending = wave.created and (wave.settled or _over(state, wave, now, Decision()))
+            ending = wave.created and (wave.settled or _over(state, wave, now, decision))
             return visible_at if ending and not wave.closed else None
         case _:
             return None
 
 
 def _counts(state: State, now: float, under_way: UnderWay, decision: Decision) -> None:
-    for group in dict.fromkeys((*state.counts.due(now), *_awaited(state))):
+    for group in dict.fromkeys((*state.counts.due(now), *_awaited(state, now))):
         count = CountTasks(group)
         if count not in under_way.others:
             decision.commands.append(count)
     decision.wake(_or_never(state.counts.next_after(now)))
 
 
-def _awaited(state: State) -> Iterator[int]:
-    """Yield the groups a gate waits for: it could be judged now, but for numbers from before its soak or deadline.
+def _awaited(state: State, now: float) -> Iterator[int]:
+    """Yield the groups a verdict waits for: all is ready, but for numbers from before a soak, deadline or quiet time.
 
-    Only those not counted since the gate began to wait; one whose count failed keeps its own time to try again.
+    Only those not counted since then; one whose count failed keeps its own time to try again.
     """
     for wave in state.begun_waves():
-        if wave.status is WaveStatus.OPEN and wave.held == HoldReason.STALE:
+        since = _awaits_since(state, wave)
+        if since is not None and since <= now:
             for index in wave.groups:
                 group = state.groups[index]
-                if not group.settled and group.asked_at < wave.held_at and index not in state.blind:
+                if not group.settled and group.asked_at < since and index not in state.blind:
                     yield index
+
+
+def _awaits_since(state: State, wave: WaveState) -> float | None:
+    """Return since when the wave's counts must be for its next verdict, or None where none is near."""
+    if wave.status is WaveStatus.OPEN:
+        return wave.held_at if wave.held == HoldReason.STALE else None
+    ending = wave.status is WaveStatus.PASSED and wave.created and not wave.settled
+    return _quiet_at(state, wave) if ending else None
 
 
 def _creates(state: State, now: float, under_way: UnderWay, decision: Decision) -> None:

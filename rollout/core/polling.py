@@ -5,10 +5,12 @@ expression may name many jobs (`jobId in (…)`). Counting a group of jobs costs
 tells less about each, and the budget can only give back what a group has surely finished. So groups are as
 small as the read budget allows: a full round over all open jobs should take about `ROUND_S`.
 
-How often: what a group tells changes the slower the older it is, so news are followed at a share of its age.
-A young canary is watched every few seconds, a job of two days is not; whatever happens is known at most `LATE` of
-the time that it took to happen late. While nothing is heard the wait grows further. A gate that waits for
-a count of its own does not wait for this rhythm: `decide` asks at once.
+How often: when there should be something to tell. A group is asked again when, at the pace seen last, `LATE` of its
+devices have come to an end; the wait grows while nothing happens, and is at most `LATE` of the group's age, so
+that what took ten minutes to happen is known half a minute later. A group that only waits for a few devices to wake
+can change little in the figures of its wave, so it is looked at the less often, the fewer they are: a thousand
+jobs that each wait for sleepers must not take the read budget from the one that is going wrong. A gate
+that waits for a count of its own does not wait for this rhythm: `decide` asks at once.
 """
 
 from __future__ import annotations
@@ -19,15 +21,7 @@ from rollout.core.budget import job_exposure
 from rollout.core.campaign import Limits
 from rollout.core.plan import Plan
 
-__all__ = [
-    "CALLS_PER_COUNT",
-    "LATE",
-    "PERIOD_MAX_S",
-    "PERIOD_MIN_S",
-    "PERIOD_NEWS_MAX_S",
-    "group_size",
-    "next_period",
-]
+__all__ = ["CALLS_PER_COUNT", "LATE", "PERIOD_MAX_S", "PERIOD_MIN_S", "SIGHT_S", "group_size", "next_period"]
 
 CALLS_PER_COUNT = 4
 """Read calls one count of a group takes: enrolled, in progress, succeeded, failed."""
@@ -37,13 +31,15 @@ GROUP_MAX = 100
 """Most jobs in one expression; 24-character ids, so about 2.7 kB. The platform publishes no bound."""
 PERIOD_MIN_S = 5.0
 """Least time between two counts of a group. The platform's reads lag about 2 s behind. Seconds."""
-LATE = 1 / 50
-"""How late news of a group may be, as a share of its age: 12 s after ten minutes."""
-PERIOD_NEWS_MAX_S = 30.0
-"""Most time between two counts of a group that is changing. Seconds."""
-PERIOD_MAX_S = 120.0
-"""Most time between two counts of a group of which nothing is heard: as long as creation goes on without any sight
-of the devices (`decide.BLIND_MAX_S`). Seconds."""
+LATE = 1 / 25
+"""How late news of a group may be: the share of its age, and of its devices that may have ended unseen."""
+SIGHT_S = 120.0
+"""Most time between two counts of a group with devices at work, or with all devices open: as long as creation goes
+on without any sight of them (`decide.BLIND_MAX_S`). Seconds."""
+PERIOD_MAX_S = 1800.0
+"""Most time between two counts of any group that is still open. Seconds."""
+GROWTH = 1.5
+"""How much longer than the last wait the next one may be."""
 
 
 def group_size(plan: Plan, wave: int, limits: Limits) -> int:
@@ -57,13 +53,18 @@ def group_size(plan: Plan, wave: int, limits: Limits) -> int:
     return max(1, min(GROUP_MAX, ceil(jobs * CALLS_PER_COUNT / (limits.read.rate * ROUND_S))))
 
 
-def next_period(last_s: float, *, changed: bool, age_s: float) -> float:
-    """Return how long to wait before the next count: short after news, growing while there is none. Seconds.
+def next_period(
+    last_s: float, *, news: int, devices: int, still_open: int, in_progress: int, age_s: float
+) -> float:
+    """Return how long to wait before a group's next count. Seconds.
 
     Args:
-        last_s: how long was waited before this one.
+        last_s: how long ago the count before this one was.
+        news: devices that came to an end between the two.
+        devices: all of the group; `still_open`: those that may still come to an end; `in_progress`: those at work.
         age_s: how long ago the group got its newest job.
     """
-    if changed:
-        return min(PERIOD_NEWS_MAX_S, max(PERIOD_MIN_S, age_s * LATE))
-    return min(PERIOD_MAX_S, last_s * 1.5)
+    aim = max(1.0, devices * LATE)
+    wait = last_s * (min(GROWTH, aim / news) if news else GROWTH)
+    sight_s = SIGHT_S if in_progress else min(PERIOD_MAX_S, SIGHT_S * devices / max(1, still_open))
+    return max(PERIOD_MIN_S, min(wait, sight_s, age_s * LATE))

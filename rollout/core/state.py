@@ -88,7 +88,6 @@ class GroupState:
     grown_at: float = 0.0
     changed_at: float = 0.0
     asked_at: float = 0.0
-    period_s: float = PERIOD_MIN_S
     settled: bool = False
 
     @property
@@ -623,7 +622,7 @@ def _count(state: State, event: ev.TasksCounted) -> None:
     was_settled = group.settled
     group.enrolled_final, group.retries_over, group.settled = _settles(state, group, event)
     group.enrolled, group.in_progress, group.succeeded, group.failed = numbers
-    group.asked_at = event.asked_at
+    last_asked_at, group.asked_at = max(group.asked_at, group.grown_at), event.asked_at
     state.blind.pop(group.index, None)
     state.unsighted.discard(group.index)
     state.last_count_at = event.at
@@ -636,9 +635,15 @@ def _count(state: State, event: ev.TasksCounted) -> None:
         wave.unsettled_groups -= not was_settled
         state.counts.drop(group.index)
     else:
-        age_s = event.asked_at - group.grown_at
-        group.period_s = next_period(group.period_s, changed=changed, age_s=age_s)
-        state.counts.set(group.index, event.at + group.period_s)
+        wait_s = next_period(
+            event.asked_at - last_asked_at,
+            news=max(0, event.succeeded + event.failed - before.seen),
+            devices=group.planned,
+            still_open=group.planned if group.open is None else group.open,
+            in_progress=group.in_progress,
+            age_s=event.asked_at - group.grown_at,
+        )
+        state.counts.set(group.index, event.at + wait_s)
 
 
 def _audit(state: State, event: ev.WaveAudited) -> None:

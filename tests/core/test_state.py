@@ -11,7 +11,7 @@ from rollout.core.campaign import CallLimit, JobSpec, Limits, RetryPolicy, Scope
 from rollout.core.commands import UnderWay
 from rollout.core.decide import BLIND_MAX_S, decide
 from rollout.core.lifecycle import BatchStatus
-from rollout.core.polling import GROUP_MAX, PERIOD_MAX_S, PERIOD_MIN_S, group_size, next_period
+from rollout.core.polling import GROUP_MAX, PERIOD_MIN_S, SIGHT_S, group_size, next_period
 from rollout.core.state import ENROL_S, State, fold, is_news
 
 SPEC = JobSpec(version_numbers=("1.0",), maximum_concurrency=10)
@@ -157,19 +157,37 @@ def test_exposure_is_what_a_job_can_have_in_progress():
     assert group_exposure(30, 12) == 12
 
 
+WATCHED = {"devices": 500, "still_open": 500, "in_progress": 0, "age_s": 86_400.0}
+
+
 def test_counting_slows_down_while_nothing_is_heard():
-    """From five seconds to two minutes, and back with the first news; never longer than creation may go on blindly."""
+    """From five seconds to two minutes, while all are open never longer than creation may go on blindly."""
     period = PERIOD_MIN_S
     for _ in range(10):
-        period = next_period(period, changed=False, age_s=60.0)
-    assert period == PERIOD_MAX_S <= BLIND_MAX_S
-    assert next_period(period, changed=True, age_s=60.0) == PERIOD_MIN_S
+        period = next_period(period, news=0, **WATCHED)
+    assert period == SIGHT_S == BLIND_MAX_S
 
 
-@pytest.mark.parametrize(("age_s", "period_s"), [(0.0, 5.0), (250.0, 5.0), (600.0, 12.0), (86_400.0, 30.0)])
-def test_news_are_followed_at_a_share_of_their_age(age_s, period_s):
-    """What took ten minutes to happen is told twelve seconds later at most; no older group waits more than thirty."""
-    assert next_period(PERIOD_MAX_S, changed=True, age_s=age_s) == period_s
+@pytest.mark.parametrize(("age_s", "period_s"), [(0.0, 5.0), (125.0, 5.0), (600.0, 24.0), (86_400.0, 120.0)])
+def test_news_are_late_by_a_share_of_their_age(age_s, period_s):
+    """However quiet a group is: what took ten minutes to happen is told 24 s later at most."""
+    assert next_period(100.0, news=0, **{**WATCHED, "age_s": age_s}) == period_s
+
+
+@pytest.mark.parametrize(("news", "period_s"), [(1, 90.0), (20, 60.0), (40, 30.0), (500, 5.0)])
+def test_the_pace_of_a_group_says_when_to_look_again(news, period_s):
+    """When a twenty-fifth of its devices should have ended; no faster than reads can follow."""
+    assert next_period(60.0, news=news, **WATCHED) == period_s
+
+
+@pytest.mark.parametrize(
+    ("still_open", "in_progress", "period_s"),
+    [(500, 0, 120.0), (250, 0, 240.0), (5, 0, 1800.0), (0, 0, 1800.0), (5, 1, 120.0)],
+)
+def test_the_few_that_sleep_are_looked_for_seldom(still_open, in_progress, period_s):
+    """The less a group can still change its wave's figures, the fewer reads it takes; not while devices are at work."""
+    watched = {**WATCHED, "still_open": still_open, "in_progress": in_progress, "age_s": 864_000.0}
+    assert next_period(9000.0, news=0, **watched) == period_s
 
 
 @pytest.mark.parametrize("unknown", [0, 1])
