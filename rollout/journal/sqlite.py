@@ -412,6 +412,9 @@ def _build(path: Path, campaign_id: str, plan_digest: str) -> None:
         }
         connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         connection.execute("COMMIT")
+        # From birth: switched on by the first life, a kill in the middle left a change to be rolled back, which
+        # onlookers may not do, and `run` begins as one.
+        connection.execute("PRAGMA journal_mode = WAL")
     _sync(new, os.O_RDWR)
     new.rename(path)
     _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)

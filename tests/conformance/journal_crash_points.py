@@ -16,25 +16,9 @@ import threading
 from itertools import count
 from pathlib import Path
 
-from rollout.core.events import WaveOpened
-from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal
+from journal_life import live, look
 
 ROOM = f"rollout{os.sep}journal{os.sep}"
-
-
-def open_or_create(directory):
-    if (directory / JOURNAL_NAME).exists():
-        return SqliteJournal.open(directory, linger_s=0)
-    return SqliteJournal.create(directory, "c1", "d1", linger_s=0)
-
-
-async def live(directory, first, tell):
-    journal = open_or_create(directory)
-    for number in (first, first + 1):
-        await journal.append([WaveOpened(float(number), number)])
-        tell(b"%d\n" % number)
-    await journal.aclose()
-    tell(b"closed\n")
 
 
 def killed_at(step, directory, first):
@@ -61,21 +45,6 @@ def killed_at(step, directory, first):
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) or status == 0, "the life failed by itself"
     return said, os.WIFSIGNALED(status)
-
-
-async def look(directory, base, said, *, born):
-    """Check what a death left: sound, complete as far as was told, and never cleaner than it is."""
-    acknowledged = [int(word) for word in said if word != b"closed"]
-    existed = (directory / JOURNAL_NAME).exists()
-    assert existed or not acknowledged
-    journal = open_or_create(directory)
-    stored = [event.wave for event in journal.read()]
-    assert stored == list(range(1, len(stored) + 1)), stored
-    assert len(stored) >= max(acknowledged, default=base)
-    # clean only if the life never began to write, or had written all
-    assert not journal.was_clean or len(stored) in {base, base + 2}
-    assert not journal.older_than_lock or born, "a kill loses nothing that was committed"
-    await journal.aclose()
 
 
 def crash_everywhere(home, base):

@@ -1,10 +1,16 @@
 """The journal's promise under violence: a process killed at any moment, and a disk that is full."""
 
+import asyncio
+import shutil
+import signal
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
+from journal_life import live, look
+from support.strace import find_strace, traced
 
 from rollout.core.events import WaveOpened
 from rollout.journal.lock import read_holder
@@ -84,3 +90,36 @@ def test_kill_before_every_line(tmp_path):
     assert min(int(lines) for lines in done.stdout.split()) > 100, (
         "the enumeration found its way into the room"
     )
+
+
+@pytest.mark.parametrize("base", [0, 2], ids=["creates", "opens"])
+def test_kill_at_every_call(tmp_path, base):
+    """Cut off on entering any call that writes, syncs, cuts or renames a file: sound for onlookers and for the next life."""
+    strace, why_not = find_strace()
+    if not strace:
+        pytest.skip(why_not)
+    template = tmp_path / "template"
+    template.mkdir()
+    if base:
+        asyncio.run(live(template, 1, lambda text: None))
+    program = [sys.executable, CHILD.with_name("journal_life.py")]
+    made = {}
+    for call in ("pwrite64", "fdatasync", "fsync", "rename", "ftruncate", "unlink"):
+        for number in count(1):
+            directory = tmp_path / f"{call}-{number}"
+            shutil.copytree(template, directory)
+            before = traced(strace, f"{call}:signal=SIGKILL:when={number}")
+            done = subprocess.run(
+                [*before, *program, directory, str(base + 1)],
+                cwd=tmp_path,
+                capture_output=True,
+                check=False,
+                timeout=60,
+            )
+            assert done.returncode in {0, -signal.SIGKILL}, done.stderr.decode()
+            asyncio.run(look(directory, base, done.stdout.split(), born=base == 0))
+            if done.returncode == 0:
+                made[call] = number - 1
+                break
+    assert made["pwrite64"] > 10, made
+    assert made["fdatasync"] >= 5, made

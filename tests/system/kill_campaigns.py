@@ -2,8 +2,10 @@
 
     python tests/system/kill_campaigns.py [--kills 500] [--seed N] [--workers 2]
 
-Every campaign has a platform of its own in a process that lives on. It is killed ten times, some milliseconds after
-it has said something or on entering a system call (where strace can be used), and then finished by the same line.
+Every campaign has a platform of its own in a process that lives on. Its lives are ended ten times, and then the same
+line finishes it. `moment`: killed some milliseconds after it has said something. `call`: killed on entering a system
+call of any kind. `failure`: a call to the disk or for a descriptor fails, once or from then on. The latter two need
+strace; lives that go on all the same are killed, and not counted as failures.
 Columns: jobs on the platform; jobs and devices made twice; devices in no job; batches left to a person; anything else
 that is not as promised; the longest time from the start of a last life until it was back at work, in seconds.
 Ends with 1 if any of the four is not 0; such a campaign's directory is kept, and its seed makes it again.
@@ -21,8 +23,9 @@ from dataclasses import dataclass
 from itertools import count, product
 from pathlib import Path
 
-from kills import TROUBLES, AtACall, Killer, at_a_moment, calls_made, find_strace, run_trial
+from kills import TROUBLES, AtACall, AtAFailure, Killer, at_a_moment, calls_made, run_trial
 from processes import Desk
+from support.strace import find_strace
 
 KILLS_A_TRIAL = 10
 HEAD = ("trouble", "killed at", "campaigns", "kills", "jobs", "twice", "lost", "parked", "else", "resume s")
@@ -71,7 +74,7 @@ def ways():
             made = calls_made(desk, strace)
         finally:
             desk.clear_away()
-    return {"moment": at_a_moment, "call": AtACall(strace, made)}
+    return {"moment": at_a_moment, "call": AtACall(strace, made), "failure": AtAFailure(strace, made)}
 
 
 def run_all(kills, seed, workers):
@@ -132,9 +135,7 @@ def main():
     print(f"seed {seed}", flush=True)
     done = run_all(asked.kills, seed, asked.workers)
     print(*table(done), sep="\n")
-    at_calls = Counter(
-        hit for trial, outcome in done if trial.way == "call" for hit in outcome.hits if " " not in hit
-    )
+    at_calls = Counter(hit for _, outcome in done for hit in outcome.hits if not hit.startswith("line "))
     print("at calls:", ", ".join(f"{call} {times}" for call, times in at_calls.most_common()) or "none")
     return 0 if all(outcome.is_sound for _, outcome in done) else 1
 

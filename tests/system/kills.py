@@ -5,12 +5,9 @@ follows from its seed; where exactly in a life a moment or a system call falls i
 """
 
 import json
-import os
 import random
 import re
-import shutil
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +15,11 @@ from time import monotonic
 
 from campaigns_at_hand import Account, account, lay_out
 from processes import Desk
+from support.strace import traced
+
+from rollout.core.events import BatchCreateSent
+from rollout.errors import JournalError
+from rollout.journal.sqlite import JOURNAL_NAME, read_events
 
 SPEED = "1200"
 """Times faster than real: ten minutes of a device's work take half a second."""
@@ -97,28 +99,51 @@ class AtACall:
         kinds = sorted(self.made)
         call = rng.choices(kinds, [len(self.made[kind]) ** 0.5 for kind in kinds])[0]
         number = rng.choice(self.made[call])
-        inject = f"inject={call}:signal=SIGKILL:when={number}"
-        life = desk.start(*LINE, before=[*traced(self.strace), "-e", f"trace={call}", "-e", inject])
+        inject = f"{call}:signal=SIGKILL:when={number}"
+        life = desk.start(*LINE, before=traced(self.strace, inject))
         if life.err.find("", LINES_MOST + 1) is not None:
             life.clear_away()  # it and strace, which would let it go
             return f"line {LINES_MOST + 1}"
         return call if life.end().code == -signal.SIGKILL else None
 
 
-def traced(strace):
-    """Return what stands before a line that is to be traced."""
-    return [strace, "-f", "-o", "trace"]
+FAILURES = {
+    # of storage, and of the limits a process has; socket and connect are what a table that is full comes to
+    "pwrite64": ("ENOSPC", "EIO"),
+    "fdatasync": ("EIO", "ENOSPC"),
+    "fsync": ("EIO",),
+    "ftruncate": ("EIO",),
+    "write": ("ENOSPC", "EIO"),
+    "socket": ("EMFILE",),
+    "unlink": ("EROFS",),
+    "rename": ("ENOSPC",),
+    "pread64": ("EIO",),
+}
 
 
-def find_strace():
-    """Return where strace is, and why it cannot be used; one of them is empty."""
-    found = shutil.which("strace")
-    if found is None:
-        return "", "strace is not installed"
-    tried = subprocess.run(
-        [found, "-f", "-o", os.devnull, "true"], capture_output=True, text=True, timeout=60, check=False
-    )
-    return ("", f"strace cannot trace here: {tried.stderr.strip()}") if tried.returncode else (found, "")
+@dataclass(frozen=True)
+class AtAFailure:
+    """Lets the n-th system call of a kind fail, and often all after it: a disk that is full, breaks, or has come back.
+
+    What goes on all the same is killed, as is a life that makes no more of the calls.
+    """
+
+    strace: str
+    made: Mapping[str, range]
+
+    def __call__(self, desk, rng):
+        """Return which call ended a life by failing, or where the life was when it was killed."""
+        call = rng.choice(sorted(FAILURES.keys() & self.made.keys()))
+        error = rng.choice(FAILURES[call])
+        numbers = self.made[call]
+        # the earlier, the more of a life is left to suffer from it
+        number = numbers[int(len(numbers) * rng.random() ** 2)]
+        inject = f"{call}:error={error}:when={number}{rng.choice(('', '+'))}"
+        life = desk.start(*LINE, before=traced(self.strace, inject))
+        if life.err.find("", LINES_MOST + 1) is not None:
+            life.clear_away()
+            return f"line {LINES_MOST + 1}"
+        return f"{call}={error}" if life.end().code else None
 
 
 def calls_made(desk, strace):
@@ -149,6 +174,9 @@ def calls_made(desk, strace):
             made[call] = numbers
     return made
 
+
+ENDS = {0, 1, 2, -signal.SIGKILL}
+"""How a life may end here: done, stopped by a failure, refused before it began, killed."""
 
 # --- trials ------------------------------------------------------------------------------------------------
 
@@ -187,20 +215,42 @@ def lay_out_for_kills(desk, emulator, trouble):
     )
 
 
+def announced(desk):
+    """Return the names of the jobs that the journal says were to be created, as it is now."""
+    directory = desk.campaign("c1")
+    if not (directory / JOURNAL_NAME).exists():
+        return set()
+    return {event.name for _, event in read_events(directory) if isinstance(event, BatchCreateSent)}
+
+
 def run_trial(desk, trouble, killer, *, kills, seed):
     """Run a campaign under a trouble, kill it so often, let the same line finish it, and ask the platform."""
     rng = random.Random(seed)
     faults = [f"--fault={fault}" for fault in trouble.faults]
     emulator = desk.emulator("--speed", SPEED, "--seed", rng.randrange(10**9), *faults)
     lay_out_for_kills(desk, emulator, trouble)
-    hits = [hit for _ in range(kills) if (hit := killer(desk, rng))]
+    hits, broken = [], []
+    for _ in range(kills):
+        hit = killer(desk, rng)
+        if hit:
+            hits.append(hit)
+        try:
+            early = emulator.names().keys() - announced(desk)
+        except JournalError as error:
+            broken.append(f"after {hit}: {error}")
+        else:
+            broken += [f"after {hit}: {job} exists without an intent" for job in early]
     begun = monotonic()
     last = desk.start(*LINE, "-o", "json")
     last.err.find("engine.started")
     back_s = monotonic() - begun
     done = last.end()
     told = json.loads(done.out) if done.out else {}
-    broken = [f"a life ended with {life.err}" for life in desk.ended() if "Traceback" in life.err]
+    broken += [
+        f"a life ended with {life.code}: {life.err}"
+        for life in desk.ended()
+        if life.code not in ENDS or "Traceback" in life.err
+    ]
     devices = told.get("devices", {})
     if (done.code, devices.get("succeeded"), devices.get("planned")) != (0, *[BATCHES * PER_JOB] * 2):
         broken.append(f"the last life ended with {done.code}: {done.out}\n{done.err[-3000:]}")
