@@ -15,8 +15,9 @@ from rollout.cli.fleets import columns_to_read, open_fleet, population_of
 from rollout.cli.types import DURATION, ORG, PORT, SEED, SHARE, SITE_SHARE, SPEED, Parsed
 from rollout.emulator.faults import Fault, FaultPlan
 from rollout.emulator.gateway import GatewayRules, Quota
-from rollout.emulator.knobs import Knobs, with_settings
+from rollout.emulator.knobs import Knobs
 from rollout.emulator.server import EmulatorConfig, serve_forever
+from rollout.emulator.settings import turned
 
 if TYPE_CHECKING:
     from rollout.intake.population_file import FleetDescription
@@ -130,7 +131,7 @@ def emulator(
     described = open_fleet(fleet, common.console)
     named = dict(text.partition("=")[::2] for text in knobs)
     try:
-        settings = with_settings(Knobs(), {"read_lag_s": read_lag, **named})
+        settings, rules = turned(Knobs(), GatewayRules(quota=quota), {"read_lag_s": read_lag, **named})
     except ValueError as error:
         raise click.UsageError(f"--knob: {error}") from None
     population = population_of(described, failed=fail, offline=offline)
@@ -139,7 +140,7 @@ def emulator(
     config = EmulatorConfig(
         port=port,
         org_id=org,
-        rules=GatewayRules(quota=quota),
+        rules=rules,
         seed=seed,
         speed=speed,
         population=population,

@@ -20,6 +20,7 @@ from aiohttp import web
 from rollout.emulator.faults import FaultPlan
 from rollout.emulator.meters import most_in_any_second
 from rollout.emulator.service import Service
+from rollout.emulator.settings import shown
 from rollout.emulator.tasks import STATUSES
 
 __all__ = ["add_routes", "describe"]
@@ -50,7 +51,7 @@ def describe(service: Service, jobs: int = JOBS_SHOWN) -> dict[str, Any]:
         "createsPerSecondMax": most_in_any_second(arrivals),
         "createsLastSecond": sum(at > time.monotonic() - 1.0 for at in arrivals[-10_000:]),
         "jobsWithSameName": {name: n for name, n in platform.meters.jobs_by_name.items() if n > 1},
-        "knobs": asdict(platform.knobs),
+        "knobs": shown(platform.knobs, service.gateway.rules),
         "faults": [
             {"fault": str(fault), "struck": service.faults.struck[number]}
             for number, fault in enumerate(service.faults.plan.faults)
@@ -83,10 +84,10 @@ def add_routes(router: web.UrlDispatcher, service: Service) -> None:
     async def knobs(request: web.Request) -> web.Response:
         settings = await _posted(request)
         try:
-            service.perform("setKnobs", settings)
+            service.turn(settings)
         except ValueError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
-        return _done(request, asdict(service.platform.knobs))
+        return _done(request, shown(service.platform.knobs, service.gateway.rules))
 
     async def faults(request: web.Request) -> web.Response:
         posted = await _posted(request)

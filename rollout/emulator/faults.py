@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from rollout.emulator.chance import dice
+from rollout.enos.codes import Code, TokenStatus
 
 __all__ = ["OPERATIONS", "Fault", "FaultKind", "FaultPlan", "Faults"]
 
@@ -37,31 +38,79 @@ OPERATIONS = frozenset(
 )
 """What a fault can strike: the actions on jobs, the token service, all firmware calls, all device calls."""
 
+READS = frozenset({"get", "search", "searchTask", "firmware", "device"})
+"""Operations that answer from the index."""
+
+
+_TOKEN_STATUS = frozenset(int(status) for status in TokenStatus)
+_CODES = frozenset(int(code) for code in Code)
+
 
 class FaultKind(StrEnum):
-    """What goes wrong. `seconds` of the fault has its meaning in brackets."""
+    """What goes wrong. `seconds` of the fault has its meaning in brackets.
+
+    A kind that ends in a number is answered with it: an HTTP status of the gateway or a proxy in their own body shape,
+    a status of the token service, or a code in the platform's envelope.
+    """
 
     COMMIT_THEN_DROP = "commit_then_drop"  # done, connection closed without an answer
     COMMIT_THEN_RESET = "commit_then_reset"  # done, connection reset
     COMMIT_THEN_500 = "commit_then_500"  # done, the gateway says it failed
+    COMMIT_THEN_502 = "commit_then_502"  # done, a proxy says it got no answer
+    COMMIT_THEN_503 = "commit_then_503"  # done, the gateway says nobody is there
+    COMMIT_THEN_504 = "commit_then_504"  # done, a proxy says it waited too long
     COMMIT_THEN_24500 = "commit_then_24500"  # done, the service says it failed
+    COMMIT_THEN_99500 = "commit_then_99500"  # done, the platform says it failed
     DROP_BEFORE_COMMIT = "drop_before_commit"  # not done, connection closed without an answer
     RESET = "reset"  # not done, connection reset
-    ERROR_24500 = "error_24500"  # not done, the service failed
+    ERROR_400 = "error_400"  # not done, the gateway could not read the body
+    ERROR_403 = "error_403"  # not done, the caller's address is not allowed
+    ERROR_413 = "error_413"  # not done, the body is too large for the gateway
     ERROR_500 = "error_500"  # not done, the gateway failed
+    ERROR_502 = "error_502"  # not done, a proxy got no answer
     ERROR_503 = "error_503"  # not done, nobody behind the gateway
+    ERROR_504 = "error_504"  # not done, a proxy waited too long
+    ERROR_1005 = "error_1005"  # no token: the token service failed
+    ERROR_1203 = "error_1203"  # no token: the one shown has expired
+    ERROR_24500 = "error_24500"  # not done, the service failed
+    ERROR_99404 = "error_99404"  # not done, an object does not exist
+    ERROR_99500 = "error_99500"  # not done, the platform failed
     HTTP_429 = "http_429"  # not done, flow control [Retry-After; none if 0]
     UNAUTHORIZED = "unauthorized"  # not done, the token is revoked
-    APIM_4011 = "apim_4011"  # not done, an SDK is to adopt the refresh token it is given
-    APIM_4012 = "apim_4012"  # not done, an SDK is to build a new token
+    APIM_4011 = "apim_4011"  # not done, an SDK is told to adopt another token; HTTP 200
+    APIM_4012 = "apim_4012"  # not done, an SDK is told to make a new token; HTTP 200
     DELAY = "delay"  # a create done later, others never; no answer [lateness, emulator's clock]
+    READ_LAG = "read_lag"  # done, but searches stand still from now on [for up to this long, drawn, emulator's clock]
     SLOW_ANSWER = "slow_answer"  # done, the answer takes its time [wait, real seconds]
     TRUNCATED = "truncated"  # done, the answer is half its JSON
     HALF_CLOSED = "half_closed"  # done, the connection ends within the answer
     DUPLICATE_DELIVERY = "duplicate_delivery"  # done twice, answered once
 
+    @property
+    def number(self) -> int | None:
+        """The status or code a struck call is answered with, for the kinds that name one."""
+        first, _, last = self.value.rpartition("_")
+        return int(last) if first in {"error", "commit_then"} and last.isdigit() else None
 
-SECONDS_DEFAULT = {FaultKind.DELAY: 5.0, FaultKind.SLOW_ANSWER: 1.0, FaultKind.HTTP_429: 0.0}
+    @property
+    def commits(self) -> bool:
+        """Whether a call answered with a number has been carried out all the same."""
+        return self.value.startswith("commit_then_")
+
+    @property
+    def usual_operations(self) -> frozenset[str]:
+        """What the kind strikes unless told otherwise."""
+        if self.number in _TOKEN_STATUS:
+            return frozenset({"token"})
+        return READS if self is FaultKind.READ_LAG else frozenset({"create"})
+
+
+SECONDS_DEFAULT = {
+    FaultKind.DELAY: 5.0,
+    FaultKind.SLOW_ANSWER: 1.0,
+    FaultKind.HTTP_429: 0.0,
+    FaultKind.READ_LAG: 30.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +118,30 @@ class Fault:
     """One kind of trouble: how likely, for which operations, when, how often.
 
     `from_s` and `until_s` are seconds of the emulator's clock since its start; `limit` bounds how often it
-    strikes in one life of the emulator.
+    strikes in one life of the emulator. Without `operations` it strikes the kind's usual ones.
     """
 
     kind: FaultKind
     probability: float
-    operations: frozenset[str] = frozenset({"create"})
+    operations: frozenset[str] = frozenset()
     from_s: float = 0.0
     until_s: float | None = None
     limit: int | None = None
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
+        if not self.operations:
+            object.__setattr__(self, "operations", self.kind.usual_operations)
         if not 0.0 <= self.probability <= 1.0:
             raise ValueError(f"{self.kind}: a probability lies in 0 to 1, not {self.probability}")
         if unknown := self.operations - OPERATIONS:
             raise ValueError(
                 f"{self.kind}: no operation {', '.join(sorted(unknown))}; there are {', '.join(sorted(OPERATIONS))}"
             )
+        if self.kind.number in _TOKEN_STATUS and self.operations != {"token"}:
+            raise ValueError(f"{self.kind}: strikes the token service only, on=token")
+        if self.kind.number in _CODES and "token" in self.operations:
+            raise ValueError(f"{self.kind}: is no status of the token service")
         if self.seconds < 0 or (self.limit is not None and self.limit < 0):
             raise ValueError(f"{self.kind}: seconds and limit cannot be negative")
 
@@ -108,7 +163,7 @@ class Fault:
             return cls(
                 kind=kind,
                 probability=float(probability or 1),
-                operations=frozenset(options.get("on", "create").split("+")),
+                operations=frozenset(options["on"].split("+")) if "on" in options else frozenset(),
                 from_s=float(options.get("from", 0)),
                 until_s=float(options["until"]) if "until" in options else None,
                 limit=int(options["limit"]) if "limit" in options else None,
@@ -119,7 +174,7 @@ class Fault:
 
     def __str__(self) -> str:
         parts = [f"{self.kind}={self.probability:g}"]
-        if self.operations != frozenset({"create"}):
+        if self.operations != self.kind.usual_operations:
             parts.append("on=" + "+".join(sorted(self.operations)))
         if self.from_s:
             parts.append(f"from={self.from_s:g}")
@@ -173,10 +228,10 @@ class Faults:
             if fault.limit is not None and self.struck[number] >= fault.limit:
                 continue
             self._asked[number] += 1
-            if (
-                dice(self._seed, "fault", number, fault.kind, self._asked[number]).random()
-                < fault.probability
-            ):
+            chance = dice(self._seed, "fault", number, fault.kind, self._asked[number])
+            if chance.random() < fault.probability:
                 self.struck[number] += 1
+                if fault.kind is FaultKind.READ_LAG:
+                    return replace(fault, seconds=fault.seconds * chance.random())
                 return fault
         return None

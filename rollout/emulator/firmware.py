@@ -6,6 +6,7 @@ succeeded. The file itself is not kept: devices here do not download.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +41,8 @@ class Firmware:
     """A firmware file and whether it may be rolled out.
 
     `product_key` None: made without a product (possible since 2.4.4). `verified_at` None: not verified.
-    `verify_devices_max` and `verify_successes_min` bound and settle its verification.
+    `verify_devices_max` and `verify_successes_min` bound and settle its verification. `released_at`: when a job that
+    used it was last deleted.
     """
 
     id: str
@@ -58,11 +60,17 @@ class Firmware:
     file_size: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
     verify_successes: int = 0
+    released_at: float = -math.inf
 
     def count_verified(self, at: float) -> None:
         """A device of a verification job succeeded; enough of them make the firmware verified."""
         self.verify_successes += 1
-        if self.verify_successes >= self.verify_successes_min and self.verified_at is None:
+        if self.verify_successes >= self.verify_successes_min:
+            self.verify(at)
+
+    def verify(self, at: float) -> None:
+        """From now on the firmware may be rolled out."""
+        if self.verified_at is None:
             self.verified_at = at
 
 

@@ -13,6 +13,7 @@ import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from rollout.enos import limits
@@ -22,11 +23,13 @@ from rollout.enos.signing import Secret, encrypt, sign
 __all__ = [
     "DEMO_ACCESS_KEY",
     "DEMO_SECRET_KEY",
+    "WHAT_RULES_DO",
     "Credentials",
     "Gateway",
     "GatewayRules",
     "Quota",
     "Turned",
+    "token_reply",
 ]
 
 DEMO_ACCESS_KEY = "demo-access-key"
@@ -44,6 +47,9 @@ class Credentials:
     secret_key: Secret = field(default_factory=lambda: Secret(DEMO_SECRET_KEY))
 
 
+_SPAN_S = MappingProxyType({"s": 1, "min": 60, "h": 3600})
+
+
 @dataclass(frozen=True, slots=True)
 class Quota:
     """Flow control: at most `calls` in each span of `per_s` seconds, over all calls together.
@@ -57,29 +63,47 @@ class Quota:
 
     @classmethod
     def parse(cls, text: str) -> Quota:
-        """Return the quota of a text such as `20/s` or `600/min`. Raises: ValueError."""
-        found = re.fullmatch(r"(\d+)/(s|min|h)", text)
-        if found is None or int(found[1]) == 0:
-            raise ValueError(f"a quota reads 20/s, 600/min or 5000/h, not {text!r}")
-        return cls(int(found[1]), {"s": 1, "min": 60, "h": 3600}[found[2]])
+        """Return the quota of a text such as `20/s`, or `600/min+retry` to tell `Retry-After`. Raises: ValueError."""
+        found = re.fullmatch(r"([1-9][0-9]{0,8})/(s|min|h)(\+retry)?", text, re.ASCII)
+        if found is None:
+            raise ValueError(f"a quota reads 20/s, 600/min, 5000/h or 600/min+retry, not {text!r}")
+        return cls(int(found[1]), _SPAN_S[found[2]], found[3] is not None)
+
+    def __str__(self) -> str:
+        span = next((word for word, seconds in _SPAN_S.items() if seconds == self.per_s), f"{self.per_s}s")
+        return f"{self.calls}/{span}{'+retry' if self.retry_after else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayRules:
-    """How strict the gateway is.
-
-    `signature`: token and signature are checked, the token alone, or nothing. `skew_s_max`: how far a call's
-    timestamp may lie from the gateway's clock; None asks nothing, as no page says what EnOS does.
-    `scheme_b`: a call of Envision's own SDK passes too, known by a token without timestamp and signature. Any token
-    will do: it is encrypted for EnOS, and nobody else can look into it.
-    """
+    """How strict the gateway is, in knobs of its own; the first choice is the default. `WHAT_RULES_DO` explains each."""
 
     signature: Literal["strict", "token", "none"] = "strict"
-    scheme_b: bool = False
     skew_s_max: float | None = None
+    scheme_b: bool = False
     quota: Quota | None = None
     body_bytes_max: int = 8 * 1024 * 1024
     token_lifetime_s: int = limits.TOKEN_LIFETIME_S
+    encryption_replay: Literal["refuse", "accept"] = "refuse"
+    get_while_valid: Literal["same", "new"] = "same"
+    old_after_refresh: Literal["ends", "lives"] = "ends"
+
+
+WHAT_RULES_DO: Mapping[str, str] = MappingProxyType(
+    {
+        "signature": "token and signature of a call are checked, the token alone, or nothing",
+        "skew_s_max": "how far a call's timestamp may lie from the gateway's clock, seconds; none asks nothing",
+        "scheme_b": "calls of Envision's own SDK pass too, known by a token without timestamp and signature; any token "
+        "will do, since it is encrypted for EnOS",
+        "quota": "flow control over all calls together: none, 20/s, 600/min; 600/min+retry tells Retry-After",
+        "body_bytes_max": "bytes of a body the gateway lets pass (413)",
+        "token_lifetime_s": "seconds a token is valid",
+        "encryption_replay": "the same encryption a second time: refused with 1001, or accepted",
+        "get_while_valid": "a get while a token is valid: the same token, or a new one that ends it",
+        "old_after_refresh": "the old token after a refresh: is over, or lives on to its end",
+    }
+)
+"""Every rule in a line, for the admin page and the command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +129,7 @@ class Gateway:
         self._issued = 0
         self._token: Secret | None = None
         self._expires_at = 0.0
+        self._former: tuple[Secret, float] | None = None
         self._encryptions: deque[str] = deque(maxlen=ENCRYPTIONS_MAX)
         self._span = -1
         self._spent = 0
@@ -115,29 +140,32 @@ class Gateway:
         """Return the reply to a token request: the same token as long as it is valid, with what is left of its life."""
         refused = self._check_request(body, now)
         if refused is not None:
-            return _token_reply(refused)
-        if self._token is None or now >= self._expires_at:
+            return token_reply(refused)
+        if self._token is None or now >= self._expires_at or self.rules.get_while_valid == "new":
             self._issue(now)
         return self._token_data(now)
 
     def refresh_token(self, body: Any, now: float) -> dict[str, Any]:
-        """Return the reply to a refresh: a new token, which ends the old one."""
+        """Return the reply to a refresh: a new token, which ends the old one unless it lives on."""
         refused = self._check_request(body, now)
         if refused is not None:
-            return _token_reply(refused)
+            return token_reply(refused)
         offered = body.get("accessToken")
         if not offered:
-            return _token_reply(TokenStatus.EMPTY_PARAMETER)
+            return token_reply(TokenStatus.EMPTY_PARAMETER)
         if self._token is None or not _same(str(offered), self._token):
-            return _token_reply(TokenStatus.REFRESH_FAILED)
+            return token_reply(TokenStatus.REFRESH_FAILED)
         if now >= self._expires_at:
-            return _token_reply(TokenStatus.TOKEN_EXPIRED)
+            return token_reply(TokenStatus.TOKEN_EXPIRED)
+        former = (self._token, self._expires_at)
         self._issue(now)
+        if self.rules.old_after_refresh == "lives":
+            self._former = former
         return self._token_data(now)
 
     def revoke_token(self) -> None:
-        """Forget the token: every call with it is refused until another is fetched."""
-        self._token = None
+        """Forget all tokens: every call with one is refused until another is fetched."""
+        self._token = self._former = None
 
     def renewal(self, apim_status: SdkStatus) -> dict[str, Any]:
         """Return how the gateway has an SDK renew its token: in an answer of HTTP 200, with the call not passed on."""
@@ -148,6 +176,7 @@ class Gateway:
 
     def _issue(self, now: float) -> None:
         self._issued += 1
+        self._former = None
         self._token = Secret(
             hashlib.sha256(f"{self._seed}/token/{self._issued}/{now}".encode()).hexdigest()[:40]
         )
@@ -156,7 +185,7 @@ class Gateway:
     def _token_data(self, now: float) -> dict[str, Any]:
         assert self._token is not None, "a token was issued or is valid"
         data = {"accessToken": self._token.reveal(), "expire": int(self._expires_at - now)}
-        return _token_reply(TokenStatus.SUCCESS) | {"data": data}
+        return token_reply(TokenStatus.SUCCESS) | {"data": data}
 
     def _check_request(self, body: Any, now: float) -> TokenStatus | None:
         if not isinstance(body, dict):
@@ -172,7 +201,7 @@ class Gateway:
         wanted = encrypt(self._credentials.access_key, str(timestamp), self._credentials.secret_key)
         if not _same(str(encryption), Secret(wanted)):
             return TokenStatus.WRONG_ENCRYPTION
-        if encryption in self._encryptions:
+        if encryption in self._encryptions and self.rules.encryption_replay == "refuse":
             return TokenStatus.REPEATED
         self._encryptions.append(str(encryption))
         return None
@@ -183,10 +212,7 @@ class Gateway:
         """Return the refusal of a call whose token is not right; `headers` by lower-case name."""
         if self.rules.signature == "none" or self._is_from_sdk(headers):
             return None
-        token = headers.get("apim-accesstoken", "")
-        if self._token is None or now >= self._expires_at or not _same(token, self._token):
-            return Turned(401)
-        return None
+        return None if self._token_shown(headers, now) is not None else Turned(401)
 
     def check_credentials(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes | None, now: float
@@ -200,12 +226,22 @@ class Gateway:
         turned = self.check_token(headers, now)
         if turned is not None or self.rules.signature != "strict" or self._is_from_sdk(headers):
             return turned
-        assert self._token is not None, "the call's token is ours"
+        token = self._token_shown(headers, now)
+        assert token is not None, "the call's token is ours"
         timestamp = headers.get("apim-timestamp", "")
         if not re.fullmatch(r"\d{1,16}", timestamp) or self._is_skewed(timestamp, now):
             return Turned(401)
-        wanted = sign(self._token, query, body, timestamp, self._credentials.secret_key)
+        wanted = sign(token, query, body, timestamp, self._credentials.secret_key)
         return None if _same(headers.get("apim-signature", ""), Secret(wanted)) else Turned(401)
+
+    def _token_shown(self, headers: Mapping[str, str], now: float) -> Secret | None:
+        """Return the valid token a call shows, if it does."""
+        offered = headers.get("apim-accesstoken", "")
+        ours = [] if self._token is None else [(self._token, self._expires_at)]
+        for token, expires_at in (*ours, *([] if self._former is None else [self._former])):
+            if now < expires_at and _same(offered, token):
+                return token
+        return None
 
     def _is_from_sdk(self, headers: Mapping[str, str]) -> bool:
         return (
@@ -237,5 +273,6 @@ def _same(offered: str, wanted: Secret) -> bool:
     return hmac.compare_digest(offered.encode(), wanted.reveal().encode())
 
 
-def _token_reply(status: TokenStatus) -> dict[str, Any]:
+def token_reply(status: TokenStatus) -> dict[str, Any]:
+    """Return the token service's reply with a status and no data."""
     return {"status": int(status), "msg": status.name, "business": "apim-token-service", "data": None}

@@ -7,48 +7,35 @@ too; that is what the knobs are for. Changing a knob changes what happens from t
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-__all__ = ["Knobs", "with_settings"]
+__all__ = ["WHAT_KNOBS_DO", "Knobs", "with_settings"]
 
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
-    """How open points are read; times in seconds of the emulator's clock.
+    """How open points are read; times in seconds of the emulator's clock. The first choice is the default.
 
-    - `error_status`: HTTP status of an answer whose code is not 0: always 200, or mapped from the code.
-    - `created_job`: a job is started by its creation, or waits for start.
-    - `read_lag_s`: how long get and search answer from the past.
-    - `materialise_s`: over how long a job's tasks come to exist after its creation.
-    - `task_order`: of searchTask: always the same, or by updateTime with ties in a new order for every call.
-    - `page_size_excess`: a pageSize above the maximum is refused, or cut.
-    - `batch_errors`: of cancelTask and retryTask with a task in the wrong state: nothing is done; the others
-      are done and the error told; the others are done and success told.
-    - `cancelled_task`: stays as failed with a text, or is removed.
-    - `stop_running`: tasks at work when their job is stopped go on, or fail.
-    - `published_timer`: whether `upgradeTimeout` also ends tasks that were announced and never reported:
-      for verification jobs only, for all, for none.
-    - `job_product_key`: filled in job records, or null.
-    - `busy_device`: a device with an unfinished task in another running job waits, gets no task, or fails at once.
-    - `upgrade_requests`: with `enableUpgradeRequest` devices are pushed to as well, or only ask by themselves.
-    - `deleted_job_tasks`: removed with the job, or kept in searches.
-    - `window_over`: a job whose single window is over stays started, or is stopped.
-    - `numeric_strings`, `unknown_fields`: in a body accepted, or refused.
-    - `strict_firmware`: unknown firmware ids are refused; otherwise made on first use, already verified.
-    - `any_device`: unknown device keys that keep the platform's pattern are registered on first use.
+    `WHAT_KNOBS_DO` says of each what it turns.
     """
 
     error_status: Literal["200", "mapped"] = "200"
+    error_data: Literal["null", "absent"] = "null"
     created_job: Literal["started", "stopped"] = "started"
+    start_after_create: Literal["ignore", "obey"] = "ignore"
     read_lag_s: float = 2.0
     materialise_s: float = 1.0
-    task_order: Literal["stable", "shuffled"] = "shuffled"
+    task_order: Literal["shuffled", "stable"] = "shuffled"
     page_size_excess: Literal["refuse", "clamp"] = "refuse"
     batch_errors: Literal["nothing", "partial_error", "partial_success"] = "nothing"
+    unknown_keys: Literal["wrong", "ignore"] = "wrong"
     cancelled_task: Literal["failed", "removed"] = "failed"
+    cancelled_published: Literal["over", "goes_on"] = "over"
+    retry_count: Literal["kept", "reset"] = "kept"
     stop_running: Literal["continue", "fail"] = "continue"
     published_timer: Literal["verify", "all", "none"] = "verify"
     job_product_key: Literal["filled", "null"] = "filled"
@@ -56,38 +43,91 @@ class Knobs:
     upgrade_requests: Literal["push_and_pull", "pull_only"] = "push_and_pull"
     deleted_job_tasks: Literal["removed", "kept"] = "removed"
     window_over: Literal["started", "stopped"] = "started"
+    verified_by: Literal["successes", "any_attempt"] = "successes"
+    second_verification: Literal["beside", "cancels"] = "beside"
+    firmware_release_s: float = 0.0
     numeric_strings: Literal["accept", "refuse"] = "accept"
     unknown_fields: Literal["ignore", "refuse"] = "ignore"
     strict_firmware: bool = False
     any_device: bool = False
 
 
-def with_settings(knobs: Knobs, settings: Mapping[str, Any]) -> Knobs:
-    """Return the knobs with some of them set, each given as its value or as text.
+WHAT_KNOBS_DO: Mapping[str, str] = types.MappingProxyType(
+    {
+        "error_status": "HTTP status of an answer whose code is not 0: always 200, or mapped from the code",
+        "error_data": "data of such an answer: null, or absent",
+        "created_job": "a job is started by its creation, or waits for start",
+        "start_after_create": "startAfterCreate of a create call, which no page lists: ignored, or it decides",
+        "read_lag_s": "how long get and search answer from the past",
+        "materialise_s": "over how long a job's tasks come to exist after its creation",
+        "task_order": "of searchTask: by updateTime with ties in a new order for every call, or always the same",
+        "page_size_excess": "a pageSize above the maximum: refused, or cut",
+        "batch_errors": "cancelTask and retryTask with a task in the wrong state: nothing is done; the others are done "
+        "and the error told; the others are done and success told",
+        "unknown_keys": "a device without a task in such a call: counts as one in the wrong state, or is passed over",
+        "cancelled_task": "stays as failed with a text, or is removed",
+        "cancelled_published": "a task cancelled after its announcement: the device drops it, or goes on all the same "
+        "and reports the new version later",
+        "retry_count": "a manual retry: leaves the count of automatic ones, or lets it begin anew",
+        "stop_running": "tasks at work when their job is stopped: go on, or fail",
+        "published_timer": "whether upgradeTimeout also ends tasks announced and never reported: of verification jobs "
+        "only, of all, of none",
+        "job_product_key": "in job records: filled, or null",
+        "busy_device": "a device with an unfinished task in another running job: waits, gets no task, or fails at once",
+        "upgrade_requests": "enableUpgradeRequest: devices are pushed to as well, or only ask by themselves",
+        "deleted_job_tasks": "are removed with the job, or stay in searches",
+        "window_over": "a job whose single window is over: stays started, or is stopped",
+        "verified_by": "what makes a firmware verified: enough successes, or any attempt that came to an end (old "
+        "releases)",
+        "second_verification": "of a firmware: runs beside the first, or cancels what waits there (old releases)",
+        "firmware_release_s": "how long after the deletion of its last job a firmware still counts as in use (24604)",
+        "numeric_strings": "numbers and switches as texts in a body: accepted, or refused",
+        "unknown_fields": "in a body: ignored, or refused",
+        "strict_firmware": "unknown firmware ids are refused; otherwise made on first use, already verified",
+        "any_device": "unknown device keys of the platform's pattern are registered on first use",
+    }
+)
+"""Every knob in a line, for the admin page and the command line."""
+
+Values = TypeVar("Values")
+
+
+def with_settings(values: Values, settings: Mapping[str, Any]) -> Values:
+    """Return a dataclass of knobs with some of them set, each given as its value or as text.
 
     Raises: ValueError naming the knob, for an unknown name or a value it does not have.
     """
-    kinds = get_type_hints(Knobs)
+    kinds = get_type_hints(type(values))
     changes: dict[str, Any] = {}
     for name, value in settings.items():
         if name not in kinds:
             raise ValueError(f"no knob is called {name!r}; there are {', '.join(sorted(kinds))}")
         changes[name] = _read(name, kinds[name], value)
-    return dataclasses.replace(knobs, **changes)
+    return dataclasses.replace(values, **changes)  # type: ignore[type-var]  # a dataclass, as said
 
 
 def _read(name: str, kind: Any, value: Any) -> Any:
     if get_origin(kind) is Literal:
-        choices: tuple[str, ...] = get_args(kind)
-        if str(value) in choices:
+        words: tuple[str, ...] = get_args(kind)
+        if str(value) in words:
             return str(value)
-        raise ValueError(f"{name} is one of {', '.join(choices)}, not {value!r}")
+        raise ValueError(f"{name} is one of {', '.join(words)}, not {value!r}")
+    if get_origin(kind) is types.UnionType:
+        # an optional limit
+        if value is None or str(value).lower() in {"none", "off", ""}:
+            return None
+        (kind,) = (part for part in get_args(kind) if part is not types.NoneType)
     if kind is bool:
-        words = types.MappingProxyType({"true": True, "on": True, "false": False, "off": False})
-        if str(value).lower() in words:
-            return words[str(value).lower()]
+        if str(value).lower() in _SWITCH:
+            return _SWITCH[str(value).lower()]
         raise ValueError(f"{name} is true or false, not {value!r}")
-    assert kind is float, "knobs are choices, switches or seconds"
+    if hasattr(kind, "parse"):
+        return value if isinstance(value, kind) else kind.parse(str(value))
+    if kind is int:
+        if re.fullmatch(r"[0-9]{1,9}", str(value)) is None:
+            raise ValueError(f"{name} is a whole number, not {value!r}")
+        return int(value)
+    assert kind is float, "knobs are choices, switches, numbers or seconds"
     try:
         seconds = float(value)
     except (TypeError, ValueError):
@@ -95,3 +135,6 @@ def _read(name: str, kind: Any, value: Any) -> Any:
     if not 0 <= seconds <= 86_400:
         raise ValueError(f"{name} is 0 to 86,400 seconds, not {value!r}")
     return seconds
+
+
+_SWITCH = types.MappingProxyType({"true": True, "on": True, "false": False, "off": False})

@@ -24,7 +24,7 @@ from rollout.emulator.index import Index, JobView
 from rollout.emulator.job import Job
 from rollout.emulator.knobs import Knobs, with_settings
 from rollout.emulator.meters import Meters
-from rollout.emulator.orders import Texts, read_device_keys, read_job_order
+from rollout.emulator.orders import JobOrder, Texts, read_device_keys, read_job_order
 from rollout.emulator.population import Population
 from rollout.emulator.refusal import Refusal, invalid
 from rollout.emulator.scope import in_scope, select
@@ -77,6 +77,7 @@ class Platform:
         self.index = Index()
         self.meters = Meters(start)
         self.searches = 0
+        self._reads_held_until = start
         self._agenda = Agenda(start)
         self._work = Work(
             agenda=self._agenda,
@@ -110,6 +111,11 @@ class Platform:
             self._settle()
         self._agenda.now = max(self._agenda.now, now)
         self._settle()
+
+    def hold_reads(self, now: float, seconds: float) -> None:
+        """Let readers go on seeing the state of this moment for so long, as an index that fell behind."""
+        self.advance(now)
+        self._reads_held_until = max(self._reads_held_until, self.now + seconds)
 
     def next_due(self) -> float | None:
         """Return when something happens next by itself; None if nothing does."""
@@ -163,6 +169,7 @@ class Platform:
         if job.started:
             raise Refusal(Code.JOB_RUNNING)
         job.deleted = True
+        job.firmware.released_at = self.now
         del self.jobs[job_id]
         kept = self.knobs.deleted_job_tasks == "kept"
         self.index.note(self.now, self.index.hide_job, self._view(job), kept)
@@ -223,9 +230,11 @@ class Platform:
     def delete_firmware(self, now: float, firmware_id: str) -> None:
         """Delete a firmware no job uses. Raises: Refusal 24404, 24604."""
         self.advance(now)
-        if firmware_id not in self.firmware:
+        firmware = self.firmware.get(firmware_id)
+        if firmware is None:
             raise Refusal(Code.NOT_FOUND, "Firmware not found")
-        if any(job.firmware.id == firmware_id for job in self.jobs.values()):
+        in_use = any(job.firmware is firmware for job in self.jobs.values())
+        if in_use or self.now < firmware.released_at + self.knobs.firmware_release_s:
             raise Refusal(Code.FIRMWARE_IN_USE)
         del self.firmware[firmware_id]
 
@@ -317,8 +326,10 @@ class Platform:
             order=order,
             product_key=product_key,
             created_at=at,
-            started=self.knobs.created_job == "started",
+            started=self._starts(order),
         )
+        if order.verify and self.knobs.second_verification == "cancels":
+            self._cancel_verifications(at, firmware)
         job.matched.extend(matched)
         self.all_jobs.append(job)
         self.jobs[job.id] = job
@@ -335,6 +346,20 @@ class Platform:
         self._plan_growth(at, job)
         self._settle()
         return job.id
+
+    def _starts(self, order: JobOrder) -> bool:
+        """Return whether a job is started by its creation."""
+        if order.start_after_create is not None and self.knobs.start_after_create == "obey":
+            return order.start_after_create
+        return self.knobs.created_job == "started"
+
+    def _cancel_verifications(self, at: float, firmware: Firmware) -> None:
+        """Cancel what waits in the firmware's verification jobs."""
+        for job in self.jobs.values():
+            if job.order.verify and job.firmware is firmware:
+                for position in range(len(job.tasks)):
+                    if job.tasks.status[position] == Status.INIT:
+                        self._work.cancel(at, job, position)
 
     def _plan_growth(self, at: float, job: Job) -> None:
         total = len(job.matched)
@@ -423,8 +448,9 @@ class Platform:
         return f"{start}{job.number:08x}{position:08x}"
 
     def _settle(self) -> None:
-        """Let readers without lag see at once what an operation did."""
-        self.index.catch_up(self.now - self.knobs.read_lag_s)
+        """Let readers see what happened up to their lag, unless the index has been held back."""
+        if self.now >= self._reads_held_until:
+            self.index.catch_up(self.now - self.knobs.read_lag_s)
 
     # --- tasks, inside ------------------------------------------------------------------------------------------
 
@@ -448,6 +474,8 @@ class Platform:
         for key in keys:
             device = self.devices.find(key)
             position = None if device is None else self._position(job, device)
+            if position is None and self.knobs.unknown_keys == "ignore":
+                continue
             if position is None or job.tasks.status[position] not in allowed:
                 wrong = True
             else:

@@ -102,7 +102,7 @@ class ScopeOrder:
 
 @dataclass(frozen=True, slots=True)
 class JobOrder:
-    """A whole create call. `record` is what job records show of it, field for field."""
+    """A whole create call. `start_after_create` None: the call does not say. `record` is what job records show of it, field for field."""
 
     name: Texts | None
     verify: bool
@@ -113,6 +113,7 @@ class JobOrder:
     retry: Retry | None
     window: Window
     maximum_concurrency: int
+    start_after_create: bool | None
     record: Mapping[str, Any]
 
 
@@ -137,6 +138,11 @@ def read_job_order(body: Any, knobs: Knobs) -> JobOrder:
     verify = kind == "verify"
     name = None if fields.get("name") is None else read_texts(fields.get("name"), "name")
     scope = _read_scope(fields.get("upgradeScope"), knobs)
+    if verify and scope.selector == "deviceGroupIds":
+        raise invalid("upgradeScope.deviceGroupIds is for upgrade jobs only")
+    starts = None
+    if fields.get("startAfterCreate") is not None:
+        starts = fields.boolean("startAfterCreate", default=None)
     timeout_s = fields.integer("upgradeTimeout", UPGRADE_TIMEOUT_S, limits.UPGRADE_TIMEOUT_S_DEFAULT)
     record: dict[str, Any] = {
         "name": None if name is None else name.to_json(),
@@ -161,6 +167,7 @@ def read_job_order(body: Any, knobs: Knobs) -> JobOrder:
             retry=None,
             window=Always(),
             maximum_concurrency=limits.MAXIMUM_CONCURRENCY_DEFAULT,
+            start_after_create=starts,
             record=record,
         )
     policy = fields.choice("upgradePolicy", ("snapshot", "incremental"))
@@ -176,7 +183,9 @@ def read_job_order(body: Any, knobs: Knobs) -> JobOrder:
         "maximumConcurrency": maximum,
     }
     record |= {
-        old: fields.get(old) for old in ("startSchedule", "endSchedule") if fields.get(old) is not None
+        old: fields.get(old)
+        for old in ("startSchedule", "endSchedule", "startAfterCreate")
+        if fields.get(old) is not None
     }
     return JobOrder(
         name=name,
@@ -188,6 +197,7 @@ def read_job_order(body: Any, knobs: Knobs) -> JobOrder:
         retry=retry,
         window=window,
         maximum_concurrency=maximum,
+        start_after_create=starts,
         record=record,
     )
 

