@@ -3,8 +3,8 @@
     python tests/system/kill_campaigns.py [--kills 500] [--seed N] [--workers 2]
 
 Every campaign has a platform of its own in a process that lives on. Its lives are ended ten times, and then the same
-line finishes it. `moment`: killed some milliseconds after it has said something. `call`: killed on entering a system
-call of any kind. `failure`: a call to the disk or for a descriptor fails, once or from then on. The latter two need
+line finishes it. `moment`: killed some milliseconds after it has said something; `log damaged`: and the end of the
+journal's write-ahead log is cut off, altered or all of it removed. `call`: killed on entering a system call of any kind. `failure`: a call to the disk or for a descriptor fails, once or from then on. The latter two need
 strace; lives that go on all the same are killed, and not counted as failures.
 Columns: jobs on the platform; jobs and devices made twice; devices in no job; batches left to a person; anything else
 that is not as promised; the longest time from the start of a last life until it was back at work, in seconds.
@@ -23,7 +23,17 @@ from dataclasses import dataclass
 from itertools import count, product
 from pathlib import Path
 
-from kills import TROUBLES, AtACall, AtAFailure, Killer, at_a_moment, calls_made, run_trial
+sys.path.append(str(Path(__file__).parents[1]))  # as pytest's settings do for tests
+from kills import (
+    TROUBLES,
+    AtACall,
+    AtAFailure,
+    AtAMoment,
+    AtAMomentAndDamaged,
+    Killer,
+    calls_made,
+    run_trial,
+)
 from processes import Desk
 from support.strace import find_strace
 
@@ -65,16 +75,17 @@ class Trial:
 def ways():
     """Return how lives can be killed here, by name."""
     strace, why_not = find_strace()
+    moments = {"moment": AtAMoment(), "moment, log damaged": AtAMomentAndDamaged()}
     if not strace:
         print(f"no kills at system calls: {why_not}")
-        return {"moment": at_a_moment}
+        return moments
     with tempfile.TemporaryDirectory() as path:
         desk = Desk(Path(path))
         try:
             made = calls_made(desk, strace)
         finally:
             desk.clear_away()
-    return {"moment": at_a_moment, "call": AtACall(strace, made), "failure": AtAFailure(strace, made)}
+    return {**moments, "call": AtACall(strace, made), "failure": AtAFailure(strace, made)}
 
 
 def run_all(kills, seed, workers):

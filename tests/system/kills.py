@@ -5,13 +5,15 @@ follows from its seed; where exactly in a life a moment or a system call falls i
 """
 
 import json
+import os
 import random
 import re
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
+from typing import Protocol
 
 from campaigns_at_hand import Account, account, lay_out
 from processes import Desk
@@ -70,21 +72,34 @@ TROUBLES = {
 
 # --- kills -------------------------------------------------------------------------------------------------
 
-Killer = Callable[[Desk, random.Random], str | None]
-"""Starts a life and kills it. Returns what hit it, or None if it was over before."""
+
+class Killer(Protocol):
+    """Starts a life and kills it."""
+
+    forgets: bool
+    """Whether a kill also takes from the journal what it had stored."""
+
+    def __call__(self, desk: Desk, rng: random.Random) -> str | None:
+        """Return what hit the life, or None if it was over before."""
+
 
 LINES_MOST = 45
 """Lines a life may say before it is killed: a dozen of preview, then one for each thing that happens."""
 
 
-def at_a_moment(desk, rng):
-    """Kill a life some milliseconds after it has said its n-th line; after no line, while it starts and plans."""
-    lines = rng.randint(0, LINES_MOST)
-    seconds = rng.uniform(0, 0.06 if lines else 0.4)
-    life = desk.start(*LINE)
-    if lines and life.err.find("", lines) is None:
-        return None
-    return f"line {lines}" if life.kill_after(seconds) else None
+class AtAMoment:
+    """Kills a life some milliseconds after it has said its n-th line; after no line, while it starts and plans."""
+
+    forgets = False
+
+    def __call__(self, desk, rng):
+        """Kill a life at a moment."""
+        lines = rng.randint(0, LINES_MOST)
+        seconds = rng.uniform(0, 0.06 if lines else 0.4)
+        life = desk.start(*LINE)
+        if lines and life.err.find("", lines) is None:
+            return None
+        return f"line {lines}" if life.kill_after(seconds) else None
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,7 @@ class AtACall:
 
     strace: str
     made: Mapping[str, range]
+    forgets = False
 
     def __call__(self, desk, rng):
         """Kill a life at a call, rare kinds more often than their share; if it makes no more of them, where it is then."""
@@ -130,6 +146,7 @@ class AtAFailure:
 
     strace: str
     made: Mapping[str, range]
+    forgets = False
 
     def __call__(self, desk, rng):
         """Return which call ended a life by failing, or where the life was when it was killed."""
@@ -144,6 +161,42 @@ class AtAFailure:
             life.clear_away()
             return f"line {LINES_MOST + 1}"
         return f"{call}={error}" if life.end().code else None
+
+
+def torn(path, rng):
+    """Cut the file off in its last page, as a disk does that lost power while it wrote."""
+    os.truncate(path, max(0, path.stat().st_size - rng.randint(1, 4096)))
+
+
+def flipped(path, rng):
+    """Turn one bit of the last page."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size - rng.randint(1, min(4096, size)))
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1 << rng.randrange(8)]))
+
+
+def deleted(path, rng):
+    """Remove the file, as a copy does that forgot it."""
+    path.unlink()
+
+
+class AtAMomentAndDamaged(AtAMoment):
+    """The same, and the end of the write-ahead log is damaged: what was committed last is gone, or all of it."""
+
+    forgets = True
+
+    def __call__(self, desk, rng):
+        """Kill a life at a moment, then damage what it left."""
+        hit = super().__call__(desk, rng)
+        log = desk.campaign("c1") / f"{JOURNAL_NAME}-wal"
+        if hit is None or not log.exists() or not log.stat().st_size:
+            return hit
+        damage = rng.choice((torn, flipped, deleted))
+        damage(log, rng)
+        return f"{damage.__name__} log"
 
 
 def calls_made(desk, strace):
@@ -215,12 +268,28 @@ def lay_out_for_kills(desk, emulator, trouble):
     )
 
 
-def announced(desk):
-    """Return the names of the jobs that the journal says were to be created, as it is now."""
+def unannounced(desk, emulator):
+    """Return what is wrong with a journal that should have an intent for each job the platform has."""
     directory = desk.campaign("c1")
-    if not (directory / JOURNAL_NAME).exists():
-        return set()
-    return {event.name for _, event in read_events(directory) if isinstance(event, BatchCreateSent)}
+    announced = set()
+    if (directory / JOURNAL_NAME).exists():
+        try:
+            announced = {
+                event.name for _, event in read_events(directory) if isinstance(event, BatchCreateSent)
+            }
+        except JournalError as error:
+            return [str(error)]
+    return [f"{name} exists without an intent" for name in emulator.names().keys() - announced]
+
+
+def vouch(desk):
+    """Say, as a person does, that jobs of a wave the journal has forgotten are ours; return whether that was asked."""
+    status = desk.run("status", "c1", "-o", "json")
+    asked = not status.code and json.loads(status.out)["status"] == "halted"
+    if asked:
+        assert "foreign jobs" in status.out, status.out
+        assert desk.run("resume", "c1").code == 0
+    return asked
 
 
 def run_trial(desk, trouble, killer, *, kills, seed):
@@ -231,25 +300,24 @@ def run_trial(desk, trouble, killer, *, kills, seed):
     lay_out_for_kills(desk, emulator, trouble)
     hits, broken = [], []
     for _ in range(kills):
-        hit = killer(desk, rng)
-        if hit:
+        if hit := killer(desk, rng):
             hits.append(hit)
-        try:
-            early = emulator.names().keys() - announced(desk)
-        except JournalError as error:
-            broken.append(f"after {hit}: {error}")
+        if killer.forgets:
+            vouch(desk)
         else:
-            broken += [f"after {hit}: {job} exists without an intent" for job in early]
+            broken += [f"after {hit}: {fault}" for fault in unannounced(desk, emulator)]
     begun = monotonic()
     last = desk.start(*LINE, "-o", "json")
     last.err.find("engine.started")
     back_s = monotonic() - begun
     done = last.end()
+    if killer.forgets and vouch(desk):
+        done = desk.run(*LINE, "-o", "json")
     told = json.loads(done.out) if done.out else {}
     broken += [
         f"a life ended with {life.code}: {life.err}"
         for life in desk.ended()
-        if life.code not in ENDS or "Traceback" in life.err
+        if life.code not in (ENDS | {3} if killer.forgets else ENDS) or "Traceback" in life.err
     ]
     devices = told.get("devices", {})
     if (done.code, devices.get("succeeded"), devices.get("planned")) != (0, *[BATCHES * PER_JOB] * 2):

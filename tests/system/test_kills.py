@@ -16,8 +16,9 @@ from kills import (
     TROUBLES,
     AtACall,
     AtAFailure,
+    AtAMoment,
+    AtAMomentAndDamaged,
     Trouble,
-    at_a_moment,
     calls_made,
     lay_out_for_kills,
     run_trial,
@@ -41,10 +42,16 @@ def watched(tmp_path_factory):
         desk.clear_away()
 
 
-@pytest.mark.parametrize("trouble", ["none", "all of these"])
-def test_killed_at_moments(desk, seed, trouble):
-    """Killed eight times, some milliseconds after it has said something: done, exactly once, in health and in trouble."""
-    outcome = run_trial(desk, TROUBLES[trouble], at_a_moment, kills=KILLS, seed=seed)
+@pytest.mark.parametrize(
+    ("trouble", "killer"),
+    [("none", AtAMoment()), ("all of these", AtAMoment()), ("answer lost", AtAMomentAndDamaged())],
+)
+def test_killed_at_moments(desk, seed, trouble, killer):
+    """Killed eight times, some milliseconds after it has said something: done, exactly once.
+
+    In health and in trouble, and also where each kill loses what the journal had stored last.
+    """
+    outcome = run_trial(desk, TROUBLES[trouble], killer, kills=KILLS, seed=seed)
     print(outcome)
     assert outcome.is_sound
     assert (outcome.account.jobs, len(outcome.hits)) == (BATCHES, KILLS)
@@ -76,7 +83,7 @@ def test_what_is_missing_is_seen(desk):
 def test_what_is_made_twice_is_seen(desk, seed):
     """A platform later than it promised makes jobs twice: the program ends with 8, and the account tells how many."""
     later = Trouble(("delay=0.5,seconds=2400",), NEAR)
-    outcome = run_trial(desk, later, at_a_moment, kills=0, seed=seed)
+    outcome = run_trial(desk, later, AtAMoment(), kills=0, seed=seed)
     assert outcome.account.duplicates > 0
     assert not outcome.is_sound
     assert "ended with 8" in outcome.broken[0]
