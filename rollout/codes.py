@@ -190,6 +190,11 @@ CATALOGUE: Final[Mapping[str, OwnCode]] = MappingProxyType(
             'Write "sim-{n:07}".',
             _KEYS,
         ),
+        "R128": _error(
+            "a value that the flag does not take",
+            "A file of flags gives a flag what the command line would refuse as well.",
+            "Write the value as after the flag; the message says how, `--help` lists the flags.",
+        ),
         # values that do not go together
         "R124": _error(
             "extra would replace a field that has a key of its own",

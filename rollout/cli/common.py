@@ -32,10 +32,11 @@ def command(
     *,
     outputs: Sequence[Output] = (Output.TEXT, Output.JSON),
     context_settings: dict[str, Any] | None = None,
+    config: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
 ) -> Callable[[Callable[..., int | None]], click.Command]:
     """Make a command of a function that takes `Common` first and returns the exit code (None is 0).
 
-    `context_settings` are click's.
+    `context_settings` are click's. `config` is an option --config instead of the one that names a rollout.toml.
     """
 
     def decorate(function: Callable[..., int | None]) -> click.Command:
@@ -59,7 +60,8 @@ def command(
             click.option(
                 "--profile", envvar="ROLLOUT_PROFILE", metavar="NAME", help="Which tenant of rollout.toml."
             ),
-            click.option(
+            config
+            or click.option(
                 "--config",
                 envvar="ROLLOUT_CONFIG",
                 type=click.Path(path_type=Path),

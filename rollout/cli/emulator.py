@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 from rollout.cli.common import Common, command
+from rollout.cli.flags_file import config_option
 from rollout.cli.fleets import columns_to_read, open_fleet, population_of
 from rollout.cli.types import DURATION, ORG, PORT, SEED, SHARE, SITE_SHARE, SPEED, Parsed
 from rollout.emulator.faults import Fault, FaultPlan
-from rollout.emulator.gateway import GatewayRules, Quota
+from rollout.emulator.gateway import Credentials, GatewayRules, Quota
 from rollout.emulator.knobs import Knobs
 from rollout.emulator.server import EmulatorConfig, serve_forever
+from rollout.emulator.service import PERMISSIONS
 from rollout.emulator.settings import turned
+from rollout.enos.signing import Secret
 
 if TYPE_CHECKING:
     from rollout.intake.population_file import FleetDescription
@@ -41,7 +44,34 @@ def _devices_of(text: str) -> int | Path:
     return path
 
 
-@command("emulator")
+def _knob(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    turned(Knobs(), GatewayRules(), {name: value})
+    return name, value
+
+
+def _reference(text: str) -> str:
+    if re.fullmatch(r"(env|file):.+", text) is None:
+        # not repeated: it may be the key itself
+        raise ValueError("expected a reference, env:NAME or file:PATH")
+    return text
+
+
+def _keys(access_key: str | None, secret_key: str | None) -> Credentials:
+    """Return the application's keys, the demonstration's if none are named."""
+    if access_key is None and secret_key is None:
+        return Credentials()
+    if access_key is None or secret_key is None:
+        raise click.UsageError("--access-key and --secret-key go together")
+    from rollout.settings import Profile  # noqa: PLC0415 - only references are followed
+
+    followed = Profile(
+        "emulator", "http://127.0.0.1", access_key=access_key, secret_key=secret_key
+    ).credentials()
+    return Credentials(followed.access_key.get_secret_value(), Secret(followed.secret_key.get_secret_value()))
+
+
+@command("emulator", config=config_option({"accessKey", "secretKey", "appKey", "appSecret", "credentials"}))
 @click.option("--port", type=PORT, default="8484", show_default=True, help="0 takes a free one.")
 @click.option("--org", type=ORG, default=ORG_ID, show_default=True, help="The orgId of your plans.")
 @click.option(
@@ -77,6 +107,24 @@ def _devices_of(text: str) -> int | Path:
     "--quota", type=Parsed("CALLS/s", Quota.parse), metavar="CALLS/s", help="Flow control over all calls."
 )
 @click.option("--read-lag", type=DURATION, default="2s", show_default=True, help="How late searches are.")
+@click.option("--skew", type=DURATION, help="Refuse calls whose timestamp is further off.")
+@click.option(
+    "--access-key",
+    type=Parsed("REF", _reference),
+    metavar="REF",
+    help="Key of the application: env:NAME or file:PATH.",
+)
+@click.option(
+    "--secret-key", type=Parsed("REF", _reference), metavar="REF", help="Its secret: env:NAME or file:PATH."
+)
+@click.option(
+    "--deny",
+    "denied",
+    type=click.Choice(sorted(PERMISSIONS)),
+    multiple=True,
+    metavar="ACTION",
+    help="Refuse this action for lack of permission (99403), such as create or 'firmware search'.",
+)
 @click.option(
     "--fault",
     "faults",
@@ -86,7 +134,12 @@ def _devices_of(text: str) -> int | Path:
     help="Let calls go wrong with this share.",
 )
 @click.option(
-    "--knob", "knobs", multiple=True, metavar="NAME=VALUE", help="Read an open point of EnOS another way."
+    "--knob",
+    "knobs",
+    type=Parsed("NAME=VALUE", _knob),
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Read an open point of EnOS another way; a wrong name lists them all.",
 )
 @click.option(
     "--seed", type=SEED, default="0", show_default=True, help="Everything by chance follows from it."
@@ -110,17 +163,23 @@ def emulator(
     bad_site: tuple[tuple[str, float], ...],
     quota: Quota | None,
     read_lag: float,
+    skew: float | None,
+    access_key: str | None,
+    secret_key: str | None,
+    denied: tuple[str, ...],
     faults: tuple[Fault, ...],
-    knobs: tuple[str, ...],
+    knobs: tuple[tuple[str, str], ...],
     seed: int,
     log: Path | None,
 ) -> None:
     """Run an EnOS emulator on the loopback interface until it is interrupted.
 
-    Without --devices, and a --fleet that counts its own, it takes any device key. Faults: commit_then_drop=0.2, delay=0.1,seconds=5 and
-    more; a wrong name lists them all.
+    Without --devices, and a --fleet that counts its own, it takes any device key. Faults: commit_then_drop=0.2,
+    delay=0.1,seconds=5 and more; a wrong name lists them all.
 
     Plans run against it with `rollout run PLAN --url http://127.0.0.1:8484 --speed 600`, if --org is their orgId.
+
+    All of this can stand in a YAML file too, each flag by its name; plans/emulators shows how.
 
     Example: rollout emulator --org o15724268424841 --speed 600 --fail 0.4% --quota 20/s
     """
@@ -129,17 +188,17 @@ def emulator(
     if columns and not isinstance(devices, Path):
         raise click.UsageError("--column is of a list of --devices")
     described = open_fleet(fleet, common.console)
-    named = dict(text.partition("=")[::2] for text in knobs)
-    try:
-        settings, rules = turned(Knobs(), GatewayRules(quota=quota), {"read_lag_s": read_lag, **named})
-    except ValueError as error:
-        raise click.UsageError(f"--knob: {error}") from None
+    shortcuts = {"read_lag_s": read_lag, "quota": quota, "skew_s_max": skew}
+    settings, rules = turned(Knobs(), GatewayRules(), {**shortcuts, **dict(knobs)})
+    keys = _keys(access_key, secret_key)
     population = population_of(described, failed=fail, offline=offline)
     for value, share in bad_site:
         population = population.with_stratum(site or "", value, failed_ratio=share)
     config = EmulatorConfig(
         port=port,
         org_id=org,
+        credentials=keys,
+        denied=frozenset(denied),
         rules=rules,
         seed=seed,
         speed=speed,

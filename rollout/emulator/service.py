@@ -29,7 +29,7 @@ from rollout.emulator.refusal import Refusal, invalid
 from rollout.emulator.settings import turned
 from rollout.enos.codes import CODES, GATEWAY, PROXY, Code, SdkStatus, TokenStatus
 
-__all__ = ["Call", "Ending", "Reply", "Seen", "Service"]
+__all__ = ["PERMISSIONS", "Call", "Ending", "Reply", "Seen", "Service"]
 
 CALLS_REMEMBERED = 500
 """Calls the request log keeps; ours."""
@@ -42,7 +42,18 @@ TOKEN = "/apim-token-service/v2.0/token/"  # noqa: S105 - a path
 NO_BODY = frozenset({"get", "listVersion"})
 """Actions a GET may ask for; everything else is a POST."""
 
-CREATE_FIRMWARE = "firmware create"
+JOB_ACTIONS = frozenset(
+    {"create", "get", "search", "start", "stop", "delete", "searchTask", "cancelTask", "retryTask"}
+)
+FIRMWARE_ACTIONS = frozenset({"create", "get", "search", "listVersion", "searchDeviceUpgrade", "delete"})
+DEVICE_ACTIONS = frozenset({"search"})
+
+PERMISSIONS = (
+    JOB_ACTIONS
+    | {f"firmware {action}" for action in FIRMWARE_ACTIONS}
+    | {f"device {action}" for action in DEVICE_ACTIONS}
+)
+"""What an application may lack permission for, by the names that `denied` takes."""
 
 
 class Ending(Enum):
@@ -301,10 +312,7 @@ class Service:
         raise _NoRoute
 
     def _on_jobs(self, call: Call, action: str) -> Any:
-        known = frozenset(
-            {"create", "get", "search", "start", "stop", "delete", "searchTask", "cancelTask", "retryTask"}
-        )
-        self._check_query(call, action, known, action)
+        self._check_query(call, action, JOB_ACTIONS, action)
         match action:
             case "create":
                 firmware_id = _parameter(call, "firmwareId")
@@ -323,8 +331,7 @@ class Service:
                 )
 
     def _on_firmware(self, call: Call, action: str) -> Any:
-        known = frozenset({"create", "get", "search", "listVersion", "searchDeviceUpgrade", "delete"})
-        self._check_query(call, action, known, f"firmware {action}")
+        self._check_query(call, action, FIRMWARE_ACTIONS, f"firmware {action}")
         match action:
             case "create":
                 upload = call.upload or {}
@@ -352,7 +359,7 @@ class Service:
                 return self.perform("deleteFirmware", {"firmwareId": _parameter(call, "firmwareId")})
 
     def _on_devices(self, call: Call, action: str) -> Any:
-        self._check_query(call, action, frozenset({"search"}), f"device {action}")
+        self._check_query(call, action, DEVICE_ACTIONS, f"device {action}")
         return search.search_devices(self.platform, self.now(), _body(call, empty={}))
 
     def _check_query(self, call: Call, action: str, known: frozenset[str], permission: str) -> None:

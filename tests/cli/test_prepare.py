@@ -85,7 +85,7 @@ def test_validate_takes_a_list_from_standard_input(desk):
     assert not (desk.path / ".rollout").exists()
 
 
-@pytest.mark.parametrize("what", ["plan", "fleet"])
+@pytest.mark.parametrize("what", ["plan", "fleet", "emulator"])
 def test_schema_is_json_schema(desk, what):
     """What editors read: a JSON document with its dialect."""
     schema = json.loads(desk("schema", what).stdout)
