@@ -19,26 +19,34 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from rollout import __version__
+from rollout.core.campaign import ApiRetry, Campaign
 from rollout.core.plan import Plan
+from rollout.core.records import DeviceFilter
+from rollout.core.retry import backoff
 from rollout.core.state import State
 from rollout.engine.clock import Clock
 from rollout.engine.control import Inbox
 from rollout.engine.memory import settle
+from rollout.engine.pacing import Pacer
 from rollout.engine.runner import GRACE_S, EngineSettings, Leave, Runner
 from rollout.enos.caller import Caller, at_once
+from rollout.enos.codes import Operation
+from rollout.enos.devices import EnosDevices
+from rollout.enos.messages import Envelope
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
+from rollout.enos.translate import device_expression
 from rollout.enos.transport import Transport
-from rollout.errors import CampaignBusy
+from rollout.errors import CampaignBusy, ServiceError
 from rollout.intake.saved_plan import SavedPlan
 from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal
 from rollout.settings import Profile
@@ -53,10 +61,21 @@ from rollout.telemetry.watch import Watch
 if TYPE_CHECKING:
     from rollout.emulator.population import Population
 
-__all__ = ["EMULATOR_LOG", "EVENT_LOG", "Rehearsal", "RunOrder", "RunResult", "caller_of", "carry_out"]
+__all__ = [
+    "EMULATOR_LOG",
+    "EVENT_LOG",
+    "Rehearsal",
+    "RunOrder",
+    "RunResult",
+    "caller_of",
+    "carry_out",
+    "list_devices",
+]
 
 EVENT_LOG = "events.ndjson"
 EMULATOR_LOG = "emulator.ndjson"
+
+TOO_MANY_REQUESTS = 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +238,62 @@ def caller_of(
         read_permit=read_permit,
         steer_permit=steer_permit,
     )
+
+
+# --- devices from the platform --------------------------------------------------------------------------------
+
+
+async def list_devices(
+    profile: Profile, campaign: Campaign, devices: DeviceFilter, rng: random.Random
+) -> AsyncIterator[tuple[str, Mapping[str, str]]]:
+    """Yield key and columns of every device of the campaign's organisation that the filter lets pass, each once.
+
+    Reads at the campaign's pace, and again after what may pass, as often as its `api_retry` says: there is no
+    journal yet to go on from. Raises: ServiceError, also after devices were yielded, and the list is then not
+    complete; CredentialsMissing, SettingsError.
+    """
+    pacer = Pacer(campaign.limits.read)
+    await pacer.start()
+    caller = caller_of(profile, campaign.org_id, read_permit=pacer.permit)
+    try:
+        patient = _Patient(caller, pacer, campaign.api_retry, rng)
+        async for key, columns in EnosDevices(patient).search(device_expression(devices)):
+            yield key, columns
+    finally:
+        await caller.aclose()
+
+
+class _Patient:
+    """Calls that are repeated while what went wrong may pass; for reads alone."""
+
+    def __init__(self, caller: Caller, pacer: Pacer, policy: ApiRetry, rng: random.Random) -> None:
+        self._caller = caller
+        self._pacer = pacer
+        self._policy = policy
+        self._rng = rng
+
+    async def call(
+        self,
+        operation: Operation,
+        path: str,
+        query: Mapping[str, str],
+        body: bytes | None = None,
+        data: type[Any] = object,
+    ) -> Envelope[Any]:
+        """Return the reply of a read. Raises ServiceError: what is permanent at once, anything else in the end."""
+        for attempt in range(1, self._policy.attempts + 1):
+            try:
+                reply = await self._caller.call(operation, path, query, body, data)
+            except ServiceError as error:
+                if error.permanent or error.credentials or attempt == self._policy.attempts:
+                    raise
+                if error.http_status == TOO_MANY_REQUESTS:
+                    await self._pacer.slow_down(error.retry_after_s)
+                await asyncio.sleep(backoff(attempt, self._policy, self._rng.random()))
+            else:
+                await self._pacer.went_well()
+                return reply
+        raise AssertionError("a policy has at least one attempt")
 
 
 # --- the emulator --------------------------------------------------------------------------------------------

@@ -390,6 +390,30 @@ CATALOGUE: Final[Mapping[str, OwnCode]] = MappingProxyType(
             "Type the key again in plain ASCII.",
             _KEYS,
         ),
+        # devices from EnOS's own search
+        "R170": _error(
+            "a device search that cannot be asked",
+            "EnOS's search has no such field, or cannot compare it so; or the condition is misspelt.",
+            "Write enos:productKey=x and firmwareVersion=1.8|1.9; plans/README.md has all fields and signs.",
+            "search_device (3.0.0, V2.4)",
+        ),
+        "R171": _error(
+            "a device search and nobody to ask",
+            "The plan takes its devices from EnOS, no listing is kept from before, and no platform is named; the "
+            "emulator inside a process has no devices but the plan's own.",
+            "Plan once with --profile NAME or --url, which keeps the listing; or give a file: --devices FILE.",
+        ),
+        "R172": _error(
+            "a damaged listing of devices",
+            "The file that keeps what EnOS listed is missing, cut short or was edited.",
+            "Ask EnOS again: --refresh. A campaign that has begun goes on from its saved plan.json.",
+        ),
+        "R173": _error(
+            "devices of several products",
+            "A create call names devices by their keys, within one product; the same key may exist in another.",
+            "Add productKey=... to the search, or a filter: where: {productKey: [...]}.",
+            "create_ota_job (UpgradeScope struct, productKey)",
+        ),
         # saved plans
         "R180": _error(
             "not a saved plan",

@@ -12,9 +12,17 @@ import click
 
 from rollout.cli.console import Console, Output
 
-__all__ = ["STATE_DIR", "Common", "command"]
+__all__ = ["STATE_DIR", "Common", "command", "refresh_option", "url_option"]
 
 STATE_DIR = ".rollout"
+
+
+url_option = click.option("--url", metavar="URL", help="Gateway instead of the profile's.")
+refresh_option = click.option(
+    "--refresh",
+    is_flag=True,
+    help="Ask EnOS again for the devices of enos: sources, whose list is kept else.",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,5 +70,7 @@ def _has_column(source: Source, key: str, column: str) -> bool:
     from rollout.intake.fleet_file import read_rows  # noqa: PLC0415 - as above
 
     complaints = Complaints(source.label)
-    next(read_rows(source, key, (column,), complaints), None)
+    for _ in read_rows(source, key, (column,), complaints):
+        if not source.listed:  # a file's header tells; a listing's devices each tell for themselves
+            break
     return not complaints.failed

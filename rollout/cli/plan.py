@@ -12,9 +12,9 @@ import click
 
 from rollout.cli.campaigns import Reader
 from rollout.cli.command_line import command_line
-from rollout.cli.common import Common, command
+from rollout.cli.common import Common, command, refresh_option, url_option
 from rollout.cli.console import Output, document
-from rollout.cli.planning import Prepared, open_or_compile
+from rollout.cli.planning import Asking, Prepared, open_or_compile
 from rollout.cli.preview import Preview
 from rollout.cli.types import SEED, check_output_file
 from rollout.core.campaign import Gate
@@ -75,6 +75,8 @@ def _soak_left(state: State, wave: WaveState, gate: Gate) -> float:
     help="Device list instead of the plan's own ('-': standard input).",
 )
 @click.option("--seed", type=SEED, help="Draw the waves with this seed instead of the plan's.")
+@url_option
+@refresh_option
 @click.option(
     "--waves-csv",
     type=click.Path(path_type=Path),
@@ -104,6 +106,8 @@ def plan(
     plan_file: Path,
     devices: tuple[str, ...],
     seed: int | None,
+    url: str | None,
+    refresh: bool,
     waves_csv: Path | None,
     show_requests: str | None,
     wave: str | None,
@@ -118,9 +122,10 @@ def plan(
         check_output_file(waves_csv, plan_file, *(Path(name) for name in devices if name != "-"))
     if show_requests is None and (wave is not None or form is not None):
         raise click.UsageError("--wave and --as go with --show-requests")
-    profile = load_profile(common.profile, config=common.config)
-    prepared = open_or_compile(plan_file, common.state_dir, devices=devices, seed=seed)
     console = common.console
+    profile = load_profile(common.profile, config=common.config, url=url)
+    asking = Asking(profile, refresh, console.note)
+    prepared = open_or_compile(plan_file, common.state_dir, devices=devices, seed=seed, asking=asking)
     if show_requests is not None:
         arguments = list(ctx.find_root().obj or ())
         _show_requests(
@@ -136,19 +141,23 @@ def plan(
         console.json("preview", **preview.document())
     else:
         written = [f"Wrote {waves_csv}"] if waves_csv is not None else []
-        following = [] if preview.closed else [f"Run exactly this:  {_run_line(common, prepared, profile)}"]
+        following = (
+            [] if preview.closed else [f"Run exactly this:  {_run_line(common, prepared, profile, url)}"]
+        )
         lines = preview.lines(console.columns(sys.stdout))
         console.result("\n".join([*lines, *written, *following]))
     return WORK_TO_DO if detailed_exitcode and preview.jobs_left else 0
 
 
-def _run_line(common: Common, prepared: Prepared, profile: Profile | None) -> str:
+def _run_line(common: Common, prepared: Prepared, profile: Profile | None, url: str | None) -> str:
     """Return the line that runs the saved plan where this preview says; without a profile only a rehearsal can be."""
     flags = [] if common.config is None else ["--config", str(common.config)]
     if profile is None:
         flags.append("--emulator")
     elif common.profile is not None:
         flags += ["--profile", common.profile]
+    if url is not None:
+        flags += ["--url", url]
     return command_line("run", str(prepared.path), *flags)
 
 

@@ -1,21 +1,35 @@
 """From a plan file, or a saved plan, to the saved plan of a campaign's directory.
 
 A plan is compiled beside the campaign and compared with what is there before it takes its place: a campaign
-that was begun keeps its plan for good, and a plan with the same digest *is* that plan.
+that was begun keeps its plan for good, and a plan with the same digest *is* that plan. Devices that come from
+EnOS's search are asked for once; the listing stays beside the plan, and planning again reads it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import random
 import shutil
 import tempfile
+import time
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rollout.cli.campaigns import PLAN_NAME, check_same_plan, has_journal
+from rollout.core.plan import spread_columns
+from rollout.core.records import DeviceFilter
+from rollout.errors import Complaint, PlanError, SettingsError
 from rollout.intake.document import PlanDocument
+from rollout.intake.listing import LISTING_GLOB, DamagedListing, Listing, ListingWriter
 from rollout.intake.saved_plan import SavedPlan, compile_plan, open_saved_plan
+from rollout.settings import Profile
 
-__all__ = ["Prepared", "open_or_compile"]
+__all__ = ["Asking", "Prepared", "check_org", "compile_into", "open_or_compile"]
+
+TOLD_EVERY = 50_000
+"""Devices between two signs of life while EnOS lists them. Ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +46,34 @@ class Prepared:
         return self.directory / PLAN_NAME
 
 
+def _silent(_: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who is asked for devices where a plan wants EnOS's: nobody without a profile, or for the emulator in here.
+
+    `refresh` asks even if a listing is kept. `note` is told what is asked and found.
+    """
+
+    profile: Profile | None = None
+    refresh: bool = False
+    note: Callable[[str], None] = _silent
+
+
 def open_or_compile(
-    plan: Path, state_dir: Path, *, devices: tuple[str, ...] = (), seed: int | None = None
+    plan: Path,
+    state_dir: Path,
+    *,
+    devices: tuple[str, ...] = (),
+    seed: int | None = None,
+    asking: Asking | None = None,
 ) -> Prepared:
     """Return the saved plan that `plan` is (it is called `plan.json`) or becomes.
 
-    Raises: PlanError for a faulty document; CampaignBusy if the campaign was begun with another plan.
+    Raises: PlanError for a faulty document; CampaignBusy if the campaign was begun with another plan; ServiceError if
+    EnOS could not list the devices, and nothing is saved then.
     """
     if plan.name == PLAN_NAME:
         return Prepared(open_saved_plan(plan), plan.parent, None)
@@ -50,7 +86,9 @@ def open_or_compile(
     directory = state_dir / document.campaign.id
     # In the state directory, so that the finished files only need to be renamed.
     with tempfile.TemporaryDirectory(prefix=".planning-", dir=state_dir) as scratch:
-        compiled = compile_plan(document, Path(scratch), devices=devices or None)
+        compiled = compile_into(
+            Path(scratch), document, directory, devices=devices, asking=asking or Asking()
+        )
         if has_journal(directory):
             begun = open_saved_plan(directory / PLAN_NAME)
             check_same_plan(compiled.plan, begun.plan.digest, directory)
@@ -59,4 +97,122 @@ def open_or_compile(
         # The plan last: it names what the others hold.
         for path in sorted(Path(scratch).iterdir(), key=lambda path: path.name == PLAN_NAME):
             shutil.move(path, directory / path.name)
+        kept = {listing.path.name for listing in compiled.report.listings}
+        for path in directory.glob(LISTING_GLOB):
+            if path.name not in kept:
+                path.unlink()
     return Prepared(open_saved_plan(directory / PLAN_NAME), directory, document)
+
+
+def compile_into(
+    scratch: Path,
+    document: PlanDocument,
+    directory: Path,
+    *,
+    devices: Sequence[str],
+    asking: Asking,
+) -> SavedPlan:
+    """Compile the document into `scratch`, with the listings kept in the campaign's directory or asked for now."""
+    listings = _listings(scratch, document, directory, devices=devices, asking=asking)
+    return compile_plan(document, scratch, devices=devices or None, listings=listings)
+
+
+def check_org(profile: Profile, org_id: str) -> None:
+    """Refuse a plan for another organisation than the profile's."""
+    if not profile.in_process and profile.org_id not in (None, org_id):
+        raise SettingsError(
+            f"profile {profile.name} is for organisation {profile.org_id}, the plan for {org_id}",
+            code="R405",
+            hint="choose the other profile, or correct the plan's orgId",
+        )
+
+
+# --- devices from EnOS ----------------------------------------------------------------------------------------
+
+
+def _listings(
+    scratch: Path, document: PlanDocument, directory: Path, *, devices: Sequence[str], asking: Asking
+) -> list[Listing]:
+    """Return one listing for each search whose devices the plan takes or leaves out."""
+    names = document.devices.exclude if devices else (*document.devices.files, *document.devices.exclude)
+    searches = {name: wanted for name, wanted in document.devices.searches.items() if name in names}
+    kept = [] if asking.refresh or not searches else _kept(directory)
+    listings = []
+    for source, wanted in searches.items():
+        listing = _matching(kept, source, document, asking.profile)
+        if listing is None:
+            if asking.profile is None or asking.profile.in_process:
+                raise _nobody_to_ask(document, source, rehearsal=asking.profile is not None)
+            check_org(asking.profile, document.campaign.org_id)
+            listing = asyncio.run(_ask(scratch, document, source, wanted, asking))
+        listings.append(listing)
+    return listings
+
+
+def _kept(directory: Path) -> Sequence[Listing]:
+    """Return the listings of the plan that is saved there; none where there is none that can be read."""
+    try:
+        saved = open_saved_plan(directory / PLAN_NAME)
+    except PlanError:
+        # A damaged plan is told where it matters: by whoever goes on with it.
+        return ()
+    return saved.report.listings
+
+
+def _matching(
+    kept: Sequence[Listing], source: str, document: PlanDocument, profile: Profile | None
+) -> Listing | None:
+    """Return the listing kept of this search, at this platform where one is named. Raises PlanError if it is damaged."""
+    url = "" if profile is None or profile.in_process else profile.url
+    listing = next((each for each in kept if each.source == source and url in ("", each.url)), None)
+    if listing is not None:
+        try:
+            listing.check()
+        except DamagedListing as damage:
+            raise _at_source(document, source, "R172", str(damage), "ask EnOS again: --refresh") from damage
+    return listing
+
+
+async def _ask(
+    scratch: Path,
+    document: PlanDocument,
+    source: str,
+    wanted: DeviceFilter,
+    asking: Asking,
+) -> Listing:
+    """Ask for the devices and write them down as they come. Raises ServiceError if not all of them could be had."""
+    from rollout.assembly import list_devices  # noqa: PLC0415 - loads the whole engine, for those who ask
+
+    profile = asking.profile
+    assert profile is not None, "somebody is asked"
+    columns = {*spread_columns(document.campaign.waves), *document.devices.where}
+    asked_at = time.time()
+    asking.note(f"{source}: asking {profile.url}")
+    rng = random.Random()  # noqa: S311 - spreads retries, protects nothing
+    with ListingWriter(scratch / LISTING_GLOB.replace("*", uuid.uuid4().hex[:12]), columns) as writer:
+        async for key, fields in list_devices(profile, document.campaign, wanted, rng):
+            writer.add(key, fields)
+            if not writer.found % TOLD_EVERY:
+                asking.note(f"{source}: {writer.found:,} devices so far")
+        listing = writer.finish(source, profile.url, asked_at)
+    asking.note(f"{source}: {listing.found:,} devices")
+    return listing
+
+
+def _nobody_to_ask(document: PlanDocument, source: str, *, rehearsal: bool) -> PlanError:
+    why = (
+        "the emulator inside this process has no devices of its own" if rehearsal else "no platform is named"
+    )
+    hint = (
+        "plan once with --profile NAME, --url or ENOS_URL, which keeps the list; or give one: --devices FILE"
+    )
+    return _at_source(document, source, "R171", f"EnOS must be asked for these devices, and {why}", hint)
+
+
+def _at_source(document: PlanDocument, source: str, code: str, message: str, hint: str) -> PlanError:
+    """Return the refusal of a plan because of one of its sources, at its place in the file."""
+    lists = (("from", document.devices.files), ("exclude", document.devices.exclude))
+    key, names = next((key, names) for key, names in lists if source in names)
+    place = document.places.of(("devices", key, names.index(source)))
+    line, column = (place.line, place.column) if place is not None else (0, 0)
+    return PlanError(Complaint(str(document.path), line, column, code, f"{source}: {message}", hint))

@@ -17,8 +17,9 @@ from rollout.core.budget import job_exposure
 from rollout.core.campaign import CallLimit, Gate, JobSpec, Scope, Threshold, Wave, WhenUnsure
 from rollout.core.gate import percent
 from rollout.core.plan import Plan, PlannedWave
+from rollout.intake.listing import Listing
 from rollout.intake.saved_plan import PlanningReport
-from rollout.telemetry.text import clipped, count, counted, duration, local_time, safe
+from rollout.telemetry.text import clipped, count, counted, duration, iso_utc, local_time, safe
 
 __all__ = ["Preview", "rate_text"]
 
@@ -76,6 +77,7 @@ class Preview:
             f"Campaign   {campaign.id} · {safe(campaign.name.default)}",
             f"Target     {self.target}org {campaign.org_id} · firmware {campaign.firmware_id}{_from(campaign.waves)}",
             f"Devices    {self._devices()}",
+            *map(_listed, self.report.listings),
             "",
             *self._table(gate_width),
             "",
@@ -117,6 +119,16 @@ class Preview:
                 "excluded": self.report.excluded,
                 "filtered": self.report.filtered,
                 "inScope": plan.devices,
+                "listings": [
+                    {
+                        "source": listing.source,
+                        "url": listing.url,
+                        "found": listing.found,
+                        "askedAt": round(listing.asked_at * 1000),
+                        "askedAtIso": iso_utc(listing.asked_at),
+                    }
+                    for listing in self.report.listings
+                ],
             },
             "waves": [
                 {
@@ -230,6 +242,14 @@ class Preview:
         pace = f", {self.speed:,g} times as fast" if self.speed != 1 else ""
         more = f" and {counted(self.approvals, 'approval')}" if self.approvals else ""
         return f"{local_time(at)} (calls and soaks only{pace}; the devices' time{more} not counted)"
+
+
+def _listed(listing: Listing) -> str:
+    """Return what a search found, where and when; planning again keeps it."""
+    asked = f"at {listing.url} on {local_time(listing.asked_at)}"
+    return (
+        f"Listed     {safe(listing.source)}: {counted(listing.found, 'device')} {asked}, kept until --refresh"
+    )
 
 
 def rate_text(limit: CallLimit) -> str:

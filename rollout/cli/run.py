@@ -21,12 +21,12 @@ import click
 from rollout.assembly import Rehearsal, RunOrder, RunResult, carry_out
 from rollout.cli.campaigns import remember_run, run_line
 from rollout.cli.command_line import about, command_line
-from rollout.cli.common import Common, command
+from rollout.cli.common import Common, command, refresh_option, url_option
 from rollout.cli.console import Console
 from rollout.cli.fleets import columns_to_read, open_fleet, population_of
 from rollout.cli.next_steps import Step, next_steps
 from rollout.cli.plan import make_preview
-from rollout.cli.planning import Prepared, open_or_compile
+from rollout.cli.planning import Asking, Prepared, check_org, open_or_compile
 from rollout.cli.profiles import ignored_proxies, platform_profile
 from rollout.cli.types import SEED, SHARE, SITE_SHARE, SPEED
 from rollout.core.state import State
@@ -55,7 +55,8 @@ CLOCK_IS_SET = 1_577_836_800.0
 @click.argument("plan", type=click.Path(path_type=Path))
 @click.option("--devices", multiple=True, metavar="FILE", help="Device list instead of the plan's own.")
 @click.option("--seed", type=SEED, help="Draw the waves with this seed instead of the plan's.")
-@click.option("--url", metavar="URL", help="Gateway instead of the profile's.")
+@url_option
+@refresh_option
 @click.option("--ca-file", type=click.Path(path_type=Path), metavar="FILE", help="Certificates to trust.")
 @click.option("--yes", is_flag=True, help="Do not ask; not enough for a protected profile.")
 @click.option("--confirm", metavar="ID", help="The campaign's id, instead of typing it.")
@@ -92,6 +93,7 @@ def run(
     devices: tuple[str, ...],
     seed: int | None,
     url: str | None,
+    refresh: bool,
     ca_file: Path | None,
     yes: bool,
     confirm: str | None,
@@ -125,7 +127,8 @@ def run(
             "--fleet, --fail, --offline and --bad-site describe the emulator: add --emulator"
         )
     described = open_fleet(fleet, console)
-    prepared = open_or_compile(plan, common.state_dir, devices=devices, seed=seed)
+    asking = Asking(profile, refresh, console.note)
+    prepared = open_or_compile(plan, common.state_dir, devices=devices, seed=seed, asking=asking)
     names = [wave.name for wave in prepared.saved.plan.waves]
     until_wave = None if until is None else _wave(names, until, "--until")
     approved = tuple(_wave(names, name, "--approve") for name in approve)
@@ -135,7 +138,7 @@ def run(
         rehearsal = _rehearsal(
             prepared, described, population, devices=devices, bad_site=bad_site, seed=emulator_seed
         )
-    _check_org(profile, prepared)
+    check_org(profile, prepared.saved.plan.campaign.org_id)
     preview = make_preview(prepared, profile, speed)
     if not console.is_json:
         console.note("\n".join([*preview.lines(console.columns(sys.stderr)), ""]))
@@ -208,17 +211,6 @@ def _profile(common: Common, *, url: str | None, ca_file: Path | None, emulator:
     return loaded
 
 
-def _check_org(profile: Profile, prepared: Prepared) -> None:
-    """Refuse a plan for another organisation than the profile's."""
-    wanted = prepared.saved.plan.campaign.org_id
-    if not profile.in_process and profile.org_id not in (None, wanted):
-        raise SettingsError(
-            f"profile {profile.name} is for organisation {profile.org_id}, the plan for {wanted}",
-            code="R405",
-            hint="choose the other profile, or correct the plan's orgId",
-        )
-
-
 def _agree(
     console: Console, profile: Profile, prepared: Prepared, jobs_left: int, *, yes: bool, confirm: str | None
 ) -> None:
@@ -288,16 +280,18 @@ def _site_column(prepared: Prepared) -> str:
 
 def _device_lists(prepared: Prepared, devices: tuple[str, ...], flag: str) -> tuple[list[Source], str]:
     """Return the plan's device lists and the name of their key column."""
-    from rollout.intake.fleet_file import Source  # noqa: PLC0415 - only parts of a fleet are looked up
+    from rollout.intake.complaints import Complaints  # noqa: PLC0415 - only parts of a fleet are looked up
+    from rollout.intake.saved_plan import fleet_sources  # noqa: PLC0415 - as above
 
     document = prepared.document
     if document is None:
         raise click.UsageError(f"{flag}: give the plan file; a saved plan does not keep the devices' columns")
-    names = devices or document.devices.files
-    if "-" in names:
+    if "-" in (devices or document.devices.files):
         raise click.UsageError(f"{flag}: standard input cannot be read twice")
-    base = Path() if devices else document.path.parent
-    return [Source(name, base / name, trusted=True) for name in names], document.devices.key
+    complaints = Complaints(str(document.path), document.places)
+    sources = fleet_sources(document, devices or None, prepared.saved.report.listings, complaints)
+    complaints.settle()
+    return sources, document.devices.key
 
 
 def _columns(sources: list[Source], key: str, wanted: Iterable[str]) -> Mapping[str, Mapping[str, str]]:

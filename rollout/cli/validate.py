@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
-from rollout.cli.common import Common, command
+from rollout.cli.common import Common, command, refresh_option, url_option
 from rollout.cli.failure import complaint_json, complaint_lines
+from rollout.cli.planning import Asking, compile_into
+from rollout.settings import load_profile
 
 __all__ = ["validate"]
 
@@ -22,21 +24,35 @@ __all__ = ["validate"]
     metavar="FILE",
     help="Device list instead of the plan's own ('-' is standard input).",
 )
+@url_option
+@refresh_option
 @click.option("--plan-only", is_flag=True, help="Check the plan file alone, not its device lists.")
-def validate(common: Common, *, plan: Path, devices: tuple[str, ...], plan_only: bool) -> None:
+def validate(
+    common: Common,
+    *,
+    plan: Path,
+    devices: tuple[str, ...],
+    url: str | None,
+    refresh: bool,
+    plan_only: bool,
+) -> None:
     """Check PLAN and the device lists it names; exit 2 with every fault's place if there is any.
+
+    Devices of enos: sources are those listed when the plan was saved; if it never was, EnOS is asked now.
 
     Example: rollout validate plans/canary-then-total.yaml
     """
     from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - building the models takes a tenth of a second
-    from rollout.intake.saved_plan import compile_plan  # noqa: PLC0415 - as above
 
     checked = load_plan_file(plan, fleet_given=bool(devices))
     warnings = tuple(checked.warnings)
     if not plan_only:
+        profile = load_profile(common.profile, config=common.config, url=url)
+        asking = Asking(profile, refresh, common.console.note)
+        directory = common.state_dir / checked.campaign.id
         # The lists can only be judged by planning with them; the result is thrown away.
         with tempfile.TemporaryDirectory(prefix="rollout-validate-") as scratch:
-            saved = compile_plan(checked, Path(scratch), devices=devices or None)
+            saved = compile_into(Path(scratch), checked, directory, devices=devices, asking=asking)
             warnings = tuple(saved.report.warnings)
     if common.console.is_json:
         found = [complaint_json(warning) for warning in warnings]

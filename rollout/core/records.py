@@ -1,4 +1,4 @@
-"""Jobs and tasks as the platform shows them, and how to ask for them.
+"""Jobs, tasks and devices as the platform shows them, and how to ask for them.
 
 A record has the fields a campaign can use; everything else the platform tells stays in `more`, under the
 platform's own names and as it came: fields we do not know, and known ones that cannot be read as what
@@ -13,11 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from rollout.core.outcome import Found
 
-__all__ = ["Hits", "JobFilter", "JobRecord", "TaskFilter", "TaskRecord"]
+__all__ = [
+    "Condition",
+    "DeviceFilter",
+    "Hits",
+    "JobFilter",
+    "JobRecord",
+    "Sign",
+    "TaskFilter",
+    "TaskRecord",
+]
 
 T = TypeVar("T")
 
@@ -77,6 +87,35 @@ class TaskFilter:
     descs: tuple[str, ...] = ()
     from_versions: tuple[str, ...] = ()
     to_versions: tuple[str, ...] = ()
+
+
+class Sign(StrEnum):
+    """How a field of a device is compared."""
+
+    EQUAL = "="
+    UNEQUAL = "!="
+    LIKE = "like"
+    EXISTS = "exists"
+    MISSING = "not exists"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must hold of one field of a device: by any of the values, of which only EQUAL takes several.
+
+    EXISTS and MISSING take none.
+    """
+
+    field: str
+    sign: Sign
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFilter:
+    """Which devices: those for which every condition holds."""
+
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

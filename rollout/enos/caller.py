@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from rollout.enos import limits
 from rollout.enos.codes import Operation
@@ -24,7 +24,7 @@ from rollout.enos.translate import JSON_TYPE, Answer, BrokenOff, error_of_break,
 from rollout.enos.transport import Exchange, Request
 from rollout.ports import Guard
 
-__all__ = ["Caller", "at_once"]
+__all__ = ["Caller", "Calling", "at_once"]
 
 GET_ACTIONS: Final = frozenset({"get", "listVersion"})
 """Actions without a body; all others are POSTs, delete too."""
@@ -32,6 +32,21 @@ GET_ACTIONS: Final = frozenset({"get", "listVersion"})
 
 async def at_once() -> None:
     """The permit of a caller who sets no pace."""
+
+
+class Calling(Protocol):
+    """Whoever makes calls: a `Caller`, or something around one."""
+
+    async def call(
+        self,
+        operation: Operation,
+        path: str,
+        query: Mapping[str, str],
+        body: bytes | None = None,
+        data: type[Any] = object,
+    ) -> Envelope[Any]:
+        """Return the reply, its data read as `data`. Raises `ServiceError`."""
+        ...
 
 
 class Caller:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from rollout.enos import limits
-from rollout.enos.caller import Caller
+from rollout.enos.caller import Calling
 from rollout.enos.codes import Operation
 from rollout.enos.messages import DeviceBrief, Envelope
 from rollout.enos.paging import Reading, every_row
@@ -40,7 +40,7 @@ class EnosDevices:
         page_size: devices asked for at once, up to 1,000 (200 in 2.1.0).
     """
 
-    def __init__(self, caller: Caller, *, version: Version = "v2.4", page_size: int | None = None) -> None:
+    def __init__(self, caller: Calling, *, version: Version = "v2.4", page_size: int | None = None) -> None:
         self._caller = caller
         self._path = f"connect-service/{version}/devices"
         self._page_size = page_size or PAGE_SIZES[version]

@@ -18,13 +18,21 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar, assert_never
 
 from pydantic import ValidationError
 
 from rollout.core.campaign import JobSpec, JobType, Scope
 from rollout.core.outcome import Accepted, Found, Rejected, Throttled, Unknown, Unsent
-from rollout.core.records import JobFilter, JobRecord, TaskFilter, TaskRecord
+from rollout.core.records import (
+    Condition,
+    DeviceFilter,
+    JobFilter,
+    JobRecord,
+    Sign,
+    TaskFilter,
+    TaskRecord,
+)
 from rollout.enos import limits
 from rollout.enos.codes import (
     CREATE_REFUSALS,
@@ -54,6 +62,7 @@ __all__ = [
     "condition",
     "create_body",
     "create_query",
+    "device_expression",
     "equals",
     "error_of_break",
     "found",
@@ -207,6 +216,25 @@ def task_expression(tasks: TaskFilter) -> str:
         condition("fromVersion", tasks.from_versions),
         condition("toVersion", tasks.to_versions),
     )
+
+
+def device_expression(devices: DeviceFilter) -> str:
+    """Return the expression of a search for devices."""
+    return all_of(*map(_device_condition, devices.conditions))
+
+
+def _device_condition(wanted: Condition) -> str:
+    match wanted.sign:
+        case Sign.EQUAL:
+            return condition(wanted.field, wanted.values)
+        case Sign.UNEQUAL:
+            return f"{wanted.field}!={_quoted(wanted.values[0])}"
+        case Sign.LIKE:
+            return like(wanted.field, wanted.values[0])
+        case Sign.EXISTS | Sign.MISSING:
+            return f"{wanted.sign}({wanted.field})"
+        case _:
+            assert_never(wanted.sign)
 
 
 def all_of(*conditions: str) -> str:

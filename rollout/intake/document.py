@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rollout.core.campaign import Campaign
+from rollout.core.records import DeviceFilter
 from rollout.errors import Complaint
 from rollout.intake.complaints import Places
 
@@ -20,14 +21,16 @@ __all__ = ["DeviceSelection", "PlanDocument"]
 class DeviceSelection:
     """Which rows of which files are the fleet.
 
-    `files` and `exclude` are names as the plan has them, relative to its directory. A row belongs to the
-    fleet if, for every column of `where`, its value is one of those given.
+    `files` and `exclude` are names as the plan has them, relative to its directory; those that begin with `enos:`
+    are searches, and `searches` has what each asks for. A row belongs to the fleet if, for every column of
+    `where`, its value is one of those given.
     """
 
     files: tuple[str, ...] = ()
     key: str = "deviceKey"
     exclude: tuple[str, ...] = ()
     where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    searches: Mapping[str, DeviceFilter] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from typing import Any, BinaryIO
 
 from rollout.intake.complaints import Complaints, quoted
 from rollout.intake.files import Unopened, open_regular
+from rollout.intake.listing import DamagedListing, read_listing
 
 __all__ = ["FLEET_BYTES_MAX", "Row", "Source", "read_rows"]
 
@@ -52,6 +53,7 @@ _KEY_WORDING = "a device key: 4 to 64 of A-Z a-z 0-9 - _ ."
 _SOUND_KEY = re.compile(
     r"(?![0-9]+\.0+$|[0-9]\.[0-9]+[eE][0-9]+$|[0-9](?:\.[0-9]+)?[eE]-[0-9]+$|(?i:null|none|undefined|#n/a)$)[A-Za-z0-9_.-]{4,64}"
 )
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.-]{4,64}")
 _DAMAGED = re.compile(r"[0-9]+[.,]0+|[0-9](?:[.,][0-9]+)?[eE][+-]?[0-9]+")
 _PLACEHOLDERS = frozenset({"null", "none", "nan", "n/a", "#n/a", "undefined", "-", "nil"})
 _FORMS = {
@@ -70,11 +72,15 @@ Row = tuple[str, tuple[str, ...], int]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One device file. `path` None is standard input; `trusted` if the operator typed it, not the plan."""
+    """One device file. `path` None is standard input; `trusted` if the operator typed it, not the plan.
+
+    `listed` if it is a listing of EnOS's devices (see `intake.listing`) under the name of its search.
+    """
 
     label: str
     path: Path | None
     trusted: bool = False
+    listed: bool = False
 
 
 def read_rows(source: Source, key: str, columns: Sequence[str], complaints: Complaints) -> Iterator[Row]:
@@ -84,6 +90,9 @@ def read_rows(source: Source, key: str, columns: Sequence[str], complaints: Comp
         key: column of the device key; a `.txt` file has no columns and no other than the key.
         columns: further columns wanted, in the order of a row's values.
     """
+    if source.listed:
+        yield from _read_listed(source, columns, complaints)
+        return
     with ExitStack() as stack:
         try:
             text, form, raw = _open_text(source, stack)
@@ -477,6 +486,40 @@ def _kind(value: object) -> str:
             return "a list"
         case _:
             return "an object"
+
+
+def _read_listed(source: Source, columns: Sequence[str], complaints: Complaints) -> Iterator[Row]:
+    """Yield the rows of a listing; `line` counts devices. What EnOS itself says of a key or value is not doubted.
+
+    A field that a device lacks is empty; one that all devices lack is no column.
+    """
+    assert source.path is not None, "a listing is a file"
+    met: set[str] = set()
+    rows = 0
+    try:
+        for key, fields in read_listing(source.path):
+            rows += 1
+            met.update(fields)
+            if not _PLAIN_KEY.fullmatch(key):
+                message = f"{quoted(key)} is not {_KEY_WORDING}, and so cannot be named in a job"
+                complaints.add_at("R157", message, file=source.label, line=rows, column=1)
+                continue
+            yield key, tuple([fields.get(column, "") for column in columns]), rows
+    except DamagedListing as damage:
+        hint = "ask EnOS again: --refresh"
+        complaints.add_at("R172", str(damage), file=source.label, hint=hint)
+        return
+    for column in columns if rows else ():
+        if column not in met:
+            known = ", ".join(sorted(met)[:20])
+            close = difflib.get_close_matches(column, met, n=1)
+            hint = (
+                f"did you mean {close[0]!r}?"
+                if close
+                else "an attribute the plan did not name before: --refresh"
+            )
+            message = f"no device has the field {quoted(column)}; there are {known}"
+            complaints.add_at("R152", message, file=source.label, hint=hint)
 
 
 # Why a value is not sound

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import bisect
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +112,7 @@ def order_fleet(
         return None
     reader.warn_of_missed_filters()
     labels = [source.label for source in (*sources, *exclude)]
+    listed = {number for number, source in enumerate((*sources, *exclude)) if source.listed}
     named = {
         key: (index, item)
         for index, wave in enumerate(waves)
@@ -119,7 +120,13 @@ def order_fleet(
         for item, key in enumerate(wave.size.keys)
     }
     merger = _Merger(
-        counts, labels=labels, named=named, complaints=complaints, columns=columns, strata=tuple(codes)
+        counts,
+        labels=labels,
+        listed=listed,
+        named=named,
+        complaints=complaints,
+        columns=columns,
+        strata=tuple(codes),
     )
     keys = unnamed_file(scratch, stack)
     lengths = [merger.merge(records, keys) for records in buckets.sorted()]
@@ -236,6 +243,7 @@ class _Merger:
         counts: Counts,
         *,
         labels: Sequence[str],
+        listed: Container[int],
         named: Mapping[str, tuple[int, int]],
         complaints: Complaints,
         columns: Sequence[str],
@@ -245,6 +253,7 @@ class _Merger:
         self.fixed: dict[int, int] = {}
         self._counts = counts
         self._labels = labels
+        self._listed = listed
         self._named = named
         self._complaints = complaints
         self._columns = columns
@@ -313,7 +322,8 @@ class _Merger:
         self._complaints.add_at(code, message, file=self._complaints.file)
 
     def _note_idle(self, name: str, where: str) -> None:
-        if where:
+        # a search may well exclude more than the fleet has; a list that somebody wrote should not
+        if where and _placed(where)[0] not in self._listed:
             self._idle += 1
             _keep_first(self._idle_told, (*_placed(where), name[16:]))
 

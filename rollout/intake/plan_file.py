@@ -40,6 +40,7 @@ from rollout.core.campaign import (
     WhenUnsure,
 )
 from rollout.intake.complaints import Complaints, Loc, Places, quoted
+from rollout.intake.device_search import is_search, read_search
 from rollout.intake.document import DeviceSelection, PlanDocument
 from rollout.intake.findings import SECRETS, tell
 from rollout.intake.plan_model import (
@@ -333,7 +334,8 @@ def _core_devices(devices: DevicesBlock | None) -> DeviceSelection:
     if devices is None:
         return DeviceSelection()
     where = {column: tuple(values) for column, values in devices.where.items()}
-    return DeviceSelection(tuple(devices.from_), devices.key, tuple(devices.exclude), where)
+    searches = {name: read_search(name) for name in (*devices.from_, *devices.exclude) if is_search(name)}
+    return DeviceSelection(tuple(devices.from_), devices.key, tuple(devices.exclude), where, searches)
 
 
 def _core_campaign(plan: PlanBlock, waves: tuple[Wave, ...], limits: Limits) -> Campaign:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
 from rollout.core.campaign import Count, Denominator, JobType, OnFail, Rest, Share, WhenUnsure
+from rollout.intake.device_search import is_search, read_search
 from rollout.intake.scalars import (
     FLAG,
     ID,
@@ -101,6 +102,17 @@ _VERSION = text_like(
     r"""[^\x00-\x20'"\\%]{1,64}""", "a version: no blanks, quotes, % or \\, at most 64", examples=["1.10"]
 )
 _FILE = text_like(r"[^\x00-\x1f\x7f]{1,512}", "a file name", examples=["devices.csv"])
+
+
+def _source(text: str) -> object:
+    """Return the name of a file, or a search of EnOS's that can be read."""
+    if is_search(text):
+        read_search(text)
+        return text
+    return _FILE.reader(text)
+
+
+_SOURCE = Read(_source, {**_FILE.schema, "examples": ["devices.csv", "enos:productKey=inverter-x"]})
 _KEY = text_like(
     r"[A-Za-z0-9_.-]{4,64}", "a device key: 4 to 64 of A-Z a-z 0-9 - _ .", examples=["SN-0012345"]
 )
@@ -231,15 +243,16 @@ class JobBlock(Block):
 class DevicesBlock(Block):
     """Which devices the campaign is for."""
 
-    from_: list[Annotated[str, _FILE]] = Field(
+    from_: list[Annotated[str, _SOURCE]] = Field(
         alias="from",
         min_length=1,
         max_length=1000,
-        description="CSV, TSV, TXT, NDJSON or JSON files beside the plan, plain or .gz; '-' is standard input.",
+        description="CSV, TSV, TXT, NDJSON or JSON files beside the plan, plain or .gz; '-' is standard input; "
+        "enos:productKey=... asks EnOS's device search.",
     )
     key: Annotated[str, WORD] = Field(default="deviceKey", description="Column of the device key.")
-    exclude: list[Annotated[str, _FILE]] = Field(
-        default=[], max_length=1000, description="Files of devices to leave out."
+    exclude: list[Annotated[str, _SOURCE]] = Field(
+        default=[], max_length=1000, description="Files of devices to leave out, or enos: searches."
     )
     where: dict[str, Annotated[list[Annotated[str, WORD]], Field(min_length=1)]] = Field(
         default={}, description="Column to accepted values; all columns must agree."

@@ -8,7 +8,10 @@ of batches, since nothing is done per device.
     {"schema": "rollout.plan/1", "checksum": sha256 of all other members, "digest": sha256 of the plan,
      "campaign": {…}, "seed": n, "manifest": {"file", "bytes", "sha256"},
      "waves": [{"name", "devices", "batches"}, …], "batches": [[wave, devices, start, stop, digest], …],
-     "report": {"rows", "duplicates", "excluded", "filtered", "devices", "warnings": […]}}
+     "report": {"rows", "duplicates", "excluded", "filtered", "devices", "warnings": […], "listings": […]}}
+
+Where devices came from EnOS's search, `plan.listing-….gz` holds what it gave (see `intake.listing`), so that the
+same plan can be made again. Nothing that runs needs it.
 
 Both files are written beside their names and moved into place when they are complete and on disk, the
 manifest first; a crash in between leaves a pair that `open_saved_plan` refuses, never one that misleads.
@@ -45,14 +48,23 @@ from rollout.core.plan import (
 )
 from rollout.errors import Complaint, PlanError, Severity
 from rollout.intake.campaign_json import campaign_from_json, campaign_to_json
-from rollout.intake.complaints import Complaints, Loc
+from rollout.intake.complaints import Complaints, Loc, quoted
+from rollout.intake.device_search import is_search
 from rollout.intake.document import PlanDocument
 from rollout.intake.files import Unopened, open_regular, replacing, unnamed_file
 from rollout.intake.fleet_file import Source
 from rollout.intake.fleet_order import Counts, OrderedFleet, order_fleet
+from rollout.intake.listing import Listing
 from rollout.intake.sense import check_sizes
 
-__all__ = ["PlanningReport", "SavedPlan", "compile_plan", "open_saved_plan", "write_waves_csv"]
+__all__ = [
+    "PlanningReport",
+    "SavedPlan",
+    "compile_plan",
+    "fleet_sources",
+    "open_saved_plan",
+    "write_waves_csv",
+]
 
 SCHEMA = "rollout.plan/1"
 PLAN_NAME = "plan.json"
@@ -66,7 +78,10 @@ _COPY_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class PlanningReport:
-    """What became of the device list; `rows` is the sum of the other four counts."""
+    """What became of the device list; `rows` is the sum of the other four counts.
+
+    `listings` are the searches of EnOS that the list, or what it excludes, came from.
+    """
 
     rows: int = 0
     duplicates: int = 0
@@ -74,6 +89,7 @@ class PlanningReport:
     filtered: int = 0
     devices: int = 0
     warnings: tuple[Complaint, ...] = ()
+    listings: tuple[Listing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +119,15 @@ def compile_plan(
     directory: Path,
     *,
     devices: Sequence[str | Path] | None = None,
+    listings: Sequence[Listing] = (),
     progress: Callable[[int], None] | None = None,
 ) -> SavedPlan:
     """Plan the document's fleet and save the plan into `directory`, replacing one that is there.
 
     Args:
         devices: device files instead of those the plan names; `-` is standard input.
+        listings: what EnOS gave for the searches among the sources, one each; lie in `directory`, or where the
+            plan will be moved.
         progress: told the number of rows read so far, now and then.
     Raises: PlanError with all faults of the device files, or of the plan with this fleet; nothing is
         written then.
@@ -118,7 +137,15 @@ def compile_plan(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            _compile(document, directory, complaints, stack, devices=devices, progress=progress)
+            _compile(
+                document,
+                directory,
+                complaints,
+                stack,
+                devices=devices,
+                listings=listings,
+                progress=progress,
+            )
     except OSError as error:
         reason = error.strerror or str(error)
         raise _refused("R183", directory, f"the plan cannot be saved: {reason.lower()}") from error
@@ -137,7 +164,7 @@ def open_saved_plan(path: Path) -> SavedPlan:
         waves, batches = _waves_and_batches(data["waves"], data["batches"])
         manifest_sha256, size = str(data["manifest"]["sha256"]), int(data["manifest"]["bytes"])
         digest = plan_digest(campaign, data["seed"], waves, batches, manifest_sha256)
-        report = _report_from_json(data["report"])
+        report = _report_from_json(data["report"], path.parent)
         seed = int(data["seed"])
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise _refused("R182", path, f"is damaged: {type(error).__name__} in its content") from error
@@ -174,6 +201,7 @@ def _compile(
     stack: ExitStack,
     *,
     devices: Sequence[str | Path] | None,
+    listings: Sequence[Listing],
     progress: Callable[[int], None] | None,
 ) -> None:
     campaign = document.campaign
@@ -187,10 +215,8 @@ def _compile(
             document.devices,
             campaign.waves,
             document.seed,
-            sources=_sources(document, document.devices.files, "from", complaints)
-            if devices is None
-            else [_typed_source(name) for name in devices],
-            exclude=_sources(document, document.devices.exclude, "exclude", complaints),
+            sources=fleet_sources(document, devices, listings, complaints),
+            exclude=_sources(document, document.devices.exclude, "exclude", listings, complaints),
             scratch=directory,
             stack=stack,
             complaints=complaints,
@@ -224,17 +250,50 @@ def _compile(
         "manifest": {"file": MANIFEST_NAME, "bytes": size, "sha256": sha256},
         "waves": [{"name": w.name, "devices": w.devices, "batches": w.last - w.first} for w in waves],
         "batches": [[b.wave, b.devices, b.start, b.stop, b.digest] for b in batches],
-        "report": {**asdict(counts), "warnings": [asdict(warning) for warning in warnings]},
+        "report": {
+            **asdict(counts),
+            "warnings": [asdict(warning) for warning in warnings],
+            "listings": [listing.to_json() for listing in listings],
+        },
     }
     with replacing(directory / PLAN_NAME) as file:
         file.write(_dumped({"schema": SCHEMA, "checksum": _checksum(content), **content}) + b"\n")
 
 
-def _sources(document: PlanDocument, names: Sequence[str], key: str, complaints: Complaints) -> list[Source]:
-    """Return the files a plan names; one that leads out of the plan's directory is a fault."""
+def fleet_sources(
+    document: PlanDocument,
+    devices: Sequence[str | Path] | None,
+    listings: Sequence[Listing],
+    complaints: Complaints,
+) -> list[Source]:
+    """Return the sources of the fleet: those of the plan, or the files given instead. Faults go to `complaints`."""
+    if devices is not None:
+        return [_typed_source(name) for name in devices]
+    names = document.devices.files
+    products = {p for listing in listings if listing.source in names for p in listing.products}
+    if len(products) > 1 and len(document.devices.where.get("productKey", ())) != 1:
+        told = ", ".join(map(quoted, sorted(products)))
+        hint = "add productKey=... to the search, or where: {productKey: [...]}"
+        message = f"EnOS lists devices of more than one product: {told}"
+        complaints.add("R173", message, loc=("devices", "from"), hint=hint)
+    return _sources(document, names, "from", listings, complaints)
+
+
+def _sources(
+    document: PlanDocument,
+    names: Sequence[str],
+    key: str,
+    listings: Sequence[Listing],
+    complaints: Complaints,
+) -> list[Source]:
+    """Return the files and listings a plan names; one that leads out of the plan's directory is a fault."""
     base = document.path.parent
+    listed = {listing.source: listing.path for listing in listings}
     sources = []
     for index, name in enumerate(names):
+        if is_search(name):
+            sources.append(Source(name, listed[name], listed=True))
+            continue
         if name == "-":
             sources.append(Source("<stdin>", None))
             continue
@@ -370,11 +429,13 @@ def _waves_and_batches(
     return tuple(planned), batches
 
 
-def _report_from_json(data: dict[str, Any]) -> PlanningReport:
+def _report_from_json(data: dict[str, Any], directory: Path) -> PlanningReport:
     warnings = tuple(
         Complaint(**{**warning, "severity": Severity(warning["severity"])}) for warning in data["warnings"]
     )
-    return PlanningReport(**{**data, "warnings": warnings})
+    # plans of before there were listings have none
+    listings = tuple(Listing.from_json(listing, directory) for listing in data.get("listings", ()))
+    return PlanningReport(**{**data, "warnings": warnings, "listings": listings})
 
 
 def _map_manifest(path: Path, size: int) -> KeyBlob:
