@@ -320,22 +320,20 @@ class Transport(Exchange):
 async def _read(response: aiohttp.ClientResponse, body_bytes_max: int, handed_at: float) -> Answer:
     """Return the answer, its body cut once it is longer than allowed."""
     body = bytearray()
-    truncated = False
-    while not response.content.at_eof():
+    # asked only while there is more: a short answer comes whole, and its end need not be waited for
+    while not response.content.at_eof() and len(body) <= body_bytes_max:
         body += await response.content.readany()
-        if len(body) > body_bytes_max:
-            truncated = True
-            break
+    headers = response.headers
     return Answer(
         status=response.status,
         body=bytes(body[:body_bytes_max]),
-        content_type=response.headers.get("Content-Type", ""),
-        content_encoding=response.headers.get("Content-Encoding", ""),
-        retry_after=response.headers.get("Retry-After", ""),
-        location_host=_host(response.headers.get("Location", "")),
-        truncated=truncated,
+        content_type=headers.get("Content-Type", ""),
+        content_encoding=headers.get("Content-Encoding", ""),
+        retry_after=headers.get("Retry-After", ""),
+        location_host=_host(headers.get("Location", "")),
+        truncated=len(body) > body_bytes_max,
         elapsed_s=time.monotonic() - handed_at,
-        date=response.headers.get("Date", ""),
+        date=headers.get("Date", ""),
     )
 
 
