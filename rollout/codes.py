@@ -617,6 +617,11 @@ CATALOGUE: Final[Mapping[str, OwnCode]] = MappingProxyType(
             "The disk is full or failing, or the journal was closed. Nothing is sent that is not stored first.",
             "Free space or mend the disk, then run the campaign again: it goes on from what is stored.",
         ),
+        "R710": _error(
+            "too little room on the disk",
+            "Journal and event log grow with every job; a campaign that finds its disk full stops, and waits for a person.",
+            "Make room, or keep the state on another disk: --state-dir DIR.",
+        ),
         # the machine, or this program
         "R900": _error(
             "a fault of rollout itself",

@@ -32,6 +32,7 @@ from rollout.cli.types import SEED, SHARE, SITE_SHARE, SPEED
 from rollout.core.state import State
 from rollout.engine.runner import Leave
 from rollout.errors import CampaignBusy, JournalHeld, OtherRehearsal, RolloutError, SettingsError
+from rollout.journal.space import require_space
 from rollout.settings import Profile, emulator_profile, load_profile
 from rollout.telemetry.live import LiveView
 from rollout.telemetry.progress import marks_for, summary_lines, wave_rows
@@ -142,6 +143,8 @@ def run(
     preview = make_preview(prepared, profile, speed)
     if not console.is_json:
         console.note("\n".join([*preview.lines(console.columns(sys.stderr)), ""]))
+    if preview.jobs_left:
+        require_space(prepared.directory, preview.jobs_left)
     _agree(console, profile, prepared, preview.jobs_left, yes=yes, confirm=confirm)
     arguments = list(ctx.find_root().obj or ())
     order = RunOrder(

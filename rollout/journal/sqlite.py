@@ -17,7 +17,8 @@ carries a checksum, as SQLite's pages do not; numbers have no gaps. A journal ca
 latest: `was_clean` and `older_than_lock` say so, and the engine then resumes as if anything might have been sent.
 
 Codes: R701 in use · R702 not a journal · R703 newer version · R704 foreign schema · R705 damaged ·
-R706 cannot be opened · R707 network file system · R708 exists already · R709 cannot be written.
+R706 cannot be opened · R707 network file system · R708 exists already · R709 cannot be written ·
+R710 too little room (`space.py`).
 Source: WAL and FULL, sqlite.org/wal.html and sqlite.org/pragma.html#pragma_synchronous; opening a file one does
 not trust, sqlite.org/security.html.
 """
