@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import getpass
 import os
 import resource
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 __all__ = ["exit_code", "run"]
 
 STDOUT, STDERR = 1, 2
+
+PR_SET_DUMPABLE = 4
+"""Source: linux/prctl.h; prctl(2)."""
 
 CLOCK_IS_SET = 1_577_836_800.0
 """2020-01-01T00:00Z: a clock before it was never set, and every signature made with it is refused."""
@@ -185,9 +189,12 @@ def exit_code(leave: Leave, state: State, signal_number: int | None, *, strict: 
 
 
 def _harden(console: Console) -> None:
-    """Leave nothing readable behind: private files, no core dump with secrets in it."""
+    """Leave nothing readable behind: private files, no core dump with secrets in it, no look into our memory."""
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if sys.platform == "linux":
+        # a core limit of 0 does not bind a pipe to a crash handler, nor another process of the same user
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     if os.geteuid() == 0:
         console.note("note: running as root is not needed")
     if time.time() < CLOCK_IS_SET:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import sys
 from pathlib import Path
 from urllib.parse import quote
@@ -113,3 +114,20 @@ def test_the_search_finds_what_it_looks_for(desk):
     for form in forms(SECRET):
         (folder / "leak").write_bytes(b"before " + form + b" after")
         assert leaks(desk)
+
+
+def test_a_living_runner_cannot_be_looked_into(desk):
+    """No key on its command line, private files, no core dump, and no other process of the user reads its memory."""
+    keyed(desk)
+    life = desk.start(*LINE, **KEYS)
+    life.err.expect("batch.job_created")
+    told = {name: Path(f"/proc/{life.pid}/{name}").read_text() for name in ("cmdline", "limits", "status")}
+    assert not any(form.decode() in told["cmdline"] for key in (ACCESS, SECRET) for form in forms(key))
+    assert re.search(r"Max core file size +0 ", told["limits"])
+    assert "Umask:\t0077" in told["status"]
+    # what root would see of another process is always readable, so it is asked in the process itself
+    asks = (
+        "import ctypes; from rollout.cli import run, console; "
+        "run._harden(console.Console(console.Output.TEXT, 'never', True, 0, True)); print(ctypes.CDLL(None).prctl(3))"
+    )
+    assert desk.launch([sys.executable, "-c", asks]).end().out == "0\n"
