@@ -7,16 +7,16 @@ the loopback interface. A page of another origin open in the same browser may no
 
 from __future__ import annotations
 
-import html
-import json
+import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from rollout.emulator import admin_page
 from rollout.emulator.faults import FaultPlan
 from rollout.emulator.meters import most_in_any_second
 from rollout.emulator.service import Service
@@ -26,7 +26,10 @@ from rollout.emulator.tasks import STATUSES
 __all__ = ["add_routes", "describe"]
 
 JOBS_SHOWN = 200
-"""Jobs on the page and in the state unless more are asked for with `?jobs=`; ours."""
+"""Jobs in the state unless more are asked for with `?jobs=`; ours."""
+
+PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+"""Headers of what a browser is shown."""
 
 
 def describe(service: Service, jobs: int = JOBS_SHOWN) -> dict[str, Any]:
@@ -43,6 +46,7 @@ def describe(service: Service, jobs: int = JOBS_SHOWN) -> dict[str, Any]:
         "orgId": platform.org_id,
         "devices": len(platform.devices),
         "jobs": len(platform.jobs),
+        "jobsMade": len(platform.all_jobs),
         "tasks": totals,
         "inProgress": platform.meters.in_progress,
         "inProgressMax": platform.meters.in_progress_max,
@@ -75,11 +79,20 @@ def add_routes(router: web.UrlDispatcher, service: Service) -> None:
     """Add the admin routes."""
 
     async def state(request: web.Request) -> web.Response:
-        asked = request.query.get("jobs", str(JOBS_SHOWN))
-        return web.json_response(describe(service, int(asked) if asked.isdigit() else JOBS_SHOWN))
+        _check_host(request)
+        return web.json_response(describe(service, _jobs_asked(request)), headers=PRIVATE)
 
-    async def page(_: web.Request) -> web.Response:
-        return web.Response(text=_page(describe(service)), content_type="text/html")
+    async def page(request: web.Request) -> web.Response:
+        _check_host(request)
+        content = admin_page.page(
+            describe(service, _jobs_asked(request, admin_page.JOBS_ON_PAGE)),
+            refresh="refresh" in request.query,
+        )
+        headers = {"Content-Security-Policy": admin_page.POLICY, **PRIVATE}
+        return web.Response(text=content, content_type="text/html", headers=headers)
+
+    async def style(_: web.Request) -> web.Response:
+        return web.Response(text=admin_page.STYLE, content_type="text/css", headers=PRIVATE)
 
     async def knobs(request: web.Request) -> web.Response:
         settings = await _posted(request)
@@ -109,13 +122,27 @@ def add_routes(router: web.UrlDispatcher, service: Service) -> None:
         return _done(request, {"deviceKey": key})
 
     router.add_get("/_admin", page)
+    router.add_get(admin_page.STYLE_PATH, style)
     router.add_get("/_admin/state", state)
     router.add_post("/_admin/knobs", knobs)
     router.add_post("/_admin/faults", faults)
     router.add_post("/_admin/devices", devices)
 
 
+def _jobs_asked(request: web.Request, standard: int = JOBS_SHOWN) -> int:
+    asked = request.query.get("jobs", "")
+    return int(asked) if re.fullmatch(r"[0-9]{1,7}", asked, re.ASCII) else standard
+
+
+def _check_host(request: web.Request) -> None:
+    """Refuse a call under a name of somebody else's that leads here: the browser takes us for his."""
+    name = urlsplit(f"//{request.host}").hostname or ""
+    if name != "localhost" and re.fullmatch(r"[0-9.]+|[0-9a-f:]+", name) is None:
+        raise web.HTTPForbidden(text="call the emulator by its address, or as localhost")
+
+
 async def _posted(request: web.Request) -> dict[str, Any]:
+    _check_host(request)
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.host:
         raise web.HTTPForbidden(text="posted by a page of another origin")
@@ -134,71 +161,3 @@ def _done(request: web.Request, answer: Mapping[str, Any]) -> web.Response:
     if request.content_type == "application/x-www-form-urlencoded":
         raise web.HTTPSeeOther("/_admin")
     return web.json_response(answer)
-
-
-def _page(state: Mapping[str, Any]) -> str:
-    """Return the page. Everything a caller could have sent is escaped."""
-    figures = {
-        "emulator's time": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(state["now"])),
-        "devices": state["devices"],
-        "jobs": state["jobs"],
-        "devices at work": f"{state['inProgress']} (most at once: {state['inProgressMax']})",
-        "creates": f"{state['creates']} (last second: {state['createsLastSecond']},"
-        f" most in a second: {state['createsPerSecondMax']})",
-        "names with several jobs": len(state["jobsWithSameName"]),
-        **{f"tasks {label}": count for label, count in state["tasks"].items()},
-    }
-    jobs = [
-        (job["name"], job["jobId"], job["firmwareId"], job["status"], *job["tasks"].values())
-        for job in state["newestJobs"]
-    ]
-    calls = [
-        (
-            f"{call['at']:.3f}",
-            call["method"],
-            f"{call['path']} {call['action']}",
-            call["status"] or "no answer",
-            call["code"],
-            call["signature"],
-            call["fault"],
-            call["request_id"],
-        )
-        for call in state["calls"]
-    ]
-    faults = "\n".join(entry["fault"] for entry in state["faults"])
-    knobs = "".join(
-        f"<label>{html.escape(name)} <input name='{html.escape(name)}' value='{html.escape(_plain(value))}'></label><br>"
-        for name, value in state["knobs"].items()
-    )
-    struck = [(entry["fault"], entry["struck"]) for entry in state["faults"]]
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>EnOS emulator</title>
-<style>body{{font:14px sans-serif;margin:2em}} table{{border-collapse:collapse}}
-td,th{{border:1px solid #ccc;padding:2px 8px;text-align:left}}</style></head><body>
-<h1>EnOS emulator, organisation {html.escape(state["orgId"])}</h1>
-<p><a href="/_admin">look again</a> · <a href="/_admin/state">as JSON</a></p>
-{_table((), figures.items())}
-<h2>Jobs, newest first</h2>
-{_table(("name", "jobId", "firmwareId", "status", *STATUSES), jobs)}
-<h2>Faults</h2>
-{_table(("fault", "struck"), struck)}
-<form method="post" action="/_admin/faults"><textarea name="faults" rows="4" cols="60">{html.escape(faults)}</textarea><br>
-<button>set faults</button> one on a line, as commit_then_drop=0.2</form>
-<h2>Knobs</h2>
-<form method="post" action="/_admin/knobs">{knobs}<button>set knobs</button></form>
-<h2>Calls, newest first</h2>
-{_table(("time", "method", "path", "status", "code", "signature", "fault", "requestId"), calls)}
-</body></html>"""
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
-    lines = (
-        "<tr>" + "".join(f"<td>{html.escape('' if v is None else str(v))}</td>" for v in row) + "</tr>"
-        for row in rows
-    )
-    return f"<table><tr>{top}</tr>{''.join(lines)}</table>"

@@ -11,14 +11,15 @@ Written as text, a fault is its name and probability, then any of the rest:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 
 from rollout.emulator.chance import dice
 from rollout.enos.codes import Code, TokenStatus
 
-__all__ = ["OPERATIONS", "Fault", "FaultKind", "FaultPlan", "Faults"]
+__all__ = ["OPERATIONS", "WHAT_FAULTS_DO", "Fault", "FaultKind", "FaultPlan", "Faults"]
 
 OPERATIONS = frozenset(
     {
@@ -47,44 +48,44 @@ _CODES = frozenset(int(code) for code in Code)
 
 
 class FaultKind(StrEnum):
-    """What goes wrong. `seconds` of the fault has its meaning in brackets.
+    """What goes wrong; `WHAT_FAULTS_DO` says it of each.
 
     A kind that ends in a number is answered with it: an HTTP status of the gateway or a proxy in their own body shape,
     a status of the token service, or a code in the platform's envelope.
     """
 
-    COMMIT_THEN_DROP = "commit_then_drop"  # done, connection closed without an answer
-    COMMIT_THEN_RESET = "commit_then_reset"  # done, connection reset
-    COMMIT_THEN_500 = "commit_then_500"  # done, the gateway says it failed
-    COMMIT_THEN_502 = "commit_then_502"  # done, a proxy says it got no answer
-    COMMIT_THEN_503 = "commit_then_503"  # done, the gateway says nobody is there
-    COMMIT_THEN_504 = "commit_then_504"  # done, a proxy says it waited too long
-    COMMIT_THEN_24500 = "commit_then_24500"  # done, the service says it failed
-    COMMIT_THEN_99500 = "commit_then_99500"  # done, the platform says it failed
-    DROP_BEFORE_COMMIT = "drop_before_commit"  # not done, connection closed without an answer
-    RESET = "reset"  # not done, connection reset
-    ERROR_400 = "error_400"  # not done, the gateway could not read the body
-    ERROR_403 = "error_403"  # not done, the caller's address is not allowed
-    ERROR_413 = "error_413"  # not done, the body is too large for the gateway
-    ERROR_500 = "error_500"  # not done, the gateway failed
-    ERROR_502 = "error_502"  # not done, a proxy got no answer
-    ERROR_503 = "error_503"  # not done, nobody behind the gateway
-    ERROR_504 = "error_504"  # not done, a proxy waited too long
-    ERROR_1005 = "error_1005"  # no token: the token service failed
-    ERROR_1203 = "error_1203"  # no token: the one shown has expired
-    ERROR_24500 = "error_24500"  # not done, the service failed
-    ERROR_99404 = "error_99404"  # not done, an object does not exist
-    ERROR_99500 = "error_99500"  # not done, the platform failed
-    HTTP_429 = "http_429"  # not done, flow control [Retry-After; none if 0]
-    UNAUTHORIZED = "unauthorized"  # not done, the token is revoked
-    APIM_4011 = "apim_4011"  # not done, an SDK is told to adopt another token; HTTP 200
-    APIM_4012 = "apim_4012"  # not done, an SDK is told to make a new token; HTTP 200
-    DELAY = "delay"  # a create done later, others never; no answer [lateness, emulator's clock]
-    READ_LAG = "read_lag"  # done, but searches stand still from now on [for up to this long, drawn, emulator's clock]
-    SLOW_ANSWER = "slow_answer"  # done, the answer takes its time [wait, real seconds]
-    TRUNCATED = "truncated"  # done, the answer is half its JSON
-    HALF_CLOSED = "half_closed"  # done, the connection ends within the answer
-    DUPLICATE_DELIVERY = "duplicate_delivery"  # done twice, answered once
+    COMMIT_THEN_DROP = "commit_then_drop"
+    COMMIT_THEN_RESET = "commit_then_reset"
+    COMMIT_THEN_500 = "commit_then_500"
+    COMMIT_THEN_502 = "commit_then_502"
+    COMMIT_THEN_503 = "commit_then_503"
+    COMMIT_THEN_504 = "commit_then_504"
+    COMMIT_THEN_24500 = "commit_then_24500"
+    COMMIT_THEN_99500 = "commit_then_99500"
+    DROP_BEFORE_COMMIT = "drop_before_commit"
+    RESET = "reset"
+    ERROR_400 = "error_400"
+    ERROR_403 = "error_403"
+    ERROR_413 = "error_413"
+    ERROR_500 = "error_500"
+    ERROR_502 = "error_502"
+    ERROR_503 = "error_503"
+    ERROR_504 = "error_504"
+    ERROR_1005 = "error_1005"
+    ERROR_1203 = "error_1203"
+    ERROR_24500 = "error_24500"
+    ERROR_99404 = "error_99404"
+    ERROR_99500 = "error_99500"
+    HTTP_429 = "http_429"
+    UNAUTHORIZED = "unauthorized"
+    APIM_4011 = "apim_4011"
+    APIM_4012 = "apim_4012"
+    DELAY = "delay"
+    READ_LAG = "read_lag"
+    SLOW_ANSWER = "slow_answer"
+    TRUNCATED = "truncated"
+    HALF_CLOSED = "half_closed"
+    DUPLICATE_DELIVERY = "duplicate_delivery"
 
     @property
     def number(self) -> int | None:
@@ -104,6 +105,44 @@ class FaultKind(StrEnum):
             return frozenset({"token"})
         return READS if self is FaultKind.READ_LAG else frozenset({"create"})
 
+
+WHAT_FAULTS_DO: Mapping[FaultKind, str] = MappingProxyType(
+    {
+        FaultKind.COMMIT_THEN_DROP: "done, connection closed without an answer",
+        FaultKind.COMMIT_THEN_RESET: "done, connection reset",
+        FaultKind.COMMIT_THEN_500: "done, the gateway says it failed",
+        FaultKind.COMMIT_THEN_502: "done, a proxy says it got no answer",
+        FaultKind.COMMIT_THEN_503: "done, the gateway says nobody is there",
+        FaultKind.COMMIT_THEN_504: "done, a proxy says it waited too long",
+        FaultKind.COMMIT_THEN_24500: "done, the service says it failed",
+        FaultKind.COMMIT_THEN_99500: "done, the platform says it failed",
+        FaultKind.DROP_BEFORE_COMMIT: "not done, connection closed without an answer",
+        FaultKind.RESET: "not done, connection reset",
+        FaultKind.ERROR_400: "not done, the gateway could not read the body",
+        FaultKind.ERROR_403: "not done, the caller's address is not allowed",
+        FaultKind.ERROR_413: "not done, the body is too large for the gateway",
+        FaultKind.ERROR_500: "not done, the gateway failed",
+        FaultKind.ERROR_502: "not done, a proxy got no answer",
+        FaultKind.ERROR_503: "not done, nobody behind the gateway",
+        FaultKind.ERROR_504: "not done, a proxy waited too long",
+        FaultKind.ERROR_1005: "no token: the token service failed",
+        FaultKind.ERROR_1203: "no token: the one shown has expired",
+        FaultKind.ERROR_24500: "not done, the service failed",
+        FaultKind.ERROR_99404: "not done, an object does not exist",
+        FaultKind.ERROR_99500: "not done, the platform failed",
+        FaultKind.HTTP_429: "not done, flow control [Retry-After; none if 0]",
+        FaultKind.UNAUTHORIZED: "not done, the token is revoked",
+        FaultKind.APIM_4011: "not done, an SDK is told to adopt another token; HTTP 200",
+        FaultKind.APIM_4012: "not done, an SDK is told to make a new token; HTTP 200",
+        FaultKind.DELAY: "a create done later, others never; no answer [lateness, emulator's clock]",
+        FaultKind.READ_LAG: "done, but searches stand still from now on [for up to this long, drawn, emulator's clock]",
+        FaultKind.SLOW_ANSWER: "done, the answer takes its time [wait, real seconds]",
+        FaultKind.TRUNCATED: "done, the answer is half its JSON",
+        FaultKind.HALF_CLOSED: "done, the connection ends within the answer",
+        FaultKind.DUPLICATE_DELIVERY: "done twice, answered once",
+    }
+)
+"""Every kind in a line: what becomes of the call and what its caller sees; in brackets what `seconds` means."""
 
 SECONDS_DEFAULT = {
     FaultKind.DELAY: 5.0,

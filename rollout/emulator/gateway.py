@@ -35,6 +35,9 @@ __all__ = [
 DEMO_ACCESS_KEY = "demo-access-key"
 DEMO_SECRET_KEY = "demo-secret-key"  # noqa: S105 - the keys of a demonstration, printed by it
 
+SIGNED_CHARS_SHOWN = 300
+"""Characters of a signed text that the request log keeps; ours."""
+
 ENCRYPTIONS_MAX = 10_000
 """Token requests remembered against replay; ours."""
 
@@ -108,10 +111,14 @@ WHAT_RULES_DO: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Turned:
-    """A call the gateway turned away: the HTTP status, and `Retry-After` in seconds if it is told."""
+    """A call the gateway turned away: the HTTP status, and `Retry-After` in seconds if it is told.
+
+    `why` is for the request log; the caller is never told.
+    """
 
     status: int
     retry_after_s: int | None = None
+    why: str = ""
 
     @property
     def body(self) -> dict[str, str]:
@@ -212,7 +219,10 @@ class Gateway:
         """Return the refusal of a call whose token is not right; `headers` by lower-case name."""
         if self.rules.signature == "none" or self._is_from_sdk(headers):
             return None
-        return None if self._token_shown(headers, now) is not None else Turned(401)
+        if self._token_shown(headers, now) is not None:
+            return None
+        given = bool(headers.get("apim-accesstoken"))
+        return Turned(401, why="token unknown or expired" if given else "no apim-accesstoken")
 
     def check_credentials(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes | None, now: float
@@ -229,10 +239,15 @@ class Gateway:
         token = self._token_shown(headers, now)
         assert token is not None, "the call's token is ours"
         timestamp = headers.get("apim-timestamp", "")
-        if not re.fullmatch(r"\d{1,16}", timestamp) or self._is_skewed(timestamp, now):
-            return Turned(401)
+        if not re.fullmatch(r"[0-9]{1,16}", timestamp, re.ASCII):
+            return Turned(401, why="apim-timestamp is no number" if timestamp else "no apim-timestamp")
+        if self._is_skewed(timestamp, now):
+            return Turned(401, why=f"apim-timestamp is {int(timestamp) / 1000 - now:+.1f} s off")
         wanted = sign(token, query, body, timestamp, self._credentials.secret_key)
-        return None if _same(headers.get("apim-signature", ""), Secret(wanted)) else Turned(401)
+        if _same(headers.get("apim-signature", ""), Secret(wanted)):
+            return None
+        signed = "".join(name + query[name] for name in sorted(query))[:SIGNED_CHARS_SHOWN]
+        return Turned(401, why=f"signature is not that of TOKEN + {signed} + BODY + {timestamp} + SECRET")
 
     def _token_shown(self, headers: Mapping[str, str], now: float) -> Secret | None:
         """Return the valid token a call shows, if it does."""

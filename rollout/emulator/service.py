@@ -39,6 +39,9 @@ FIRMWARE = "/connect-service/v2.1/ota-firmwares"
 DEVICES = frozenset({"/connect-service/v2.1/devices", "/connect-service/v2.4/devices"})
 TOKEN = "/apim-token-service/v2.0/token/"  # noqa: S105 - a path
 
+CHECKED = {"strict": "good", "token": "token good", "none": "not checked"}
+"""What the request log says of a call that was let pass, by how strict the gateway is."""
+
 NO_BODY = frozenset({"get", "listVersion"})
 """Actions a GET may ask for; everything else is a POST."""
 
@@ -176,7 +179,9 @@ class Service:
             signature = "none needed"
         else:
             turned = self._turn_away(call)
-            signature = "refused" if turned == Turned(401) else "good"
+            signature = CHECKED[self.gateway.rules.signature]
+            if turned is not None and turned.status == 401:
+                signature = f"refused: {turned.why}"
             if turned is not None:
                 fault = None
                 reply = _gateway_reply(turned)

@@ -1,15 +1,18 @@
 """The calls beside the nine: firmware, devices, and the emulator's own admin routes."""
 
+import html
 import json
+import re
 
 import aiohttp
 import pytest
-from emulator_client import FIRMWARE, TOKEN_GET, TOKEN_REFRESH, keys, upgrade
+from emulator_client import FIRMWARE, JOBS, TOKEN_GET, TOKEN_REFRESH, keys, upgrade
 
-from rollout.emulator.faults import FaultPlan
+from rollout.emulator.faults import WHAT_FAULTS_DO, FaultPlan
 from rollout.emulator.gateway import GatewayRules
 from rollout.emulator.knobs import Knobs
 from rollout.emulator.server import EmulatorConfig, serve_forever
+from rollout.emulator.settings import EXPLAINED, choices
 
 pytestmark = pytest.mark.anyio
 
@@ -103,13 +106,85 @@ async def test_admin_state_tells_the_truth(emulator, clock):
 
 
 async def test_admin_page_escapes_what_callers_sent(emulator):
-    """A job name with markup is shown as text."""
+    """A job name with markup, and whatever else callers or the log could hold, is shown as text."""
     async with emulator() as (_, client):
         await client.create(upgrade(keys(1), name="<script>alert(1)</script>"))
+        query = {"action": "search<img>", "orgId": "o00000000000000", "note": "'><u>"}
+        spoilt = client.signed(query, b"{}") | {"apim-signature": "0"}
+        await client.send("POST", JOBS, query=query, body=b"{}", headers=spoilt)
         page = await client.send("GET", "/_admin")
         assert page.headers["Content-Type"].startswith("text/html")
         assert "&lt;script&gt;" in page.text
-        assert "<script>" not in page.text
+        assert "&lt;u&gt;" in page.text
+        for markup in ("<script", "<img", "<u>"):
+            assert markup not in page.text
+
+
+async def test_admin_page_runs_nothing_and_loads_nothing(emulator):
+    """The policy of the page allows its own style sheet and forms alone, and the page keeps to it."""
+    async with emulator() as (_, client):
+        page = await client.send("GET", "/_admin?refresh=1")
+        assert "default-src 'none'; style-src 'self'" in page.headers["Content-Security-Policy"]
+        assert not re.findall(r"\bstyle=|\bon\w+=|https?://", page.text)
+        (sheet,) = re.findall(r'<link rel="stylesheet" href="([^"]+)"', page.text)
+        assert (await client.send("GET", sheet)).headers["Content-Type"].startswith("text/css")
+        assert 'http-equiv="refresh"' in page.text
+        assert 'http-equiv="refresh"' not in (await client.send("GET", "/_admin")).text
+
+
+async def test_admin_page_shows_all_there_is(emulator, clock):
+    """Jobs with counts, every knob with its choices and what it turns, every fault, and calls with their signatures."""
+    plan = FaultPlan.parse(["error_503=1,on=stop"])
+    async with emulator(knobs=NOW, faults=plan) as (_, client):
+        await client.create(upgrade(keys(3), name="wave-7", maximumConcurrency=1))
+        await client.call("stop", jobId="x")
+        page = (await client.send("GET", "/_admin")).text
+        assert "wave-7" in page
+        assert "<title>2 init, 1 published</title>" in page
+        for name, what in EXPLAINED.items():
+            assert f'name="{name}"' in page
+            assert html.escape(what) in page
+            assert all(re.search(f"<option(?: selected)?>{word}</option>", page) for word in choices(name))
+        assert all(html.escape(what) in page for what in WHAT_FAULTS_DO.values())
+        assert page.count("class='turned'") == len({"read_lag_s", "materialise_s", "any_device"})
+        assert "error_503=1,on=stop</textarea>" in page
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        ({}, "good"),
+        ({"apim-accesstoken": ""}, "refused: no apim-accesstoken"),
+        ({"apim-accesstoken": "x"}, "refused: token unknown or expired"),
+        ({"apim-timestamp": ""}, "refused: no apim-timestamp"),
+        ({"apim-timestamp": "soon"}, "refused: apim-timestamp is no number"),
+        ({"apim-timestamp": "1600000000000"}, r"refused: apim-timestamp is -[0-9.]+ s off"),
+        (
+            {"apim-signature": "0" * 64},
+            r"refused: signature is not that of TOKEN \+ actionsearchorgIdo00000000000000 \+ BODY \+ [0-9]+ \+ SECRET",
+        ),
+    ],
+)
+async def test_request_log_says_what_was_wrong_with_a_signature(emulator, spoil, why):
+    """Who debugs a signature finds in the log, not in the answer, which part of it was not right, and no secret."""
+    async with emulator(rules=GatewayRules(skew_s_max=60)) as (running, client):
+        query = {"action": "search", "orgId": "o00000000000000"}
+        headers = client.signed(query, b"{}") | spoil
+        await client.send("POST", JOBS, query=query, body=b"{}", headers=headers)
+        seen = running.service.calls[-1].signature
+        assert re.fullmatch(why, seen)
+        assert client.token not in seen
+
+
+async def test_admin_is_called_by_address_only(emulator):
+    """Under a name of somebody else's that leads here, neither page nor state nor knobs are given."""
+    async with emulator() as (_, client):
+        port = client.url.rpartition(":")[2]
+        for method, path in (("GET", "/_admin"), ("GET", "/_admin/state"), ("POST", "/_admin/knobs")):
+            headers = {"Host": f"rebound.example:{port}"}
+            assert (await client.send(method, path, body=b"{}", headers=headers)).status == 403
+            headers = {"Host": f"localhost:{port}"}
+            assert (await client.send(method, path, body=b"{}", headers=headers)).status == 200
 
 
 async def test_knobs_turn_at_run_time(emulator):

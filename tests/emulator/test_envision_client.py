@@ -213,4 +213,6 @@ async def test_scheme_b_is_refused_unless_the_rule_admits_it(sdk):
     """Where only signed calls are admitted it is a 401, which either client swallows: its user gets None."""
     async with sdk(scheme_b=False) as (running, client):
         assert await client.create("upgrade", {"deviceKeys": ["dk-1"]}) is None
-        assert [(seen.status, seen.signature) for seen in running.service.calls] == [(401, "refused")]
+        assert [(seen.status, seen.signature) for seen in running.service.calls] == [
+            (401, "refused: token unknown or expired")
+        ]
