@@ -19,7 +19,7 @@ import os
 import random
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EMULATOR_LOG",
     "EVENT_LOG",
+    "MadeUpFleet",
     "Rehearsal",
     "RunOrder",
     "RunResult",
@@ -243,24 +244,53 @@ def caller_of(
 # --- devices from the platform --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class MadeUpFleet:
+    """Devices that the emulator inside this process makes up: their keys, and what else they are."""
+
+    keys: Iterable[str]
+    population: Population
+    seed: int
+
+
 async def list_devices(
-    profile: Profile, campaign: Campaign, devices: DeviceFilter, rng: random.Random
+    profile: Profile,
+    campaign: Campaign,
+    devices: DeviceFilter,
+    rng: random.Random,
+    made_up: MadeUpFleet | None = None,
 ) -> AsyncIterator[tuple[str, Mapping[str, str]]]:
     """Yield key and columns of every device of the campaign's organisation that the filter lets pass, each once.
 
-    Reads at the campaign's pace, and again after what may pass, as often as its `api_retry` says: there is no
+    Where the profile is the emulator inside this process, its devices are `made_up`. Reads at the campaign's pace, and again after what may pass, as often as its `api_retry` says: there is no
     journal yet to go on from. Raises: ServiceError, also after devices were yielded, and the list is then not
     complete; CredentialsMissing, SettingsError.
     """
     pacer = Pacer(campaign.limits.read)
     await pacer.start()
-    caller = caller_of(profile, campaign.org_id, read_permit=pacer.permit)
-    try:
+    async with AsyncExitStack() as stack:
+        url = None if made_up is None else await _serve_made_up(stack, campaign, made_up)
+        caller = caller_of(profile, campaign.org_id, url=url, read_permit=pacer.permit)
+        stack.push_async_callback(caller.aclose)
         patient = _Patient(caller, pacer, campaign.api_retry, rng)
         async for key, columns in EnosDevices(patient).search(device_expression(devices)):
             yield key, columns
-    finally:
-        await caller.aclose()
+
+
+async def _serve_made_up(stack: AsyncExitStack, campaign: Campaign, fleet: MadeUpFleet) -> str:
+    """Start an emulator that has the made-up devices and nothing else to do; return its URL."""
+    from rollout.emulator.server import EmulatorConfig, serve  # noqa: PLC0415 - only a rehearsal loads the emulator
+
+    nothing: Mapping[str, str] = {}
+    config = EmulatorConfig(
+        org_id=campaign.org_id,
+        seed=fleet.seed,
+        population=fleet.population,
+        devices=((key, nothing) for key in fleet.keys),
+    )
+    running = await stack.enter_async_context(serve(config))
+    url: str = running.url
+    return url
 
 
 class _Patient:

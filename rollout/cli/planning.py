@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rollout.cli.campaigns import PLAN_NAME, check_same_plan, has_journal
 from rollout.core.plan import spread_columns
@@ -25,6 +26,9 @@ from rollout.intake.document import PlanDocument
 from rollout.intake.listing import LISTING_GLOB, DamagedListing, Listing, ListingWriter
 from rollout.intake.saved_plan import SavedPlan, compile_plan, open_saved_plan
 from rollout.settings import Profile
+
+if TYPE_CHECKING:
+    from rollout.assembly import MadeUpFleet
 
 __all__ = ["Asking", "Prepared", "check_org", "compile_into", "open_or_compile"]
 
@@ -52,14 +56,21 @@ def _silent(_: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Who is asked for devices where a plan wants EnOS's: nobody without a profile, or for the emulator in here.
+    """Who is asked for devices where a plan wants EnOS's: nobody without a profile.
 
-    `refresh` asks even if a listing is kept. `note` is told what is asked and found.
+    `refresh` asks even if a listing is kept. `note` is told what is asked and found. `made_up` are the devices of the
+    emulator inside this process, which has none of its own.
     """
 
     profile: Profile | None = None
     refresh: bool = False
     note: Callable[[str], None] = _silent
+    made_up: MadeUpFleet | None = None
+
+    @property
+    def somebody(self) -> bool:
+        """Whether there is anybody who has devices to list."""
+        return self.profile is not None and (not self.profile.in_process or self.made_up is not None)
 
 
 def open_or_compile(
@@ -141,7 +152,7 @@ def _listings(
     for source, wanted in searches.items():
         listing = _matching(kept, source, document, asking.profile)
         if listing is None:
-            if asking.profile is None or asking.profile.in_process:
+            if asking.profile is None or not asking.somebody:
                 raise _nobody_to_ask(document, source, rehearsal=asking.profile is not None)
             check_org(asking.profile, document.campaign.org_id)
             listing = asyncio.run(_ask(scratch, document, source, wanted, asking))
@@ -187,10 +198,10 @@ async def _ask(
     assert profile is not None, "somebody is asked"
     columns = {*spread_columns(document.campaign.waves), *document.devices.where}
     asked_at = time.time()
-    asking.note(f"{source}: asking {profile.url}")
+    asking.note(f"{source}: asking {'the emulator' if profile.in_process else profile.url}")
     rng = random.Random()  # noqa: S311 - spreads retries, protects nothing
     with ListingWriter(scratch / LISTING_GLOB.replace("*", uuid.uuid4().hex[:12]), columns) as writer:
-        async for key, fields in list_devices(profile, document.campaign, wanted, rng):
+        async for key, fields in list_devices(profile, document.campaign, wanted, rng, asking.made_up):
             writer.add(key, fields)
             if not writer.found % TOLD_EVERY:
                 asking.note(f"{source}: {writer.found:,} devices so far")
@@ -203,8 +214,10 @@ def _nobody_to_ask(document: PlanDocument, source: str, *, rehearsal: bool) -> P
     why = (
         "the emulator inside this process has no devices of its own" if rehearsal else "no platform is named"
     )
+    made_up = ", --fleet FILE makes some up" if rehearsal else ""
     hint = (
-        "plan once with --profile NAME, --url or ENOS_URL, which keeps the list; or give one: --devices FILE"
+        f"plan once with --profile NAME, --url or ENOS_URL, which keeps the list{made_up}; "
+        "or give one: --devices FILE"
     )
     return _at_source(document, source, "R171", f"EnOS must be asked for these devices, and {why}", hint)
 

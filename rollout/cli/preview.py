@@ -19,6 +19,7 @@ from rollout.core.gate import percent
 from rollout.core.plan import Plan, PlannedWave
 from rollout.intake.listing import Listing
 from rollout.intake.saved_plan import PlanningReport
+from rollout.settings import EMULATOR_URL
 from rollout.telemetry.text import clipped, count, counted, duration, iso_utc, local_time, safe
 
 __all__ = ["Preview", "rate_text"]
@@ -246,7 +247,8 @@ class Preview:
 
 def _listed(listing: Listing) -> str:
     """Return what a search found, where and when; planning again keeps it."""
-    asked = f"at {listing.url} on {local_time(listing.asked_at)}"
+    where = "the emulator" if listing.url == EMULATOR_URL else listing.url
+    asked = f"at {where} on {local_time(listing.asked_at)}"
     return (
         f"Listed     {safe(listing.source)}: {counted(listing.found, 'device')} {asked}, kept until --refresh"
     )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rollout.assembly import Rehearsal, RunOrder, RunResult, carry_out
+from rollout.assembly import MadeUpFleet, Rehearsal, RunOrder, RunResult, carry_out
 from rollout.cli.campaigns import remember_run, run_line
 from rollout.cli.command_line import about, command_line
 from rollout.cli.common import Common, command, refresh_option, url_option
@@ -132,14 +132,17 @@ def run(
             "--fleet, --fail, --offline and --bad-site describe the emulator: add --emulator"
         )
     described = open_fleet(fleet, console)
-    asking = Asking(profile, refresh, console.note)
+    population = population_of(described, failed=fail, offline=offline) if profile.in_process else None
+    made_up = None
+    if population is not None and described is not None and described.devices is not None:
+        made_up = MadeUpFleet(described.devices, population, emulator_seed)
+    asking = Asking(profile, refresh, console.note, made_up)
     prepared = open_or_compile(plan, common.state_dir, devices=devices, seed=seed, asking=asking)
     names = [wave.name for wave in prepared.saved.plan.waves]
     until_wave = None if until is None else _wave(names, until, "--until")
     approved = tuple(_wave(names, name, "--approve") for name in approve)
     rehearsal = None
-    if profile.in_process:
-        population = population_of(described, failed=fail, offline=offline)
+    if population is not None:
         rehearsal = _rehearsal(
             prepared, described, population, devices=devices, bad_site=bad_site, seed=emulator_seed
         )

@@ -294,3 +294,35 @@ def test_bad_sites_are_found_in_the_list(searched, platforms):
     assert done.returncode == 3, done.stderr
     result = searched(*arguments, "--bad-site", "s9:100%")
     assert "no device has deviceTags.site 's9'" in result.stderr
+
+
+def test_a_fleet_file_makes_the_devices_up(searched):
+    """Without an account: the emulator lists the devices a fleet file makes up, of the version asked for, and keeps them."""
+    (searched.path / "fleet.yaml").write_text(
+        "version: 1\ndevices: {count: 200, keys: 'MTR-{n:05}'}\n"
+        "columns: {productKey: {metering: 1}, firmwareVersion: {'1.8': 50%, '1.9': 50%}}\n"
+    )
+    plan = PLAN.replace("productKey=inverter-x", "productKey=metering and firmwareVersion=1.8")
+    plan = plan.replace("deviceTags.site", "firmwareVersion").replace(
+        "job: {", "job: {productKey: metering, "
+    )
+    (searched.path / "plan.yaml").write_text(plan)
+    result = searched("run", "plan.yaml", "--emulator")
+    assert "--fleet FILE makes some up" in result.stderr
+    arguments = (
+        "run",
+        "plan.yaml",
+        "--emulator",
+        "--fleet",
+        "fleet.yaml",
+        "--speed",
+        "2000",
+        "--yes",
+        "-o",
+        "json",
+    )
+    done = searched.run(*arguments)
+    assert done.returncode == 0, done.stderr
+    devices = json.loads(done.stdout)["devices"]
+    assert 70 < devices["succeeded"] == devices["planned"] < 130
+    assert " devices at the emulator on " in searched("plan", "plan.yaml").stdout

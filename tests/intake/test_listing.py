@@ -3,9 +3,10 @@
 import random
 
 import pytest
+from support.listings import listed
 
 from rollout.errors import PlanError
-from rollout.intake.listing import DamagedListing, Listing, ListingWriter, read_listing
+from rollout.intake.listing import DamagedListing, Listing, read_listing
 from rollout.intake.plan_file import load_plan_file
 from rollout.intake.saved_plan import compile_plan, open_saved_plan
 
@@ -28,14 +29,6 @@ def devices(number=100, **changes):
         (f"SN-{i:04d}", {"productKey": "x", "status": "online", "deviceTags.site": f"s{i % 4}", **changes})
         for i in range(number)
     ]
-
-
-def listed(directory, rows, name="plan.listing-1.gz", source=SOURCE, columns=()):
-    """Write a listing."""
-    with ListingWriter(directory / name, columns) as writer:
-        for key, fields in rows:
-            writer.add(key, fields)
-        return writer.finish(source, "https://gw.example.com", 1_795_813_306.125)
 
 
 def compiled(tmp_path, rows, plan=PLAN, **options):
@@ -72,6 +65,7 @@ def test_the_same_devices_are_the_same_bytes(tmp_path):
     """Nothing of the moment is in the file, so that digests can be compared."""
     one, two = (listed(tmp_path, devices(), name=name) for name in ("a.gz", "b.gz"))
     assert one.sha256 == two.sha256
+    assert one.path.read_bytes()[4:8] == bytes(4)  # where gzip has the time
     assert one.path.stat().st_mode & 0o777 == 0o600
 
 
@@ -208,8 +202,12 @@ def test_a_search_can_exclude_and_files_can_be_added(tmp_path):
     done = [*devices(10), ("GONE-0001", {})]
     listings = [
         listed(tmp_path / "out", devices()),
-        listed(tmp_path / "out", done, "plan.listing-2.gz", "enos:firmwareVersion=2"),
+        listed(tmp_path / "out", done, name="plan.listing-2.gz", source="enos:firmwareVersion=2"),
     ]
     report = compile_plan(load_plan_file(tmp_path / "p.yaml"), tmp_path / "out", listings=listings).report
     assert (report.rows, report.duplicates, report.excluded, report.devices) == (102, 1, 10, 91)
+    assert {warning.code for warning in report.warnings} == {"R202", "R305"}
+    listings[1] = listed(tmp_path / "out", [], name="plan.listing-3.gz", source="enos:firmwareVersion=2")
+    report = compile_plan(load_plan_file(tmp_path / "p.yaml"), tmp_path / "out", listings=listings).report
+    assert (report.excluded, report.devices) == (0, 101)
     assert {warning.code for warning in report.warnings} == {"R202", "R305"}

@@ -9,6 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from support.listings import listed, meters
 
 from rollout.core.campaign import (
     ApiRetry,
@@ -208,7 +209,16 @@ def test_examples_load_and_plan(tmp_path, path):
     """Every plan in plans/ is sound, covers its devices, and says nothing worse than it should."""
     document = load_plan_file(path)
     assert {warning.code for warning in document.warnings} <= {"R305"}
-    saved = compile_plan(document, tmp_path)
+    listings = [
+        listed(
+            tmp_path,
+            meters(0 if source in document.devices.exclude else 5000),
+            name=f"{at}.gz",
+            source=source,
+        )
+        for at, source in enumerate(document.devices.searches)
+    ]
+    saved = compile_plan(document, tmp_path, listings=listings)
     assert saved.plan.devices == saved.report.devices
     saved.verify()
 
