@@ -653,7 +653,11 @@ def _audit(state: State, event: ev.WaveAudited) -> None:
     if wave.suspect_until is not None and event.began_at >= wave.suspect_until:
         wave.suspect_until = None
     if wave.status is WaveStatus.WAITING:
-        wave.cleared = event.seen == 0 and wave.suspect_until is None
+        known = bool(event.foreign) and not wave.foreign
+        wave.cleared = (event.seen == 0 or known) and wave.suspect_until is None
+        if known and wave.cleared:
+            # a person has vouched for them in an earlier life; what bears our exact names is adopted at once
+            wave.suspect_until = event.at
         return
     wave.missing = event.missing
     if event.missing:

@@ -441,6 +441,29 @@ def test_a_lost_journal_is_made_good_even_where_it_forgot_that_the_wave_opened()
     w.assert_complete()
 
 
+def test_what_a_person_said_of_foreign_jobs_outlives_a_kill():
+    """Resumed, and killed before the wave opened: the next life, which knows nothing, adopts and finishes."""
+    w = world()
+    for batch in w.plan.batches[:2]:
+        w.platform.create(batch_name("c1", batch), batch.devices, w.now - 100)
+    assert w.live().reason == "foreign jobs"
+    w.journal += [ev.CampaignResumed(w.now, "ana"), ev.EngineStarted(w.now, "test", "0", L, S, paranoid=True)]
+    assert w.live(until=w.now + 20_000).status is CampaignStatus.FINISHED
+    w.assert_complete()
+
+
+def test_foreign_jobs_nobody_was_asked_about_halt_after_a_kill_too():
+    """A person has vouched for one job; another that is there in the next life is shown before the wave opens."""
+    w = world()
+    w.platform.create("c1-w01-b-something-else", 5, w.now - 100)
+    assert w.live().reason == "foreign jobs"
+    w.journal += [ev.CampaignResumed(w.now, "ana"), ev.EngineStarted(w.now, "test", "0", L, S, paranoid=True)]
+    w.platform.create("c1-w01-b-something-new", 5, w.now - 50)
+    state = w.live(until=w.now + 20_000)
+    assert (state.reason, "something-new" in state.evidence) == ("foreign jobs", True)
+    assert w.creates == 0
+
+
 def test_a_parked_batch_taken_up_after_its_wave_ended_is_finished_before_the_campaign():
     """Parked by a witness, resumed later, sent again: its devices are created and counted, none is left out."""
     w = world(

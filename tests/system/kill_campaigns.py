@@ -15,6 +15,7 @@ import argparse
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -24,6 +25,7 @@ from itertools import count, product
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # as pytest's settings do for tests
+from campaigns_at_hand import Account
 from kills import (
     TROUBLES,
     AtACall,
@@ -31,6 +33,7 @@ from kills import (
     AtAMoment,
     AtAMomentAndDamaged,
     Killer,
+    Outcome,
     calls_made,
     run_trial,
 )
@@ -63,6 +66,9 @@ class Trial:
                 kills=KILLS_A_TRIAL,
                 seed=f"{self.seed}/{self.number}",
             )
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            # a wait that never ended, say; the others go on
+            outcome = Outcome((), Account(0, 0, 0, 0), 0, 0.0, 0.0, (f"{type(error).__name__}: {error}",))
         finally:
             desk.clear_away()
         if outcome.is_sound:
