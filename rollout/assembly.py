@@ -49,7 +49,7 @@ from rollout.enos.transport import Transport
 from rollout.errors import CampaignBusy, ServiceError
 from rollout.intake.saved_plan import SavedPlan
 from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal
-from rollout.settings import Profile
+from rollout.settings import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Profile
 from rollout.telemetry.live import LiveView
 from rollout.telemetry.observer import EventLog
 from rollout.telemetry.progress import Marks
@@ -226,11 +226,13 @@ def caller_of(
 ) -> Caller:
     """Return what calls the profile's platform, or the one at `url`; no output shows its keys from now on.
 
+    The emulator's demo keys are public and may be seen.
+
     Raises: CredentialsMissing, SettingsError.
     """
     keys = profile.credentials()
     app_key, app_secret = keys.access_key.get_secret_value(), keys.secret_key.get_secret_value()
-    REDACTOR.learn(app_key, app_secret)
+    REDACTOR.learn(*{app_key, app_secret} - {DEMO_ACCESS_KEY, DEMO_SECRET_KEY})
     return Caller(
         Transport(url or profile.url, ca_file=profile.ca_file),
         org_id=org_id,

@@ -40,8 +40,10 @@ __all__ = [
     "CredentialsMissing",
     "Profile",
     "emulator_profile",
+    "follow",
     "is_loopback",
     "load_profile",
+    "reference",
 ]
 
 CONFIG_NAME = "rollout.toml"
@@ -126,8 +128,8 @@ class Profile:
         if self.in_process or (self.is_local and self.access_key is None and self.secret_key is None):
             return Credentials(SecretStr(DEMO_ACCESS_KEY), SecretStr(DEMO_SECRET_KEY))
         return Credentials(
-            SecretStr(_follow(self.access_key, f"profile {self.name}: access_key", environment)),
-            SecretStr(_follow(self.secret_key, f"profile {self.name}: secret_key", environment)),
+            SecretStr(follow(self.access_key, f"profile {self.name}: access_key", environment)),
+            SecretStr(follow(self.secret_key, f"profile {self.name}: secret_key", environment)),
         )
 
 
@@ -153,7 +155,7 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
-def _reference(value: Any) -> str:
+def reference(value: Any) -> str:
     """Accept `env:NAME` and `file:PATH`; a literal is refused without being repeated."""
     if not isinstance(value, str) or not re.fullmatch(
         r"env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:[^\0\n]{1,1024}", value
@@ -189,8 +191,8 @@ class _ProfileTable(BaseModel):
 
     url: Annotated[str, BeforeValidator(_base_url)] | None = None
     org_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
-    access_key: Annotated[str, BeforeValidator(_reference)] | None = None
-    secret_key: Annotated[str, BeforeValidator(_reference)] | None = None
+    access_key: Annotated[str, BeforeValidator(reference)] | None = None
+    secret_key: Annotated[str, BeforeValidator(reference)] | None = None
     protected: bool | None = None
     ca_file: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     latest_effect: Annotated[float, BeforeValidator(_seconds)] | None = None
@@ -364,8 +366,8 @@ def _checked_url(value: str, source: str) -> str:
         raise SettingsError(f"{source}: {error}") from None
 
 
-def _follow(reference: str | None, what: str, environment: Mapping[str, str]) -> str:
-    """Return the secret behind a reference. Errors name `what` and the source, never the value."""
+def follow(reference: str | None, what: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the secret behind a reference, `env:NAME` or `file:PATH`. Errors name `what` and the source, never the value."""
     if reference is None:
         raise CredentialsMissing(
             f"{what}: not set",

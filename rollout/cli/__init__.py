@@ -54,6 +54,13 @@ VERBS = (
         "rollout doctor --profile eu-prod",
         "doctor",
     ),
+    Verb(
+        "request",
+        "Look",
+        "sign and send one call by hand",
+        "rollout request GET /connect-service/v2.1/ota-jobs",
+        "by_hand",
+    ),
     Verb("emulator", "Try", "a platform to rehearse against", "rollout emulator --port 8484", "emulator"),
     Verb("schema", "Try", "JSON Schema of the plan file", "rollout schema plan", "schema"),
 )

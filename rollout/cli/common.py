@@ -12,12 +12,15 @@ import click
 
 from rollout.cli.console import Console, Output
 
-__all__ = ["STATE_DIR", "Common", "command", "refresh_option", "url_option"]
+__all__ = ["STATE_DIR", "Common", "ca_file_option", "command", "refresh_option", "url_option"]
 
 STATE_DIR = ".rollout"
 
 
 url_option = click.option("--url", metavar="URL", help="Gateway instead of the profile's.")
+ca_file_option = click.option(
+    "--ca-file", type=click.Path(path_type=Path), metavar="FILE", help="Certificates to trust."
+)
 refresh_option = click.option(
     "--refresh",
     is_flag=True,

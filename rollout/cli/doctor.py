@@ -18,7 +18,7 @@ import click
 
 from rollout.assembly import caller_of
 from rollout.cli.campaigns import PLAN_NAME
-from rollout.cli.common import Common, command
+from rollout.cli.common import Common, ca_file_option, command, url_option
 from rollout.cli.profiles import ignored_proxies, platform_profile
 from rollout.cli.types import ORG
 from rollout.core.campaign import Campaign
@@ -40,8 +40,8 @@ SYNC_S_NOTED = 0.1
 
 @command("doctor")
 @click.argument("plan", type=click.Path(path_type=Path), required=False)
-@click.option("--url", metavar="URL", help="Gateway instead of the profile's.")
-@click.option("--ca-file", type=click.Path(path_type=Path), metavar="FILE", help="Certificates to trust.")
+@url_option
+@ca_file_option
 @click.option("--org", type=ORG, metavar="ID", help="Organisation, where neither plan nor profile names one.")
 def doctor(
     common: Common, *, plan: Path | None, url: str | None, ca_file: Path | None, org: str | None

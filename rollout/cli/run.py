@@ -22,7 +22,8 @@ import click
 from rollout.assembly import MadeUpFleet, Rehearsal, RunOrder, RunResult, carry_out
 from rollout.cli.campaigns import remember_run, run_line
 from rollout.cli.command_line import about, command_line
-from rollout.cli.common import Common, command, refresh_option, url_option
+from rollout.cli.common import Common, ca_file_option, command, refresh_option, url_option
+from rollout.cli.consent import agree
 from rollout.cli.console import Console
 from rollout.cli.fleets import columns_to_read, open_fleet, population_of
 from rollout.cli.next_steps import Step, next_steps
@@ -62,7 +63,7 @@ CLOCK_IS_SET = 1_577_836_800.0
 @click.option("--seed", type=SEED, help="Draw the waves with this seed instead of the plan's.")
 @url_option
 @refresh_option
-@click.option("--ca-file", type=click.Path(path_type=Path), metavar="FILE", help="Certificates to trust.")
+@ca_file_option
 @click.option("--yes", is_flag=True, help="Do not ask; not enough for a protected profile.")
 @click.option("--confirm", metavar="ID", help="The campaign's id, instead of typing it.")
 @click.option("--until", metavar="WAVE", help="Leave when the gate of this wave has passed.")
@@ -152,7 +153,16 @@ def run(
         console.note("\n".join([*preview.lines(console.columns(sys.stderr)), ""]))
     if preview.jobs_left:
         require_space(prepared.directory, preview.jobs_left)
-    _agree(console, profile, prepared, preview.jobs_left, yes=yes, confirm=confirm)
+    agree(
+        console,
+        profile,
+        f"Create {preview.jobs_left:,} jobs in {profile.name}?",
+        word=prepared.saved.plan.campaign.id,
+        kind="campaign id",
+        yes=yes,
+        confirm=confirm,
+        needed=preview.jobs_left > 0 and not profile.in_process,
+    )
     arguments = list(ctx.find_root().obj or ())
     order = RunOrder(
         saved=prepared.saved,
@@ -222,29 +232,6 @@ def _profile(common: Common, *, url: str | None, ca_file: Path | None, emulator:
     if ignored := ignored_proxies(loaded):
         common.console.note(f"note: {', '.join(ignored)} is set and not used")
     return loaded
-
-
-def _agree(
-    console: Console, profile: Profile, prepared: Prepared, jobs_left: int, *, yes: bool, confirm: str | None
-) -> None:
-    """Return if the operator agrees; raises otherwise. A rehearsal and a run that creates nothing need no word."""
-    name = prepared.saved.plan.campaign.id
-    if confirm is not None and confirm != name:
-        raise click.UsageError(f"--confirm: the campaign is {name}")
-    if profile.in_process or not jobs_left or confirm is not None or (yes and not profile.protected):
-        return
-    if yes:
-        raise click.UsageError(f"profile {profile.name} is protected: --confirm {name} instead of --yes")
-    if not console.can_ask:
-        flag = f"--confirm {name}" if profile.protected else "--yes"
-        raise click.UsageError(f"nobody can answer here: repeat it with {flag}")
-    question = f"Create {jobs_left:,} jobs in {profile.name}?"
-    if profile.protected:
-        agreed = console.ask(f"{question} Type the campaign id to go on:") == name
-    else:
-        agreed = console.ask(f"{question} [y/N]").lower() in ("y", "yes")
-    if not agreed:
-        raise click.UsageError("not run")
 
 
 def _wave(names: list[str], name: str, flag: str) -> int:

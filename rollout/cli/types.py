@@ -30,11 +30,11 @@ __all__ = [
 class Number(click.ParamType[float]):
     """A decimal number between two bounds, both included."""
 
-    def __init__(self, name: str, least: float, most: float, *, whole: bool = False) -> None:
+    def __init__(self, name: str, least: float, most: float, *, whole: bool = False, digits: int = 9) -> None:
         self.name = name
         self._least = least
         self._most = most
-        self._shape = re.compile(r"[0-9]{1,9}" if whole else r"[0-9]{1,9}(\.[0-9]{1,6})?")
+        self._shape = re.compile(rf"[0-9]{{1,{digits}}}" + ("" if whole else r"(\.[0-9]{1,6})?"))
         self._whole = whole
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:

@@ -149,14 +149,21 @@ class Caller:
         query: Mapping[str, str],
         body: bytes | None,
         kind: str = JSON_TYPE,
+        *,
+        method: str | None = None,
+        timestamp_ms: int | None = None,
     ) -> Request:
-        """Return the call with its signature, made now.
+        """Return the call with its signature, made now unless `timestamp_ms` is given.
 
         A multipart body is not part of the signature. Source: inferred from Envision's Python sample, which signs
         the parameters of an upload alone.
+
+        Args:
+            method: the action's own if None.
         """
         is_json = kind == JSON_TYPE
-        timestamp_ms = self._timestamps.next_ms()
+        if timestamp_ms is None:
+            timestamp_ms = self._timestamps.next_ms()
         headers = {
             "apim-accesstoken": token.reveal(),
             "apim-timestamp": str(timestamp_ms),
@@ -164,8 +171,12 @@ class Caller:
         }
         if body is not None:
             headers["Content-Type"] = kind
-        method = "GET" if query.get("action") in GET_ACTIONS else "POST"
+        method = method or ("GET" if query.get("action") in GET_ACTIONS else "POST")
         return Request(method, path, query, headers, body, None if is_json else limits.UPLOAD_TIMEOUT_S)
+
+    async def exchange(self, request: Request) -> Answer | BrokenOff:
+        """Send a request that is signed already, once, on a connection of its own."""
+        return await self._exchange.exchange(request, body_bytes_max=limits.PAGE_REPLY_BYTES_MAX, fresh=True)
 
     async def aclose(self) -> None:
         """Release connections; idempotent."""

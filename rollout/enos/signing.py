@@ -12,7 +12,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 
-__all__ = ["Secret", "Timestamps", "encrypt", "params_data", "sign"]
+__all__ = ["Secret", "Timestamps", "encrypt", "params_data", "sign", "signed_text"]
 
 
 class Secret:
@@ -69,6 +69,14 @@ def params_data(query: Mapping[str, str]) -> str:
     return "".join(name + query[name] for name in sorted(query))
 
 
+def signed_text(
+    token: Secret, query: Mapping[str, str], body: bytes | None, timestamp_ms: int | str, app_secret: Secret
+) -> bytes:
+    """Return what the signature of a call is the hash of: token, parameters, body, timestamp and secret, joined."""
+    head = f"{token.reveal()}{params_data(query)}".encode()
+    return head + (body or b"") + f"{timestamp_ms}{app_secret.reveal()}".encode()
+
+
 def sign(
     token: Secret, query: Mapping[str, str], body: bytes | None, timestamp_ms: int | str, app_secret: Secret
 ) -> str:
@@ -76,8 +84,4 @@ def sign(
 
     `query` holds every parameter, `action` and `orgId` too. `body` is None when the request has none; `{}` counts.
     """
-    digest = hashlib.sha256(f"{token.reveal()}{params_data(query)}".encode())
-    if body:
-        digest.update(body)
-    digest.update(f"{timestamp_ms}{app_secret.reveal()}".encode())
-    return digest.hexdigest()
+    return hashlib.sha256(signed_text(token, query, body, timestamp_ms, app_secret)).hexdigest()

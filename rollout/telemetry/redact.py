@@ -19,7 +19,8 @@ __all__ = ["HIDDEN", "REDACTOR", "Redactor", "forms"]
 HIDDEN = "***"
 
 _SECRET_NAME = re.compile(
-    r"(?i)^(apim-\w+|authorization|(app|secret|access)[-_]?(secret|key|token)|password)$"
+    r"(?i)^(apim-\w+|authorization|(app|secret|access)[-_]?(secret|key|token)|password|"
+    r"device[-_]?secret|session[-_]?key)$"
 )
 _SECRET_HEADER = re.compile(
     # a variable's name in its place ("$TOKEN") is what a script shows instead of a value

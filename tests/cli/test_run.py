@@ -353,7 +353,7 @@ def test_nobody_to_ask_is_told_which_flag_answers(desk):
     refused = desk("run", "plan.yaml", "--profile", "prod", "--yes")
     assert (refused.exit_code, "protected: --confirm small instead of --yes" in refused.stderr) == (2, True)
     wrong = desk("run", "plan.yaml", "--profile", "prod", "--confirm", "large")
-    assert (wrong.exit_code, "the campaign is small" in wrong.stderr) == (2, True)
+    assert (wrong.exit_code, "the campaign id is small" in wrong.stderr) == (2, True)
     assert not (desk.campaign / "journal.db").exists()
 
 
