@@ -40,7 +40,7 @@ from rollout.engine.pacing import Pacer
 from rollout.engine.runner import GRACE_S, EngineSettings, Leave, Runner
 from rollout.enos.caller import Caller, at_once
 from rollout.enos.codes import Operation
-from rollout.enos.devices import EnosDevices
+from rollout.enos.devices import EnosDevices, Version
 from rollout.enos.messages import Envelope
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
@@ -275,7 +275,9 @@ async def list_devices(
         caller = caller_of(profile, campaign.org_id, url=url, read_permit=pacer.permit)
         stack.push_async_callback(caller.aclose)
         patient = _Patient(caller, pacer, campaign.api_retry, rng)
-        async for key, columns in EnosDevices(patient).search(device_expression(devices)):
+        # V2.4 came with the release that can search jobs by name, but for a correction
+        version: Version = "v2.4" if profile.search_by_name else "v2.1"
+        async for key, columns in EnosDevices(patient, version=version).search(device_expression(devices)):
             yield key, columns
 
 

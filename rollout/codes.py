@@ -1,4 +1,4 @@
-"""Every code of our own: what it means, how one comes by it, what to do. One table, and nothing else knows them.
+"""Every code of our own: what it means, how one comes by it, what to do. Two tables, and nothing else knows them.
 
 A code is stable and means one thing for good. Whether it refuses or only warns is a property of the code, so
 the same fault cannot be both. The errors that carry these codes stand all over the program; a test walks it
@@ -9,7 +9,7 @@ and fails on a code that has no row here, and on a row that nothing raises.
     R3xx  a warning about the plan                                       R9xx  the machine, or this program
     R4xx  where to run, and with which keys
 
-EnOS's own codes stand in `rollout.enos.codes`.
+Beside them stand the program's exit codes. EnOS's own codes stand in `rollout.enos.codes`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["CATALOGUE", "OwnCode", "Severity"]
+__all__ = ["CATALOGUE", "EXITS", "ExitCode", "OwnCode", "Severity"]
 
 
 class Severity(StrEnum):
@@ -635,3 +635,81 @@ CATALOGUE: Final[Mapping[str, OwnCode]] = MappingProxyType(
         ),
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ExitCode:
+    """One exit code; `restart` says whether a supervisor may start the same line again, None where nothing is left."""
+
+    meaning: str
+    cause: str
+    remedy: str
+    restart: bool | None = False
+
+
+EXITS: Final[Mapping[int, ExitCode]] = MappingProxyType(
+    {
+        0: ExitCode("done as asked", "Finished, and every gate passed.", "Nothing.", restart=None),
+        1: ExitCode(
+            "unexpected error, or the platform could not be reached",
+            "The message says which; a campaign that has jobs outlasts an outage.",
+            "Run the same line again: it goes on from what is stored.",
+            restart=True,
+        ),
+        2: ExitCode(
+            "wrong usage, or an invalid plan, fleet or setting",
+            "Every fault is told with its place.",
+            "Correct it; `rollout explain CODE` tells more of one.",
+        ),
+        3: ExitCode(
+            "a gate or a rule stopped the campaign, or a person aborted it",
+            "`rollout status` tells which, with the numbers it was judged by.",
+            "Find the cause first; then the lines printed at the end resume it, or pass the gate all the same.",
+        ),
+        4: ExitCode(
+            "credentials missing or refused",
+            "Keys are not set, the platform refuses them, or they lack a permission.",
+            "Check the profile's keys and the application's permissions; `rollout doctor` says which it is.",
+        ),
+        5: ExitCode(
+            "finished, but devices failed or are open, and --strict was given",
+            "The gates tolerated them.",
+            "`rollout status` counts them; retry them in the console, or in a campaign of their own.",
+            restart=None,
+        ),
+        6: ExitCode(
+            "left while waiting for a person or a soak",
+            "--exit-on-wait was given.",
+            "Approve if that is asked, then run the same line again.",
+        ),
+        7: ExitCode(
+            "another runner holds the campaign",
+            "One process a campaign: two would create every job twice.",
+            "`rollout status` tells who it is.",
+        ),
+        8: ExitCode(
+            "a create may have taken effect and could not be settled",
+            "It got no definite answer, and what was found afterwards is no proof either way.",
+            "`rollout jobs` shows the parked batch: look for its job in the console, then resume.",
+        ),
+        10: ExitCode(
+            "there is work to do",
+            "`rollout plan --detailed-exitcode` was asked.",
+            "Run the plan.",
+            restart=None,
+        ),
+        130: ExitCode(
+            "interrupted, state saved",
+            "SIGINT, such as Ctrl-C.",
+            "Run the same line again: it goes on where it was.",
+            restart=True,
+        ),
+        143: ExitCode(
+            "terminated, state saved",
+            "SIGTERM, such as a service being stopped.",
+            "Run the same line again: it goes on where it was.",
+            restart=True,
+        ),
+    }
+)
+"""How the program ends; part of its promise. Others that a shell shows (137) are the system's."""

@@ -1,13 +1,20 @@
 """The catalogue of our own codes against the program that uses them."""
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
 import pytest
+from support.plans import build
 
 import rollout
-from rollout.codes import CATALOGUE, Severity
+from rollout.cli.plan import WORK_TO_DO
+from rollout.cli.run import exit_code
+from rollout.codes import CATALOGUE, EXITS, Severity
+from rollout.core.state import State
+from rollout.engine.runner import Leave
+from rollout.errors import RolloutError
 
 PACKAGE = Path(rollout.__file__).parent
 
@@ -48,3 +55,21 @@ def test_each_explanation_is_whole(code):
     assert own.remedy.endswith(".")
     warns = code == "R110" or code[1] in "23"
     assert own.severity is (Severity.WARNING if warns else Severity.ERROR)
+
+
+def exits_of_errors(kind=RolloutError):
+    """Return the exit codes of all errors raised on purpose."""
+    return {kind.exit_code}.union(*(exits_of_errors(below) for below in kind.__subclasses__()))
+
+
+def test_every_exit_code_is_explained():
+    """Those of the errors, of a run's ends and of `plan`; each with its meaning, its cause and what to do."""
+    for path in sorted(PACKAGE.rglob("[!_]*.py")):
+        importlib.import_module(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts))
+    state = State.initial(build(("all", [2], None, None))[0])
+    ends = {exit_code(leave, state, None, strict=True) for leave in Leave}
+    assert exits_of_errors() | ends | {WORK_TO_DO, 1, 4, 8, 143} == EXITS.keys()
+    for end in EXITS.values():
+        assert end.meaning
+        assert end.cause.endswith(".")
+        assert end.remedy.endswith(".")

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import click
 
+from rollout.codes import EXITS
+
 __all__ = ["main", "program"]
 
 
@@ -65,11 +67,7 @@ VERBS = (
     Verb("schema", "Try", "JSON Schema of the plan file", "rollout schema plan", "schema"),
 )
 
-EXIT_CODES = """\
-Exit codes: 0 done · 1 unexpected error or platform out of reach · 2 wrong usage, plan or configuration ·
-3 a gate failed or the campaign was aborted · 4 credentials · 6 waiting for a person (--exit-on-wait) ·
-7 another runner holds it · 8 a create has an unknown outcome · 10 work to do (plan --detailed-exitcode) ·
-130, 143 interrupted, state saved"""
+HELP_WIDTH = 110
 
 
 class Program(click.Group):
@@ -98,7 +96,13 @@ class Program(click.Group):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """Write the exit codes as they stand."""
-        formatter.write(f"\n{EXIT_CODES}\n")
+        lines = ["Exit codes:"]
+        for number, end in EXITS.items():
+            told = f" {number} {end.meaning} ·"
+            if len(lines[-1] + told) > HELP_WIDTH:
+                lines.append("")
+            lines[-1] = f"{lines[-1]}{told}".lstrip()
+        formatter.write("\n" + "\n".join(lines).removesuffix(" ·") + "\n")
 
     def main(
         self,
@@ -150,7 +154,7 @@ def _flush() -> None:
 
 @click.command(
     cls=Program,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH},
     invoke_without_command=True,
 )
 @click.version_option(package_name="enos-rollout", prog_name="rollout")

@@ -20,7 +20,7 @@ import click
 
 from rollout.cli.command_line import command_line
 from rollout.cli.common import Common, command
-from rollout.codes import CATALOGUE, OwnCode, Severity
+from rollout.codes import CATALOGUE, EXITS, OwnCode, Severity
 from rollout.enos.codes import (
     CODES,
     DEVICE_REPLIES,
@@ -63,6 +63,7 @@ class Family(StrEnum):
     SDK = "apim_status"
     STEP = "step"
     REPLY = "reply"
+    EXIT = "exit"
 
 
 TITLES: Final[Mapping[Family, str]] = {
@@ -73,6 +74,7 @@ TITLES: Final[Mapping[Family, str]] = {
     Family.SDK: "SDK token scheme: `apim_status` of an answer",
     Family.STEP: "device: `progress` of a failed task",
     Family.REPLY: "device protocol: `code` of a reply to a device",
+    Family.EXIT: "exit code of this program",
 }
 LABELS: Final[Mapping[Family, str]] = {
     Family.OWN: "",
@@ -82,6 +84,7 @@ LABELS: Final[Mapping[Family, str]] = {
     Family.SDK: "apim_status ",
     Family.STEP: "device step ",
     Family.REPLY: "device reply ",
+    Family.EXIT: "exit code ",
 }
 
 _DEVICE: Final = frozenset({Family.STEP, Family.REPLY})
@@ -98,6 +101,7 @@ WORDS: Final[Mapping[str, frozenset[Family]]] = {
     "progress": frozenset({Family.STEP}),
     "reply": frozenset({Family.REPLY}),
     "device": _DEVICE,
+    "exit": frozenset({Family.EXIT}),
 }
 """Words before a code that say of which families it is; alone, they list these families."""
 
@@ -138,6 +142,8 @@ WARNED: Final = "told, and carried out all the same"
 FAILED_DEVICE: Final = (
     "the device counts as failed in gates and budgets; EnOS retries it as far as job.retryPolicy says"
 )
+RESTARTED: Final = "a supervisor may start the same line again"
+NOT_RESTARTED: Final = "nothing should start it again before somebody has looked"
 NEVER_MET: Final = "never met: only devices see it"
 
 
@@ -173,8 +179,8 @@ class Entry:
 def explain(common: Common, *, code: tuple[str, ...]) -> None:
     """Tell what CODE means and what to do about it; without CODE, list all codes.
 
-    EnOS's codes, HTTP statuses, token statuses, device steps (-3) and rollout's own (R601). A word before the
-    code says whose it is (http 429, token 1003), and alone lists all of that kind. Sources are pages of the
+    EnOS's codes, HTTP statuses, token statuses, device steps (-3), rollout's own (R601) and its exit codes
+    (exit 8). A word before the code says whose it is (http 429, token 1003), and alone lists all of that kind. Sources are pages of the
     EnOS Connection Service API, release 2.4.4, where no other is named.
 
     Example: rollout explain http 429
@@ -284,6 +290,9 @@ def _entries() -> Iterator[Entry]:
         yield _step(str(int(step)), meaning)
     for reply, meaning in DEVICE_REPLIES.items():
         yield Entry(Family.REPLY, str(int(reply)), meaning, here=NEVER_MET)
+    for number, end in EXITS.items():
+        here = "" if end.restart is None else RESTARTED if end.restart else NOT_RESTARTED
+        yield Entry(Family.EXIT, str(number), Meaning("", end.meaning, end.cause, end.remedy, ""), here=here)
 
 
 def _of_own(own: OwnCode) -> Meaning:
@@ -345,7 +354,7 @@ def _page(entry: Entry, columns: int | None) -> Iterator[str]:
         ("Means", meaning.meaning),
         ("Cause", meaning.cause),
         ("Do", meaning.remedy),
-        ("In rollout", entry.here),
+        ("Restart" if entry.family is Family.EXIT else "In rollout", entry.here),
         *zip(["In rollout", *[""] * 9], _told(entry.treatment), strict=False),
         ("Source", meaning.page or "a rule of rollout's own"),
     ]

@@ -87,6 +87,11 @@ def open_or_compile(
     EnOS could not list the devices, and nothing is saved then.
     """
     if plan.name == PLAN_NAME:
+        if asking is not None and asking.refresh:
+            raise SettingsError(
+                f"{plan} is a saved plan, whose devices are settled",
+                hint="--refresh goes with the plan file",
+            )
         return Prepared(open_saved_plan(plan), plan.parent, None)
     from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - a saved plan needs no models
 

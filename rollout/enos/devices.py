@@ -20,7 +20,7 @@ from rollout.enos.messages import DeviceBrief, Envelope
 from rollout.enos.paging import Reading, every_row
 from rollout.enos.translate import search_body
 
-__all__ = ["EnosDevices", "columns_of"]
+__all__ = ["EnosDevices", "Version", "columns_of"]
 
 Version = Literal["v2.1", "v2.4"]
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rollout.cli.failure import report
-from rollout.codes import CATALOGUE
+from rollout.codes import CATALOGUE, EXITS
 from rollout.enos.codes import (
     CODES,
     DEVICE_REPLIES,
@@ -20,7 +20,7 @@ from rollout.enos.codes import (
 )
 from rollout.errors import Phase, ServiceError
 
-TABLES = [CATALOGUE, CODES, GATEWAY, PROXY, TOKEN_STATUS, SDK_STATUS, STEPS, DEVICE_REPLIES]
+TABLES = [CATALOGUE, CODES, GATEWAY, PROXY, TOKEN_STATUS, SDK_STATUS, STEPS, DEVICE_REPLIES, EXITS]
 
 
 def explained(desk, *words):
@@ -49,7 +49,9 @@ def explained(desk, *words):
         (["764"], ["device reply 764"]),
         (["1003"], ["token status 1003"]),
         (["apim_status", "4011"], ["apim_status 4011"]),
-        (["0"], ["EnOS 0", "token status 0"]),
+        (["0"], ["EnOS 0", "token status 0", "exit code 0"]),
+        (["exit", "8"], ["exit code 8"]),
+        (["exit code 143"], ["exit code 143"]),
         (["token", "0"], ["token status 0"]),
         (["R101", "24404", "http 503"], ["R101", "EnOS 24404", "HTTP 503"]),
     ],

@@ -223,18 +223,17 @@ def test_a_platform_that_cannot_list_ends_the_planning(searched, platforms, faul
 
 @contextmanager
 def restless_platform(page):
-    """A platform whose device search answers `page(n)` to the n-th call; nothing else but tokens."""
+    """A platform whose device search answers `page(n)` to the n-th call, and keeps the paths; nothing else but tokens."""
+    paths = []
 
     class Answers(BaseHTTPRequestHandler):
-        calls = 0
-
         def do_POST(self):
             self.rfile.read(int(self.headers["Content-Length"]))
             if "token" in self.path:
                 body = {"status": 0, "msg": "SUCCESS", "data": {"accessToken": "t", "expire": 7200}}
             else:
-                Answers.calls += 1
-                body = {"code": 0, "msg": "OK", "requestId": "r", **page(Answers.calls)}
+                paths.append(self.path.partition("?")[0])
+                body = {"code": 0, "msg": "OK", "requestId": "r", **page(len(paths))}
             text = json.dumps(body).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -249,7 +248,7 @@ def restless_platform(page):
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.server_port}", paths
     finally:
         server.shutdown()
         thread.join(10)
@@ -265,7 +264,7 @@ def test_a_list_that_may_lack_devices_refuses_the_plan(searched):
             "pagination": {"pageNo": 1, "pageSize": 500, "totalSize": 1 + call, "sortedBy": None},
         }
 
-    with restless_platform(page) as url:
+    with restless_platform(page) as (url, _):
         result = searched("plan", "plan.yaml", "--url", url)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "the pages never agreed" in result.stderr
@@ -326,3 +325,29 @@ def test_a_fleet_file_makes_the_devices_up(searched):
     devices = json.loads(done.stdout)["devices"]
     assert 70 < devices["succeeded"] == devices["planned"] < 130
     assert " devices at the emulator on " in searched("plan", "plan.yaml").stdout
+
+
+@pytest.mark.parametrize(("by_name", "version"), [("true", "v2.4"), ("false", "v2.1")])
+def test_an_older_release_is_asked_its_own_way(searched, by_name, version):
+    """A release that cannot search jobs by name has the older device search."""
+
+    def page(_):
+        rows = [
+            {"deviceKey": f"SN-{i:04d}", "assetId": f"a{i}", "deviceTags": {"site": "s"}} for i in range(8)
+        ]
+        return {"data": rows, "pagination": {"pageNo": 1, "pageSize": 200, "totalSize": 8}}
+
+    with restless_platform(page) as (url, paths):
+        (searched.path / "rollout.toml").write_text(
+            f'[profiles.here]\nurl = "{url}"\nsearch_by_name = {by_name}\n'
+        )
+        assert preview(searched, "--profile", "here")["devices"]["rows"] == 8
+    assert paths == [f"/connect-service/{version}/devices"]
+
+
+def test_a_saved_plan_asks_nobody(searched, platforms):
+    """Its devices are settled; asking for others needs the plan file."""
+    preview(searched, "--url", platforms().url)
+    result = searched("plan", ".rollout/searched/plan.json", "--refresh")
+    assert result.exit_code == 2
+    assert "--refresh goes with the plan file" in result.stderr
