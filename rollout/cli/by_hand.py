@@ -86,7 +86,7 @@ class Call:
 
 
 @command("request")
-@click.argument("method", type=click.Choice(["GET", "POST"], case_sensitive=False))
+@click.argument("method", metavar="METHOD", type=click.Choice(["GET", "POST"], case_sensitive=False))
 @click.argument("path", type=Parsed("PATH", _path))
 @click.option(
     "--query",
@@ -154,13 +154,15 @@ def request(
     given = None if token is None else Secret(follow(token, "--token"))
     if given is not None:
         REDACTOR.learn(given.reveal())
+    if not console.is_json:
+        (console.result if dry_run else console.note)("\n".join(_request_lines(profile, call)))
     if not dry_run:
         agree(
             console,
             profile,
             f"{call.method} {clean(call.query.get('action') or call.path, 60)} may change {profile.name}. Send it?",
             word=profile.name,
-            kind="profile",
+            kind="profile's name",
             yes=yes,
             confirm=confirm,
             needed=call.may_change,
@@ -199,10 +201,10 @@ async def _carry_out(
                     "request", request=_request_json(profile, call), signing=signing, reply=None, exitCode=0
                 )
             else:
-                console.result("\n".join(_signing_lines(profile, call, signing)))
+                console.result("\n".join(_signing_lines(call, signing)))
             return 0
         if not console.is_json:
-            console.note("\n".join(_signing_lines(profile, call, signing)))
+            console.note("\n".join(_signing_lines(call, signing)))
         answer = await caller.exchange(signed)
     finally:
         await caller.aclose()
@@ -265,24 +267,30 @@ def _signing(call: Call, signed: Request, *, is_real: bool) -> dict[str, Any]:
     }
 
 
-def _signing_lines(profile: Profile, call: Call, signing: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the request and how its signature comes about, step by step."""
+def _request_lines(profile: Profile, call: Call) -> Iterator[str]:
+    """Yield what is to be sent, for whoever is asked about it."""
     yield f"request     {call.method} {profile.url}{call.target}"
+    if call.body is None:
+        return
+    yield f"body        {len(call.body):,} bytes, SHA-256 {hashlib.sha256(call.body).hexdigest()}"
+    yield from _indented(_clipped(call.body.decode("utf-8", "backslashreplace").removesuffix("\n")))
+    if call.body.endswith(b"\n"):
+        yield "            note: it ends with a line feed, which is signed and sent too"
+    problem = strict_object(call.body)
+    if isinstance(problem, Unreadable):
+        yield f"            note: {problem.reason}"
+
+
+def _signing_lines(call: Call, signing: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how the signature comes about, step by step, and the headers that come of it."""
+    without = "made with the token, which a dry run does not fetch; --token gives one"
     yield ""
     yield "signature   the SHA-256 of these five, joined without anything between them"
     yield f"1 token     {HIDDEN}"
     yield f"2 params    {signing['paramsData'] or '(none)'}"
-    yield f"            by name, in ASCII order, not encoded: {', '.join(signing['parameters']) or 'none'}"
-    if call.body:
-        yield f"3 body      {signing['bodyBytes']:,} bytes exactly as sent, SHA-256 {signing['bodySha256']}"
-        yield from _indented(_clipped(call.body.decode("utf-8", "backslashreplace").removesuffix("\n")))
-        if call.body.endswith(b"\n"):
-            yield "            note: it ends with a line feed, which is signed and sent too"
-        problem = strict_object(call.body)
-        if isinstance(problem, Unreadable):
-            yield f"            note: {problem.reason}"
-    else:
-        yield "3 body      (none)"
+    if call.query:
+        yield f"            by name, in ASCII order, not encoded: {', '.join(signing['parameters'])}"
+    yield "3 body      the bytes above, exactly as sent" if call.body else "3 body      (none)"
     yield f"4 timestamp {signing['timestamp']}  ({signing['timestampIso']})"
     yield f"5 secret    {HIDDEN}"
     yield "text"
@@ -291,7 +299,7 @@ def _signing_lines(profile: Profile, call: Call, signing: Mapping[str, Any]) -> 
     yield "headers"
     yield f"  apim-accesstoken  {HIDDEN}"
     yield f"  apim-timestamp    {signing['timestamp']}"
-    yield f"  apim-signature    {signing['signature'] or 'made with the token, which a dry run does not fetch; --token gives one'}"
+    yield f"  apim-signature    {signing['signature'] or without}"
     if call.body is not None:
         yield f"  Content-Type      {JSON_TYPE}"
 

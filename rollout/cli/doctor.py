@@ -26,13 +26,14 @@ from rollout.enos.caller import Caller
 from rollout.enos.checkup import Finding, Health, Target, examine
 from rollout.enos.codes import Code
 from rollout.errors import RolloutError
+from rollout.journal.space import bytes_needed
 from rollout.settings import Profile
 from rollout.telemetry.text import counted
 
 __all__ = ["doctor"]
 
-FREE_BYTES_MIN = 256 * 1024 * 1024
-"""A journal of 50,000 batches takes some 60 MB, its event log as much again. Ours."""
+BATCHES_AHEAD = 50_000
+"""There should be room for a campaign of so many jobs; a run asks for what its own plan needs. Ours."""
 
 SYNC_S_NOTED = 0.1
 """A disk slower than this to keep a few bytes makes every create wait for it. Ours."""
@@ -175,7 +176,7 @@ def _state(state_dir: Path) -> Finding:
         )
     seen = f"{place}: writable, {free / 1e9:,.1f} GB free, {sync_s * 1000:.1f} ms to the disk"
     facts = {"path": str(place), "freeBytes": free, "syncMs": round(sync_s * 1000, 1)}
-    if free < FREE_BYTES_MIN:
+    if free < bytes_needed(BATCHES_AHEAD):
         return Finding(
             "state", Health.WARNING, seen, "make room: a campaign stops when its disk is full", facts
         )

@@ -96,10 +96,12 @@ def test_a_dry_run_sends_nothing(desk, emulator):
 
 
 def test_a_call_that_may_change_something_is_asked_for(desk, emulator):
-    """Where nobody can answer it is refused, and --yes is an answer."""
+    """What would be sent is shown first. Where nobody can answer it is refused, and --yes is an answer."""
     refused = desk(*create(desk, *emulator))
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "--yes" in refused.stderr
+    assert '{"type": "verify", ' in refused.stderr
+    assert "apim-signature" not in refused.stderr
     assert desk("request", "GET", JOBS, "--query", "action=delete", *emulator).exit_code == 2
     done = desk(*create(desk, *emulator, "--yes"))
     assert done.exit_code == 0
@@ -112,7 +114,7 @@ def test_a_protected_profile_wants_its_name(desk):
     words = create(desk, "--profile", "prod")
     assert "--confirm prod instead of --yes" in desk(*words, "--yes").stderr
     wrong = desk(*words, "--confirm", "stage")
-    assert (wrong.exit_code, "the profile is prod" in wrong.stderr) == (2, True)
+    assert (wrong.exit_code, "the profile's name is prod" in wrong.stderr) == (2, True)
 
 
 def test_a_token_in_a_reply_is_not_shown(desk, emulator):
