@@ -5,9 +5,9 @@
 * its `flock` belongs to the running process. The kernel gives it back when the process ends, however it ends,
   so a lock can be held but never stale, and nobody has to guess from a pid or a heartbeat;
 * its text, one JSON record, names the holder for people, and remembers the journal's epoch (how many runners
-  have opened it) and last event. A journal that is behind this record is an older one: restored from a backup,
-  or without its write-ahead log. The record is written after the journal's own commit, so it never runs ahead
-  of an honest disk.
+  have opened it) and an event it had come to. A journal that is behind this record is an older one: restored from
+  a backup, or without its write-ahead log. The record is written after a commit of the journal, now and then, so it
+  never runs ahead of an honest disk.
 
 Advisory locks of network file systems are not to be relied on; `sqlite.py` refuses those it can recognise.
 """
@@ -43,7 +43,7 @@ class Holder:
     """Who holds, or last held, the campaign, and how far the journal had come.
 
     `since` and `beat_at` are seconds since the epoch on the wall clock: when the holder took the lock and when
-    it last stored events. `epoch` counts the journal's openings from 1, `seq` its events; 0 is none yet.
+    it last said that it stored events. `epoch` counts the journal's openings from 1, `seq` its events; 0 is none yet.
     """
 
     host: str

@@ -29,6 +29,7 @@ import asyncio
 import os
 import sqlite3
 import stat
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -59,6 +60,10 @@ COMMIT_EVENTS_MAX = 190
 statement: taking it back from a busy event loop, three times with BEGIN and COMMIT, costs far more than the rows."""
 PAGE_EVENTS = 1_000
 """Events read in one query. A read transaction left open would keep the write-ahead log from being reset."""
+BEAT_S = 0.5
+"""How often, in seconds, the lock's record follows a journal that is being written. For people who look, and so rarely,
+since each time the writer's thread has to take the interpreter's lock back from a busy event loop: what makes an older
+journal known, the epoch, is on disk before the first event."""
 BUSY_S = 5.0
 """How long SQLite waits for a reader that recovers or closes the file, in seconds."""
 
@@ -132,6 +137,7 @@ class SqliteJournal:
         self._linger_s = linger_s
         self._seq = found.last  # given to an event at `append`
         self._stored = found.last  # known to be durable
+        self._next_beat = 0.0
         self._found = found
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._waiting: deque[_Commit] = deque()
@@ -313,7 +319,9 @@ class SqliteJournal:
             with _explained(self.path):
                 self._connection.execute(_insert(len(commit.values) // COLUMNS), commit.values)
                 self._stored = commit.last
-                self._lock.beat(self._epoch, self._stored)
+                if (now := time.monotonic()) >= self._next_beat:
+                    self._lock.beat(self._epoch, self._stored)
+                    self._next_beat = now + BEAT_S
         except BaseException as error:
             self._failure = error if isinstance(error, JournalError) else _unwritten(self.path, error)
             raise
@@ -435,6 +443,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         uri=True,
         timeout=BUSY_S,
         isolation_level=None,
+        cached_statements=2
+        * COMMIT_EVENTS_MAX,  # one for each number of rows: compiling it costs a fifth of a commit
         check_same_thread=False,  # opened here, used by the writer's thread, never by two at once
     )
     # before anything reads the schema

@@ -528,6 +528,22 @@ async def test_the_holder_is_known_as_long_as_it_lives(directory):
     assert read_holder(directory / "nowhere") is None
 
 
+async def test_the_lock_follows_now_and_then_and_never_runs_ahead(directory):
+    """The record is not written with every commit, and is exact once closed."""
+    journal = SqliteJournal.open(directory, linger_s=0)
+    told = []
+    for n in range(4):
+        if n == 2:
+            journal._next_beat = 0.0  # the time has come
+        await journal.append([opened(400 + n)])
+        told.append(read_holder(directory).seq)
+    assert told == [401, 401, 403, 403]
+    await journal.aclose()
+    held = Lock.acquire(directory)
+    assert held.previous.seq == 404
+    held.release()
+
+
 async def test_looking_does_not_keep_a_runner_out(directory, monkeypatch):
     """A look at the lock holds it for an instant; a runner that starts just then tries again and gets in."""
     look = os.open(directory / LOCK_NAME, os.O_RDONLY)
