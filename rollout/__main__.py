@@ -2,4 +2,6 @@
 
 from rollout.cli import main
 
-main()
+# processes that a command starts load this module anew, under another name
+if __name__ == "__main__":
+    main()

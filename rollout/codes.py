@@ -633,6 +633,11 @@ CATALOGUE: Final[Mapping[str, OwnCode]] = MappingProxyType(
             "The message is the system's own: no space, no permission, no such file.",
             "Mend that, then run it again.",
         ),
+        "R902": _error(
+            "a process of the simulation died",
+            "The system ended it, most likely for want of memory; a million devices take about a gigabyte.",
+            "Simulate with fewer processes: --jobs 1.",
+        ),
     }
 )
 

@@ -40,6 +40,13 @@ VERBS = (
     ),
     Verb("plan", "Prepare", "show and save what a campaign would do", "rollout plan plans/x.yaml", "plan"),
     Verb(
+        "simulate",
+        "Prepare",
+        "what a plan does if the firmware is bad",
+        "rollout simulate plans/x.yaml --html x.html",
+        "simulate",
+    ),
+    Verb(
         "run", "Run", "carry a campaign out, or go on with it", "rollout run plans/x.yaml --emulator", "run"
     ),
     Verb("pause", "Steer", "create no new jobs from now on", "rollout pause x --reason storm", "steer"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,12 @@ from rollout.cli.console import Console
 
 if TYPE_CHECKING:
     from rollout.emulator.population import Population
+    from rollout.intake.document import PlanDocument
     from rollout.intake.fleet_file import Source
     from rollout.intake.population_file import FleetDescription
+    from rollout.intake.saved_plan import PlanningReport
 
-__all__ = ["FLEET_SUFFIXES", "columns_to_read", "open_fleet", "population_of"]
+__all__ = ["FLEET_SUFFIXES", "columns_to_read", "device_lists", "open_fleet", "population_of", "read_columns"]
 
 FLEET_SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -63,6 +65,46 @@ def columns_to_read(fleet: FleetDescription | None, sources: Iterable[Source], k
         for column in fleet.stratified_by
         if column not in by_chance or all(_has_column(source, key, column) for source in lists)
     )
+
+
+def device_lists(
+    document: PlanDocument | None, report: PlanningReport, devices: Sequence[str], flag: str
+) -> tuple[list[Source], str]:
+    """Return the device lists given, or else the plan's, and the name of their key column.
+
+    Args:
+        document: None where a saved plan was given.
+        report: of the planning; knows the lists that were asked of EnOS.
+        flag: who asks, for the message if there is no way.
+    """
+    from rollout.intake.complaints import Complaints  # noqa: PLC0415 - only parts of a fleet are looked up
+    from rollout.intake.saved_plan import fleet_sources  # noqa: PLC0415 - as above
+
+    if document is None:
+        raise click.UsageError(f"{flag}: give the plan file; a saved plan does not keep the devices' columns")
+    if "-" in (devices or document.devices.files):
+        raise click.UsageError(f"{flag}: standard input cannot be read twice")
+    complaints = Complaints(str(document.path), document.places)
+    sources = fleet_sources(document, devices or None, report.listings, complaints)
+    complaints.settle()
+    return sources, document.devices.key
+
+
+def read_columns(
+    sources: Iterable[Source], key: str, wanted: Iterable[str]
+) -> Mapping[str, Mapping[str, str]]:
+    """Return each device's value of the columns wanted, read again from the device lists."""
+    from rollout.intake.complaints import Complaints  # noqa: PLC0415 - only parts of a fleet are looked up
+    from rollout.intake.fleet_file import read_rows  # noqa: PLC0415 - as above
+
+    columns: dict[str, dict[str, str]] = {name: {} for name in wanted}
+    complaints = Complaints()
+    for source in sources:
+        for device, row, _ in read_rows(source, key, tuple(columns), complaints):
+            for column, value in zip(columns, row, strict=True):
+                columns[column][device] = value
+    complaints.settle()
+    return columns
 
 
 def _has_column(source: Source, key: str, column: str) -> bool:

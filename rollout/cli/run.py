@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from rollout.cli.command_line import about, command_line
 from rollout.cli.common import Common, ca_file_option, command, refresh_option, url_option
 from rollout.cli.consent import agree
 from rollout.cli.console import Console
-from rollout.cli.fleets import columns_to_read, open_fleet, population_of
+from rollout.cli.fleets import columns_to_read, device_lists, open_fleet, population_of, read_columns
 from rollout.cli.next_steps import Step, next_steps
 from rollout.cli.plan import make_preview
 from rollout.cli.planning import Asking, Prepared, check_org, open_or_compile
@@ -43,7 +43,6 @@ from rollout.telemetry.sink import stream_sink
 
 if TYPE_CHECKING:
     from rollout.emulator.population import Population
-    from rollout.intake.fleet_file import Source
     from rollout.intake.population_file import FleetDescription
 
 __all__ = ["exit_code", "run"]
@@ -260,10 +259,10 @@ def _rehearsal(
     if not bad_site and not population.strata:
         return Rehearsal(population, seed=seed)
     flag = "--bad-site" if bad_site else "--fleet"
-    sources, key = _device_lists(prepared, devices, flag)
+    sources, key = device_lists(prepared.document, prepared.saved.report, devices, flag)
     wanted = columns_to_read(fleet, sources, key)
     site_column = _site_column(prepared) if bad_site else ""
-    columns = _columns(sources, key, dict.fromkeys([*wanted, *([site_column] if bad_site else [])]))
+    columns = read_columns(sources, key, dict.fromkeys([*wanted, *([site_column] if bad_site else [])]))
     for site, share in bad_site:
         if site not in columns[site_column].values():
             raise click.UsageError(f"--bad-site: no device has {site_column} {site!r}")
@@ -276,37 +275,6 @@ def _site_column(prepared: Prepared) -> str:
         if wave.spread_by:
             return wave.spread_by
     raise click.UsageError("--bad-site: no wave of the plan has spreadBy, so no column holds sites")
-
-
-def _device_lists(prepared: Prepared, devices: tuple[str, ...], flag: str) -> tuple[list[Source], str]:
-    """Return the plan's device lists and the name of their key column."""
-    from rollout.intake.complaints import Complaints  # noqa: PLC0415 - only parts of a fleet are looked up
-    from rollout.intake.saved_plan import fleet_sources  # noqa: PLC0415 - as above
-
-    document = prepared.document
-    if document is None:
-        raise click.UsageError(f"{flag}: give the plan file; a saved plan does not keep the devices' columns")
-    if "-" in (devices or document.devices.files):
-        raise click.UsageError(f"{flag}: standard input cannot be read twice")
-    complaints = Complaints(str(document.path), document.places)
-    sources = fleet_sources(document, devices or None, prepared.saved.report.listings, complaints)
-    complaints.settle()
-    return sources, document.devices.key
-
-
-def _columns(sources: list[Source], key: str, wanted: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
-    """Return each device's value of the columns wanted, read again from the device lists."""
-    from rollout.intake.complaints import Complaints  # noqa: PLC0415 - only parts of a fleet are looked up
-    from rollout.intake.fleet_file import read_rows  # noqa: PLC0415 - as above
-
-    columns: dict[str, dict[str, str]] = {name: {} for name in wanted}
-    complaints = Complaints()
-    for source in sources:
-        for device, row, _ in read_rows(source, key, tuple(columns), complaints):
-            for column, value in zip(columns, row, strict=True):
-                columns[column][device] = value
-    complaints.settle()
-    return columns
 
 
 # --- the run ------------------------------------------------------------------------------------------------

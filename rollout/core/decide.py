@@ -169,7 +169,7 @@ def _gate_fact(state: State, wave: WaveState, now: float, decision: Decision) ->
             created=wave.created,
             settled=wave.settled,
             known=state.is_known(wave),
-            seen_at=-inf if _blind(state, now) else state.seen_at(wave),
+            seen_at=lambda: -inf if _blind(state, now) else state.seen_at(wave),
             opened_at=wave.clock_from,
             satisfied_at=wave.satisfied_at,
             approved=wave.approved,

@@ -8,6 +8,7 @@ resolved, thresholds of which nothing is known) is a hold, never an open.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -147,7 +148,7 @@ def judge(
     created: bool,
     settled: bool,
     known: bool,
-    seen_at: float,
+    seen_at: Callable[[], float],
     opened_at: float,
     satisfied_at: float | None,
     approved: bool,
@@ -159,7 +160,8 @@ def judge(
         created: every batch of the wave has its job, or is parked.
         settled: no device of the wave can change any more.
         known: the number of devices is known; where EnOS picks them it is not until the tasks stopped appearing.
-        seen_at: every device that can still change was counted at this time or later, in this life of the engine.
+        seen_at: returns since when every device that can still change has been counted, in this life of the engine;
+            asked only where the verdict hangs on it, since it looks at every group of the wave.
         opened_at: when the wave opened, or its clock was last restarted by a person.
         satisfied_at: since when the thresholds have held without a break; None if they do not.
         now: on the clock of the two times before, seconds.
@@ -178,7 +180,7 @@ def judge(
     if created and known and (why := _out_of_reach(gate, tally, settled=settled)):
         return Halt("thresholds out of reach", f"{evidence}; {why}")
     if overdue and ends is not None:
-        if seen_at < ends:
+        if seen_at() < ends:
             return Hold(HoldReason.STALE, evidence)
         return Halt("deadline", f"{evidence} when the deadline passed")
     if satisfied_at is None:
@@ -189,7 +191,7 @@ def judge(
     soaked_at = satisfied_at + gate.soak_s
     if now < soaked_at:
         return Hold(HoldReason.SOAK, evidence, soaked_at)
-    if seen_at < soaked_at:
+    if seen_at() < soaked_at:
         # numbers from before the soak's end, or from before a restart, open nothing
         return Hold(HoldReason.STALE, evidence)
     if gate.approval and not approved:

@@ -66,5 +66,5 @@ def next_period(
     """
     aim = max(1.0, devices * LATE)
     wait = last_s * (min(GROWTH, aim / news) if news else GROWTH)
-    sight_s = SIGHT_S if in_progress else min(PERIOD_MAX_S, SIGHT_S * devices / max(1, still_open))
-    return max(PERIOD_MIN_S, min(wait, sight_s, age_s * LATE))
+    few = 1.0 if in_progress else max(1.0, devices / max(1, still_open))
+    return max(PERIOD_MIN_S, min(wait, SIGHT_S * few, PERIOD_MAX_S, age_s * LATE))

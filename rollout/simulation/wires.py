@@ -11,6 +11,7 @@ nine of ten calls of a campaign are counts.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -28,7 +29,7 @@ from rollout.enos.transport import Exchange, Request
 from rollout.ports import Guard, NotNow
 from rollout.simulation.power import Power
 
-__all__ = ["Network", "Sent", "SimService", "Wires"]
+__all__ = ["CallMeters", "Network", "Sent", "SimService", "Wires"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,18 @@ class Sent:
     refused: bool = False
 
 
+class CallMeters:
+    """How many calls reached the network in each minute since the epoch."""
+
+    def __init__(self) -> None:
+        self.creates: Counter[int] = Counter()
+        self.reads: Counter[int] = Counter()
+
+    def note(self, action: str, at: float) -> None:
+        """Count one call; all that is no create is taken for a read."""
+        (self.creates if action == "create" else self.reads)[int(at // 60)] += 1
+
+
 class Network:
     """What lies between the processes and the platform, and outlives them.
 
@@ -78,6 +91,7 @@ class Network:
         self.service = service
         self.wires = wires
         self.sent: list[Sent] = []
+        self.meters = CallMeters()
         self.now = now
         self._loop = loop
         self._rng = rng
@@ -103,6 +117,8 @@ class Network:
     def send(self, call: Call) -> asyncio.Future[Reply]:
         """Let a request go, whatever becomes of its sender; the future may never be set."""
         answer: asyncio.Future[Reply] = self._loop.create_future()
+        if action := call.query.get("action"):
+            self.meters.note(action, self.now())
         if not self._lost(self.wires.request_lost):
             self._loop.call_later(self.draw_transit_s(), self._arrive, call, answer)
         return answer
@@ -221,7 +237,10 @@ class SimService(EnosService):
         if not network.counts_are_plain:
             return await super().count_tasks(job_ids, statuses)
         await self._permit()
-        await asyncio.sleep(network.draw_transit_s() + network.draw_transit_s())
+        network.meters.note("searchTask", network.now())
+        way_s = network.draw_transit_s() + network.draw_transit_s()
+        if way_s:
+            await asyncio.sleep(way_s)
         network.service.advance()
         seen = network.service.platform.index.holders
         views = [view for job_id in job_ids if (view := seen.get(job_id)) is not None]

@@ -21,7 +21,9 @@ def verdict(its_gate, tally, **given):
         "approved": False,
         "now": 100.0,
     }
-    return judge(its_gate, tally, **(situation | given))
+    situation |= given
+    seen_at = situation.pop("seen_at")
+    return judge(its_gate, tally, seen_at=lambda: seen_at, **situation)
 
 
 def counts(planned, succeeded=0, failed=0, **more):

@@ -190,6 +190,12 @@ def test_the_few_that_sleep_are_looked_for_seldom(still_open, in_progress, perio
     assert next_period(9000.0, news=0, **watched) == period_s
 
 
+def test_a_group_nobody_knows_the_size_of_is_watched_like_a_full_one():
+    """Where EnOS picks the devices and has made no task yet."""
+    unknown = {"devices": 0, "still_open": 0, "in_progress": 0, "age_s": 86_400.0}
+    assert next_period(9000.0, news=0, **unknown) == SIGHT_S
+
+
 @pytest.mark.parametrize("unknown", [0, 1])
 def test_a_large_batch_is_not_overtaken_by_smaller_ones(unknown):
     """Plan order holds under the cap, and a create in doubt keeps its share of it."""

@@ -1,0 +1,261 @@
+"""`rollout simulate`: what a plan does to a fleet if the firmware is bad, before anything is sent.
+
+The real engine carries the plan out in virtual time, many times over; nothing is saved and nobody is called. The same
+command prints the same bytes: the campaign begins at a fixed moment unless `--start` says another.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rollout.cli.campaigns import PLAN_NAME
+from rollout.cli.common import Common, command
+from rollout.cli.console import Console
+from rollout.cli.fleets import columns_to_read, device_lists, open_fleet, population_of, read_columns
+from rollout.cli.planning import Asking, Prepared, compile_into
+from rollout.cli.types import DURATION, SEED, SHARE, Number, Parsed, check_output_file
+from rollout.core.campaign import Scope
+from rollout.core.plan import Plan
+from rollout.intake.saved_plan import open_saved_plan
+from rollout.intake.units import read_timestamp_ms
+from rollout.settings import Profile, load_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rollout.intake.population_file import FleetDescription
+    from rollout.simulation.study import Rate
+
+__all__ = ["simulate"]
+
+INTERRUPTED = 130
+
+RATES = "healthy,1%,5%,20%,100%"
+RATES_MAX = 20
+"""Failure rates of one study. Ours."""
+SEEDS_MAX = 100_000
+JOBS_MAX = 256
+
+STANDARD_FLEET = "standard devices: always online, half of them through in 10m, none fails by itself (describe yours: --fleet)"
+
+SAY_EVERY_S = 5.0
+"""How often to say how far it is. Real seconds."""
+
+
+def _rates(text: str) -> tuple[Rate, ...]:
+    """Read `healthy,1%,0.2`: each once, in the order given."""
+    found: dict[Rate, None] = {}
+    for word in text.split(","):
+        try:
+            found[None if word.strip() == "healthy" else float(SHARE.convert(word.strip(), None, None))] = (
+                None
+            )
+        except click.BadParameter:
+            raise ValueError(
+                f"expected 'healthy' and shares such as 5%, with commas between them; got {word[:40]!r}"
+            ) from None
+    if len(found) > RATES_MAX:
+        raise ValueError(f"at most {RATES_MAX} rates, got {len(found)}")
+    return tuple(found)
+
+
+def _start(text: str) -> float:
+    # digits alone would be read as milliseconds, in which nobody means a start
+    if re.fullmatch(r"[0-9]+", text):
+        raise ValueError(f"expected a time such as 2026-11-23T08:00:00Z, got {text[:40]!r}")
+    return read_timestamp_ms(text) / 1000
+
+
+@command("simulate")
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.option(
+    "--fleet", type=click.Path(path_type=Path), metavar="FILE", help="How devices behave (plans/fleets)."
+)
+@click.option("--devices", multiple=True, metavar="FILE", help="Device list instead of the plan's own.")
+@click.option("--seed", type=SEED, help="Draw the waves with this seed instead of the plan's.")
+@click.option(
+    "--seeds",
+    type=Number("seeds", 1, SEEDS_MAX, whole=True),
+    default="20",
+    show_default=True,
+    help="Runs at each failure rate.",
+)
+@click.option(
+    "--rates",
+    type=Parsed("RATES", _rates),
+    default=RATES,
+    show_default=True,
+    metavar="RATES",
+    help="True failure rates to try; healthy is the fleet as it is described.",
+)
+@click.option(
+    "--jobs", type=Number("jobs", 1, JOBS_MAX, whole=True), help="Processes; one for each core if not given."
+)
+@click.option(
+    "--start",
+    type=Parsed("TIME", _start),
+    metavar="TIME",
+    help="When the campaign begins: 2026-11-23T08:00:00Z.",
+)
+@click.option(
+    "--approve-after",
+    type=DURATION,
+    default="1h",
+    show_default=True,
+    help="How long a gate waits for its person.",
+)
+@click.option(
+    "--within",
+    type=DURATION,
+    default="60d",
+    show_default=True,
+    help="A campaign not over by then never ends.",
+)
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a page with plots.")
+def simulate(
+    common: Common,
+    *,
+    plan: Path,
+    fleet: Path | None,
+    devices: tuple[str, ...],
+    seed: int | None,
+    seeds: int,
+    rates: tuple[Rate, ...],
+    jobs: int | None,
+    start: float | None,
+    approve_after: float,
+    within: float,
+    html: Path | None,
+) -> int:
+    """Show what PLAN does to a fleet at several true failure rates: who is exposed, when it stops, when it ends.
+
+    Runs the real engine in virtual time, once for each rate and seed. L and S are those of --profile.
+
+    Example: rollout simulate plans/canary-then-total.yaml --fleet plans/fleets/mixed.yaml --seeds 50
+    """
+    # loads the engine and the emulator: not for those who only ask for help
+    from rollout.simulation.report import Report  # noqa: PLC0415
+    from rollout.simulation.study import StudyOrder, carry_out  # noqa: PLC0415
+    from rollout.simulation.trial import open_bench  # noqa: PLC0415
+    from rollout.simulation.world import START  # noqa: PLC0415
+
+    if html is not None:
+        check_output_file(
+            html, plan, *([fleet] if fleet else []), *(Path(name) for name in devices if name != "-")
+        )
+    loaded = load_profile(common.profile, config=common.config)
+    bounds = loaded or Profile(name="", url="")
+    described = open_fleet(fleet, common.console)
+    with tempfile.TemporaryDirectory(prefix="rollout-simulate-") as scratch:
+        prepared = _prepare(plan, Path(scratch), common, devices, seed, loaded)
+        planned = prepared.saved.plan
+        begin = start if start is not None else _schedule_start(planned) or START
+        order = StudyOrder(
+            partial(
+                open_bench,
+                prepared.path,
+                population=population_of(described, failed=None, offline=None),
+                columns=_columns_of(described, prepared, devices),
+                made_up=_made_up(planned, described),
+                latest_effect_s=bounds.latest_effect_s,
+                search_lag_s=bounds.search_lag_s,
+                approve_after_s=approve_after,
+                within_s=within,
+                start=begin,
+            ),
+            rates,
+            range(1, int(seeds) + 1),
+            int(jobs) if jobs is not None else _cores(),
+        )
+        study = carry_out(order, _Progress(common.console))
+    report = Report(
+        planned,
+        study,
+        STANDARD_FLEET if fleet is None else str(fleet),
+        int(seeds),
+        begin,
+        approve_after,
+        within,
+    )
+    if common.console.is_json:
+        common.console.json("simulate", **report.document())
+    else:
+        common.console.result("\n".join(report.lines()))
+    return 0 if study.done == study.asked else INTERRUPTED
+
+
+def _prepare(
+    plan: Path,
+    scratch: Path,
+    common: Common,
+    devices: tuple[str, ...],
+    seed: int | None,
+    profile: Profile | None,
+) -> Prepared:
+    """Return the plan if it is a saved one, else compile it where nobody keeps it."""
+    if plan.name == PLAN_NAME:
+        return Prepared(open_saved_plan(plan), plan.parent, None)
+    from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - a saved plan needs no models
+
+    document = load_plan_file(plan, fleet_given=bool(devices))
+    if seed is not None:
+        document = replace(document, seed=seed)
+    asking = Asking(profile, note=common.console.note)
+    campaign = common.state_dir / document.campaign.id
+    saved = compile_into(scratch, document, campaign, devices=devices, asking=asking)
+    return Prepared(saved, scratch, document)
+
+
+def _columns_of(
+    fleet: FleetDescription | None, prepared: Prepared, devices: tuple[str, ...]
+) -> Mapping[str, Mapping[str, str]]:
+    """Return what strata look at, from the device lists that have it; what the fleet gives by chance need not be there."""
+    if fleet is None or not fleet.stratified_by:
+        return {}
+    document = prepared.document
+    by_chance = all(column in fleet.population.columns for column in fleet.stratified_by)
+    if by_chance and (document is None or "-" in (devices or document.devices.files)):
+        return {}
+    sources, key = device_lists(document, prepared.saved.report, devices, "--fleet")
+    return read_columns(sources, key, columns_to_read(fleet, sources, key))
+
+
+def _made_up(plan: Plan, fleet: FleetDescription | None) -> Iterable[str]:
+    """Return the fleet's own devices where EnOS picks any; a plan's device list is all there is otherwise."""
+    scoped = any(isinstance(wave.size, Scope) for wave in plan.campaign.waves)
+    return fleet.devices if scoped and fleet is not None and fleet.devices is not None else ()
+
+
+def _schedule_start(plan: Plan) -> float | None:
+    """Return when the first push window of the plan begins, seconds since the epoch; None without one."""
+    schedules = [wave.job.schedule for wave in plan.campaign.waves if wave.job.schedule is not None]
+    return min((schedule.start_ms / 1000 for schedule in schedules), default=None)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Progress:
+    """Says now and then how many runs are done."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = self._said = time.monotonic()
+
+    def __call__(self, done: int, of: int) -> None:
+        now = time.monotonic()
+        if now - self._said >= SAY_EVERY_S and done < of:
+            self._said = now
+            self._console.note(f"{done:,} of {of:,} runs, {now - self._began:.0f} s")
+            sys.stderr.flush()
