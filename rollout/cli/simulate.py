@@ -157,7 +157,7 @@ def simulate(
     bounds = loaded or Profile(name="", url="")
     described = open_fleet(fleet, common.console)
     with tempfile.TemporaryDirectory(prefix="rollout-simulate-") as scratch:
-        prepared = _prepare(plan, Path(scratch), common, devices, seed, loaded)
+        prepared = _prepare(common, plan, Path(scratch), loaded, devices=devices, seed=seed)
         planned = prepared.saved.plan
         begin = start if start is not None else _schedule_start(planned) or START
         order = StudyOrder(
@@ -187,6 +187,11 @@ def simulate(
         approve_after,
         within,
     )
+    if html is not None:
+        from rollout.simulation.page import page  # noqa: PLC0415 - only for those who ask
+
+        html.write_text(page(report), encoding="utf-8")
+        common.console.note(f"Wrote {html}")
     if common.console.is_json:
         common.console.json("simulate", **report.document())
     else:
@@ -195,12 +200,13 @@ def simulate(
 
 
 def _prepare(
+    common: Common,
     plan: Path,
     scratch: Path,
-    common: Common,
+    profile: Profile | None,
+    *,
     devices: tuple[str, ...],
     seed: int | None,
-    profile: Profile | None,
 ) -> Prepared:
     """Return the plan if it is a saved one, else compile it where nobody keeps it."""
     if plan.name == PLAN_NAME:

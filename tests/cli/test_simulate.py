@@ -2,6 +2,7 @@
 
 import json
 import signal
+from html.parser import HTMLParser
 from pathlib import Path
 
 import jsonschema
@@ -142,6 +143,76 @@ def test_the_same_command_prints_the_same_bytes(desk):
     assert one.stdout == two.stdout
     other = desk.run(*line, "--jobs", "1", "--start", "2026-07-01T12:00:00Z")
     assert json.loads(other.stdout)["startIso"] == "2026-07-01T12:00:00.000Z"
+
+
+class Reader(HTMLParser):
+    """Takes a page apart: tags, attributes and text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.words, self.open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in ("meta", "br", "path", "circle"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in ("path", "circle"):
+            assert self.open.pop() == tag, "tags are closed in their order"
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_html_page_stands_alone(desk):
+    """Plots, table and warnings in one file that loads nothing and runs nothing; the result still goes to stdout."""
+    result = desk(
+        "simulate",
+        "plan.yaml",
+        "--seeds",
+        "3",
+        "--rates",
+        "healthy,100%",
+        "--jobs",
+        "1",
+        "--html",
+        "page.html",
+    )
+    assert result.exit_code == 0
+    assert "Simulated" in result.stdout
+    text = (desk.path / "page.html").read_text()
+    page = Reader(text)
+    assert page.open == []
+    assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in page.attributes
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name in ("src", "href") or name.startswith("on")]
+    assert page.tags.count("svg") == 3, "exposure by rate, and a course for each build"
+    words = " ".join(page.words)
+    for told in (
+        "What to know before running it",
+        "devices exposed",
+        "100% build",
+        "time from the start",
+        "healthy",
+    ):
+        assert told in words
+
+
+def test_the_html_page_shows_text_as_text(desk):
+    """A campaign's name, a wave's and a file's are shown, never obeyed."""
+    (desk.path / "<b>fleet.yaml").write_text("version: 1\nfailed: 5%\n")
+    plan = (desk.path / "plan.yaml").read_text()
+    (desk.path / "plan.yaml").write_text(
+        plan.replace("name: Small campaign", "name: '<script>alert(1)</script>&'")
+    )
+    given = ("--seeds", "1", "--rates", "healthy", "--jobs", "1", "--fleet", "<b>fleet.yaml")
+    assert desk("simulate", "plan.yaml", *given, "--html", "page.html").exit_code == 0
+    text = (desk.path / "page.html").read_text()
+    assert "<h1>&lt;script&gt;alert(1)&lt;/script&gt;&amp;</h1>" in text
+    assert "<b>fleet" not in text
 
 
 def test_an_interrupt_prints_what_is_there(desk):

@@ -1,0 +1,263 @@
+"""A study as one HTML page: tables, plots and warnings in a single file that loads nothing from anywhere.
+
+Every text passes `escape`; the page's own policy forbids all sources, scripts among them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from html import escape
+
+from rollout.simulation.advice import rate_text, share_text
+from rollout.simulation.charts import Band, Dots, bands, dots, sample
+from rollout.simulation.figures import quantile
+from rollout.simulation.report import Report, moment, short
+from rollout.simulation.study import RateStudy, exposed, failed
+from rollout.simulation.trial import Ending
+from rollout.telemetry.text import count, safe
+
+__all__ = ["page"]
+
+TYPED = re.compile("`([^`]+)`")
+
+MOMENTS = 160
+"""Points of a curve in a plot."""
+
+STYLE = """
+:root { color-scheme: light; --ink: #1b2430; --soft: #5b6775; --line: #e3e7ec; --good: #1f7a8c; --bad: #c8402f; --out: #3b5bb5; }
+* { box-sizing: border-box; }
+body { margin: 0; background: #f6f7f9; color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+main { max-width: 980px; margin: 0 auto; padding: 28px 20px 48px; }
+h1 { font-size: 25px; margin: 0; letter-spacing: -.01em; }
+h2 { font-size: 17px; margin: 0 0 4px; }
+h3 { font-size: 14px; margin: 0 0 6px; font-weight: 600; }
+p { margin: 4px 0; } .soft { color: var(--soft); }
+section { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 18px 20px; margin-top: 18px; }
+table { border-collapse: collapse; width: 100%; margin-top: 8px; font-variant-numeric: tabular-nums; }
+th { text-align: right; font-weight: 600; color: var(--soft); font-size: 12.5px; }
+td { text-align: right; } th, td { padding: 6px 8px; border-bottom: 1px solid var(--line); vertical-align: top; }
+tr:last-child td { border-bottom: 0; }
+th:first-child, td:first-child, .left { text-align: left; } td:first-child { font-weight: 600; white-space: nowrap; }
+code { background: #f0f2f5; border-radius: 4px; padding: 1px 5px; font-size: 13px; }
+small { color: var(--soft); white-space: nowrap; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 14px; margin-top: 18px; }
+.card { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 14px 16px; }
+.card b { display: block; font-size: 23px; line-height: 1.25; letter-spacing: -.01em; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(390px, 1fr)); gap: 18px 22px; margin-top: 10px; }
+svg { display: block; width: 100%; height: auto; }
+svg text { font-size: 12px; fill: var(--soft); } svg .axis { font-size: 12px; }
+.grid { stroke: var(--line); fill: none; } .foot { stroke: #9aa5b1; fill: none; }
+.line { fill: none; stroke-width: 2; } .band { stroke: none; opacity: .18; } .median { stroke-width: 3; fill: none; } .dot { opacity: .4; }
+.good.line, .good.median { stroke: var(--good); } .good.band, .good.dot { fill: var(--good); }
+.bad.line, .bad.median { stroke: var(--bad); } .bad.band, .bad.dot { fill: var(--bad); }
+.out.median { stroke: var(--out); } .out.dot { fill: var(--out); }
+.key { display: inline-block; margin-right: 16px; color: var(--soft); font-size: 13px; }
+.key::before { content: ""; display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 6px; vertical-align: -1px; background: currentColor; }
+.key.good::before { background: var(--good); } .key.bad::before { background: var(--bad); } .key.out::before { background: var(--out); }
+ul { margin: 6px 0 0; padding-left: 20px; } li { margin: 5px 0; }
+@media print { body { background: #fff; } section, .card { break-inside: avoid; } }
+"""
+
+
+def page(report: Report) -> str:
+    """Return the page."""
+    title = f"Simulation of {safe(report.plan.campaign.id)}"
+    body = "\n".join(_body(report))
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body><main>
+{body}
+</main></body>
+</html>
+"""
+
+
+def _body(report: Report) -> Iterator[str]:
+    plan, study = report.plan, report.study
+    yield f"<header><h1>{escape(safe(plan.campaign.name.default))}</h1>"
+    jobs = f"{count(plan.devices)} devices, {len(plan.waves)} waves, {count(len(plan.batches))} jobs"
+    yield f'<p class="soft">{escape(plan.campaign.id)} · {jobs} · begins {escape(moment(report.start))}</p>'
+    yield f'<p class="soft">Fleet: {escape(safe(report.fleet))}</p></header>'
+    yield from _cards(report)
+    found = report.advice
+    if found:
+        yield "<section><h2>What to know before running it</h2><ul>"
+        # what stands between backticks is to be typed
+        yield from ("<li>" + TYPED.sub(r"<code>\1</code>", escape(one.text)) + "</li>" for one in found)
+        yield "</ul></section>"
+    yield from _verdicts(report)
+    yield from _exposure(report)
+    yield from _courses(report)
+    yield from _waves(report)
+    done = (
+        f"{count(study.done)} of {count(study.asked)} runs"
+        if study.done < study.asked
+        else f"{count(study.done)} runs"
+    )
+    yield (
+        f'<p class="soft">{done} of the real engine in virtual time, {count(report.seeds)} seeds at each failure rate. '
+        "Shares with their 95% interval (Wilson). Made by rollout simulate; the same command gives the same page.</p>"
+    )
+
+
+def _cards(report: Report) -> Iterator[str]:
+    yield '<div class="cards">'
+    shown = report.shown
+    took = None if shown is None else shown.middle(lambda t: t.took_s, Ending.FINISHED)
+    if shown is not None and took is not None:
+        yield _card(
+            short(took.median),
+            f"to the end of a {_name(shown)}",
+            f"9 of 10 runs within {short(took.most_90)}",
+        )
+    worst = next((rates for rates in reversed(report.study.by_rate) if rates.trials), None)
+    if worst is not None:
+        out, bad = worst.middle(exposed), worst.middle(failed)
+        assert out is not None, "there is a trial"
+        assert bad is not None, "there is a trial"
+        yield _card(
+            count(round(out.median)),
+            f"devices exposed to a {_name(worst)}",
+            f"{bad.median:,.0f} fail before the stop",
+        )
+    first = report.study.by_rate[0]
+    if first.trials:
+        yield _card(
+            share_text(first.share(Ending.STOPPED)),
+            f"of runs stop a {_name(first)}",
+            "the chance of a false stop",
+        )
+    if shown is not None:
+        reads, creates = shown.middle(lambda t: t.reads), shown.middle(lambda t: t.creates)
+        assert reads is not None, "there is a trial"
+        assert creates is not None, "there is a trial"
+        yield _card(count(round(reads.median)), "read calls", f"{creates.median:,.0f} create calls")
+    yield "</div>"
+
+
+def _card(figure: str, what: str, more: str) -> str:
+    return f'<div class="card"><b>{escape(figure)}</b>{escape(what)}<br><small>{escape(more)}</small></div>'
+
+
+def _name(rates: RateStudy) -> str:
+    return f"{rate_text(rates.rate)} build"
+
+
+def _verdicts(report: Report) -> Iterator[str]:
+    yield "<section><h2>What becomes of a build, by its true failure rate</h2>"
+    yield '<p class="soft">Median of the runs, and below it what 9 of 10 do not exceed. Healthy is the fleet as it is described; any other rate is that of every device.</p><table>'
+    yield '<tr><th>Build</th><th>Stopped</th><th class="left">By</th><th>Ends after</th><th>Exposed</th><th>Failed</th><th>Failed later</th></tr>'
+    for rates in report.study.by_rate:
+        if not rates.trials:
+            continue
+        by = "<br>".join(
+            f"{escape('' if wave is None else safe(report.plan.waves[wave].name) + ': ')}{escape(reason)} <small>{hits} of {len(rates.trials)}</small>"
+            for wave, reason, hits in rates.stops[:3]
+        )
+        cells = [
+            _cell(rates, lambda t: t.took_s, short),
+            _cell(rates, exposed, _devices),
+            _cell(rates, failed, _devices),
+            _cell(rates, lambda t: t.later.failed - failed(t), _devices),
+        ]
+        yield (
+            f"<tr><td>{escape(rate_text(rates.rate))}</td><td>{escape(share_text(rates.share(Ending.STOPPED)))}</td>"
+            f'<td class="left">{by or "-"}</td>{"".join(cells)}</tr>'
+        )
+    yield '</table><p class="soft">Exposed: the firmware was pushed to them before the stop, or the end. Failed later: in jobs that go on after a stop.</p></section>'
+
+
+def _cell(rates: RateStudy, of: Callable[..., float], text: Callable[[float], str]) -> str:
+    middle = rates.middle(of)
+    assert middle is not None, "there is a trial"
+    return f"<td>{escape(text(middle.median))}<br><small>{escape(text(middle.most_90))}</small></td>"
+
+
+def _devices(number: float) -> str:
+    return f"{number:,.0f}"
+
+
+def _exposure(report: Report) -> Iterator[str]:
+    studies = [rates for rates in report.study.by_rate if rates.trials]
+    yield "<section><h2>Exposure against the true failure rate</h2>"
+    yield '<p><span class="key out">devices exposed</span><span class="key bad">devices failed, before the stop or the end</span></p>'
+    yield dots(
+        [
+            Dots("exposed", "out", [[exposed(t) for t in rates.trials] for rates in studies]),
+            Dots("failed", "bad", [[failed(t) for t in rates.trials] for rates in studies]),
+        ],
+        [rate_text(rates.rate) for rates in studies],
+        title="Devices exposed and failed in every run, by true failure rate",
+        unit="devices (logarithmic)",
+        under="true failure rate of the build; every dot a run, the bar their median",
+    )
+    yield "</section>"
+
+
+def _courses(report: Report) -> Iterator[str]:
+    yield "<section><h2>Devices over time</h2>"
+    yield '<p><span class="key good">upgraded</span><span class="key bad">failed</span><span class="soft">as the engine counts them: median of the runs, band from the 10th to the 90th of 100, until 9 of 10 have ended</span></p>'
+    yield '<div class="plots">'
+    for rates in report.study.by_rate:
+        if not rates.trials:
+            continue
+        stopped = rates.share(Ending.STOPPED)
+        told = "no run stopped" if not stopped.hits else f"{stopped.hits} of {stopped.runs} runs stopped"
+        yield f"<div><h3>{escape(_name(rates))}: {escape(told)}</h3>"
+        yield bands(
+            [_band(rates, "upgraded", "good", 1), _band(rates, "failed", "bad", 2)],
+            title=f"Devices upgraded and failed over time, {_name(rates)}",
+            unit="devices",
+        )
+        yield "</div>"
+    yield "</div></section>"
+
+
+def _band(rates: RateStudy, label: str, css: str, column: int) -> Band:
+    # a single run that takes far longer than the others must not press them against the edge
+    last = quantile([max(trial.took_s, trial.curve[-1].at_s) for trial in rates.trials], 0.9) or 1.0
+    times = [last * number / MOMENTS for number in range(MOMENTS + 1)]
+    curves = [[(sight.at_s, float(sight[column])) for sight in trial.curve] for trial in rates.trials]
+
+    def level(share: float) -> list[float]:
+        return sample(curves, times, lambda values: quantile(values, share) or 0.0)
+
+    return Band(label, css, times, level(0.1), level(0.5), level(0.9))
+
+
+def _waves(report: Report) -> Iterator[str]:
+    shown = report.shown
+    if shown is None:
+        return
+    yield f"<section><h2>The waves of a {escape(_name(shown))}</h2><table>"
+    yield "<tr><th>Wave</th><th>Devices</th><th>Jobs</th><th>Opens after</th><th>Gate passed after</th><th>Through after</th></tr>"
+    for planned in report.plan.waves:
+        cells = []
+        for of in (lambda w: w.opened_s, lambda w: w.passed_s, lambda w: w.finished_s):
+            middle = shown.times(planned.index, of)
+            cells.append(f"<td>{'-' if middle is None else escape(short(middle.median))}</td>")
+        devices = count(planned.devices) if planned.devices else "by EnOS"
+        yield (
+            f"<tr><td>{escape(safe(planned.name))}</td><td>{devices}</td><td>{count(planned.last - planned.first)}</td>"
+            f"{''.join(cells)}</tr>"
+        )
+    yield "</table>"
+    limits = report.plan.campaign.limits
+    for kind, peak, allowed in (
+        ("Create", shown.middle(lambda t: t.creates_peak), limits.create.rate),
+        ("Read", shown.middle(lambda t: t.reads_peak), limits.read.rate),
+    ):
+        assert peak is not None, "there is a trial"
+        yield f'<p class="soft">{kind} calls: at most {peak.most:,.0f} in a minute, of {allowed * 60:,.0f} allowed.</p>'
+    at_once = shown.middle(lambda t: t.at_once)
+    assert at_once is not None, "there is a trial"
+    cap = limits.devices_in_progress
+    yield f'<p class="soft">At once: {at_once.most:,.0f} devices at most, {"no cap" if cap is None else f"{cap:,} allowed"}.</p></section>'
