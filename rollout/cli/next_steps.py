@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from rollout.cli.command_line import about
+from rollout.cli.command_line import about, command_line
 from rollout.core.lifecycle import CampaignStatus
 from rollout.core.state import State
 from rollout.telemetry.progress import current_wave, waits_for_approval
@@ -17,6 +17,9 @@ from rollout.telemetry.progress import current_wave, waits_for_approval
 __all__ = ["Step", "next_steps"]
 
 GO_ON = "Go on with"
+
+CODES_TOLD_MAX = 3
+"""Codes that are pointed at; a campaign that is refused is refused alike, mostly. Ours."""
 
 
 class Step(NamedTuple):
@@ -50,7 +53,7 @@ def next_steps(state: State, directory: Path, run: str, *, alive: bool, ordered:
         case CampaignStatus.HALTED:
             resume = Step("Once the cause is gone", about(directory, "resume"))
             if state.halted_wave is None or not state.halted_by_gate:
-                return [resume, *after]
+                return [*_meanings(state), resume, *after]
             name = state.plan.waves[state.halted_wave].name
             approve = about(directory, "approve", "--wave", name)
             return [Step("To pass this gate all the same", approve), resume, *after]
@@ -58,3 +61,13 @@ def next_steps(state: State, directory: Path, run: str, *, alive: bool, ordered:
             return [Step("End the pause with", about(directory, "resume")), *after]
         case _:
             return [] if alive else [Step(GO_ON, run)]
+
+
+def _meanings(state: State) -> list[Step]:
+    """Return where to read what the codes mean that batches were refused or left in doubt with, each once."""
+    stuck = (state.batches[index].code for index in sorted({*state.rejected, *state.parked}))
+    return [
+        Step(f"What {code} means", command_line("explain", str(code)))
+        for code in dict.fromkeys(stuck)
+        if code is not None
+    ][:CODES_TOLD_MAX]

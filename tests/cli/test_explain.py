@@ -175,3 +175,20 @@ def test_a_refused_setting_says_where_its_code_is_explained(desk):
     last = desk("run", "plan.yaml", "--profile", "stage", "--yes").stderr.splitlines()[-1]
     assert last == "more: rollout explain R401"
     assert desk(*last.split()[2:]).exit_code == 0
+
+
+def test_a_refused_campaign_says_where_its_code_is_explained(desk):
+    """After a create was refused, the end of the run and the status name the code's explanation before the way on."""
+    emulator = desk.begin(
+        "emulator", "--port", "0", "--org", "o1", "--read-lag", "0s", "--fault", "error_400=1,on=create"
+    )
+    url = emulator.stdout.readline().split()[1]
+    (desk.path / "rollout.toml").write_text(
+        f'[profiles.here]\nurl = "{url}"\nlatest_effect = "200ms"\nsearch_lag = "200ms"\n'
+    )
+    done = desk.run("run", "plan.yaml", "--profile", "here", "--yes")
+    assert done.returncode == 3, done.stderr
+    line = next(line for line in done.stderr.splitlines() if line.startswith("What 400 means:  "))
+    assert done.stderr.index(line) < done.stderr.index("Once the cause is gone")
+    assert "what 400 means:  rollout explain 400" in desk("status").stdout
+    assert "What a code means:  rollout explain CODE" in desk("jobs").stderr
