@@ -695,6 +695,10 @@ def test_incremental_job_takes_in_later_matches():
     assert len(tasks(model, 7, f"jobId = '{opened}'")) == 2
     model.start_job(START + 8, opened)
     assert len(tasks(model, 8, f"jobId = '{opened}'")) == 3
+    model.stop_job(START + 9, opened)
+    model.delete_job(START + 9, opened)
+    model.report_device(START + 9, "dev-a004", {"firmwareVersion": "1.0"})
+    assert len(model.all_jobs[0].tasks) == 3
 
 
 # --- windows -----------------------------------------------------------------------------------------------------------
@@ -1007,7 +1011,12 @@ class PlatformMachine(RuleBasedStateMachine):
     """Any sequence of operations and time steps, over few devices in several jobs, with a rough population."""
 
     FIELD = Population(
-        work_s_median=400, failed_ratio=0.4, offline_ratio=0.3, sleeper_ratio=0.3, mute_ratio=0.1
+        work_s_median=400,
+        first_report_s=(1, 600),
+        failed_ratio=0.4,
+        offline_ratio=0.3,
+        sleeper_ratio=0.1,
+        mute_ratio=0.1,
     )
 
     def __init__(self):
@@ -1020,6 +1029,8 @@ class PlatformMachine(RuleBasedStateMachine):
             knobs=Knobs(read_lag_s=0),
         )
         self.scopes = {}
+        self.deleted = {}
+        self.numbers = {}
 
     @rule(
         first=st.integers(0, 8),
@@ -1042,6 +1053,7 @@ class PlatformMachine(RuleBasedStateMachine):
         )
         job = self.model.create_job(self.at, f"fw-{len(self.model.all_jobs) % 3}", body)
         self.scopes[job] = len(self.model.jobs[job].matched)
+        self.numbers[job] = len(self.model.all_jobs) - 1
 
     @rule(seconds=st.floats(0, 900))
     def wait(self, seconds):
@@ -1063,6 +1075,37 @@ class PlatformMachine(RuleBasedStateMachine):
         except Refusal as refusal:
             if refusal.code not in {24615, 24616, 24617, 24618, 24620, 24621}:
                 raise
+        else:
+            if name == "delete_job":
+                self.deleted[job] = len(self.model.all_jobs[self.numbers[job]].tasks)
+
+    @rule(number=st.integers(0, 11), version=st.sampled_from(["1.0", "fw-0", "fw-1"]))
+    def report(self, number, version):
+        (key,) = keys(1, number)
+        self.model.report_device(self.at, key, {"firmwareVersion": version})
+
+    @precondition(lambda self: any(not job.started for job in self.model.jobs.values()))
+    @rule()
+    def delete_a_stopped_one(self):
+        job_id, job = next((i, job) for i, job in self.model.jobs.items() if not job.started)
+        self.model.delete_job(self.at, job_id)
+        self.deleted[job_id] = len(job.tasks)
+
+    @precondition(lambda self: self.announced())
+    @rule(which=st.integers(0, 20))
+    def cancel_after_the_announcement(self, which):
+        job, key = self.announced()[which % len(self.announced())]
+        self.model.cancel_tasks(self.at, job, {"deviceKeys": [key]})
+
+    def announced(self):
+        """Return job and device of every announced task that can be cancelled."""
+        return [
+            (job_id, self.model.devices.keys[job.tasks.devices[position]])
+            for job_id, job in self.model.jobs.items()
+            if job.started
+            for position, status in enumerate(job.tasks.status)
+            if status == Status.PUBLISHED
+        ]
 
     @rule(
         stop=st.sampled_from(["continue", "fail"]),
@@ -1114,6 +1157,11 @@ class PlatformMachine(RuleBasedStateMachine):
                 assert len(job.tasks) + len(job.matched) == self.scopes[job_id]
 
     @invariant()
+    def deleted_jobs_grow_no_more(self):
+        for job, size in self.deleted.items():
+            assert len(self.model.all_jobs[self.numbers[job]].tasks) == size
+
+    @invariant()
     def nobody_waits_beside_a_free_slot(self):
         """A push task that could go has gone: the queue is only left with a full job, or a stopped one."""
         for job in self.model.jobs.values():
@@ -1128,7 +1176,7 @@ class PlatformMachine(RuleBasedStateMachine):
 
 
 TestPlatformMachine = PlatformMachine.TestCase
-TestPlatformMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestPlatformMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
 @given(st.lists(st.floats(0, 10), max_size=60))

@@ -160,6 +160,8 @@ def test_work_goes_on_only_while_the_device_is_on(day, at, work_s):
     daily = Daily(*day)
     moment = moment_after(daily, at, work_s)
     assert is_open(daily, moment)
+    # in the evening, not next morning, if that is when the last second passed
+    assert not work_s or is_open(daily, moment - 1)
     first = next_open(daily, at)
     # counted by whole days and a rest, which may pass one night
     length = (daily.end_s - daily.start_s) % DAY_S
