@@ -23,11 +23,15 @@ HEAD_LINE_MAX = 64 * 1024
 """Bytes of a request's first line or one header; ours: ids travel in bodies, so lines are short."""
 
 
-def make_app(service: Service) -> web.Application:
-    """Return the application: the platform's routes, and the emulator's own below `/_admin`."""
+def make_app(service: Service, *, any_name: bool = False) -> web.Application:
+    """Return the application: the platform's routes, and the emulator's own below `/_admin`.
+
+    Args:
+        any_name: the emulator's own routes answer under any host name, as for callers on other machines.
+    """
     # uploads pass with their parts' headers on top; the service's own bound is on the body
     app = web.Application(client_max_size=service.gateway.rules.body_bytes_max)
-    admin.add_routes(app.router, service)
+    admin.add_routes(app.router, service, any_name=any_name)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if request.path == JOBS and request.query.get("action") == "create":

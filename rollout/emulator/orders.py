@@ -227,7 +227,7 @@ def read_paging(body: Mapping[str, Any], size_max: int, knobs: Knobs) -> Paging:
     if body.get("pagination") is None:
         return Paging(1, limits.PAGE_SIZE_DEFAULT)
     fields = Fields(body["pagination"], "pagination", knobs)
-    if fields.get("sorters"):
+    if fields.get("sorters") and knobs.sorters == "refuse":
         raise invalid("pagination.sorters is not supported")
     number = fields.integer("pageNo", (1, 2**31 - 1), 1)
     size = fields.integer("pageSize", (1, 2**31 - 1), limits.PAGE_SIZE_DEFAULT)

@@ -1,5 +1,6 @@
 """The platform's rules, asked of the pure model: states, slots, time limits, retries, windows, scopes, knobs."""
 
+import dataclasses
 from collections import Counter
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from rollout.emulator.knobs import Knobs, with_settings
 from rollout.emulator.meters import most_in_any_second
 from rollout.emulator.model import Platform
-from rollout.emulator.population import Population
+from rollout.emulator.population import FAILURE_TEXTS, Population
 from rollout.emulator.refusal import Refusal
 from rollout.emulator.search import (
     get_firmware,
@@ -86,14 +87,14 @@ def test_slots_are_filled_as_they_become_free():
     assert model.meters.device_seconds(START + 5000) == pytest.approx(5 * 610)
 
 
-@pytest.mark.parametrize("step", [-1, -2, -3, -4, -5])
+@pytest.mark.parametrize("step", [-1, -2, -3, -4, -5, -17, -128])
 def test_failing_device_reports_its_step(step):
     """A failure shows the device's negative step as progress, with a text, and frees the slot."""
     model = platform(Population(failed_ratio=1.0, failure_steps={step: 1.0}))
     model.create_job(START, "fw-2", upgrade(keys(1)))
     failed = tasks(model, 10_000)["dev-000000"]
     assert (failed["status"], failed["progress"]) == ("failed", step)
-    assert failed["desc"]
+    assert failed["desc"] == FAILURE_TEXTS.get(step, f"device error {step}")
     assert model.meters.in_progress == 0
 
 
@@ -1201,6 +1202,52 @@ def test_knob_that_cannot_be_set_says_why(name, value, why):
     """An unknown knob or value is refused by name."""
     with pytest.raises(ValueError, match=why):
         with_settings(Knobs(), {name: value})
+
+
+def test_defaults_are_the_documented_profile():
+    """What an emulator does when nothing is turned: each open point by the reading that follows best from the pages."""
+    assert dataclasses.asdict(Knobs()) == {
+        "error_status": "200",
+        "error_data": "null",
+        "created_job": "started",
+        "start_after_create": "ignore",
+        "read_lag_s": 2.0,
+        "materialise_s": 1.0,
+        "task_order": "shuffled",
+        "page_size_excess": "refuse",
+        "sorters": "refuse",
+        "batch_errors": "nothing",
+        "unknown_keys": "wrong",
+        "cancelled_task": "failed",
+        "cancelled_published": "over",
+        "retry_count": "kept",
+        "stop_running": "continue",
+        "published_timer": "verify",
+        "job_product_key": "filled",
+        "busy_device": "wait",
+        "upgrade_requests": "push_and_pull",
+        "deleted_job_tasks": "removed",
+        "window_over": "started",
+        "verified_by": "successes",
+        "second_verification": "beside",
+        "firmware_release_s": 0.0,
+        "numeric_strings": "accept",
+        "unknown_fields": "ignore",
+        "strict_firmware": False,
+        "any_device": False,
+    }
+
+
+@pytest.mark.parametrize(("knob", "told"), [("refuse", 99400), ("ignore", None)])
+def test_knob_sorters(knob, told):
+    """sorters, which no search supports, are refused or ignored."""
+    model = platform(sorters=knob)
+    body = {"pagination": {"sorters": [{"field": "createTime", "order": "ASC"}]}}
+    if told is None:
+        assert search_jobs(model, START, body).total == 0
+    else:
+        with refused(told):
+            search_jobs(model, START, body)
 
 
 def test_knobs_are_read_from_text():

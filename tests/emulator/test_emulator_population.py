@@ -135,6 +135,7 @@ def test_columns_are_given_by_weight_where_nobody_told():
         {"failure_steps": {}},
         {"failure_steps": {3: 1.0}},
         {"failure_steps": {-1: 0.0}},
+        {"failure_steps": {-129: 1.0}},
         {"failure_steps": {-1: -1.0, -2: 2.0}},
         {"daily_s": (0, 0)},
         {"daily_s": (0, DAY_S)},
