@@ -1,6 +1,6 @@
 """The emulator's own face, below `/_admin`: what is going on, and its knobs and faults while it runs.
 
-`GET /_admin` is a page for people, `GET /_admin/state` the same as JSON; `POST /_admin/knobs`, `/_admin/faults` and
+`GET /_admin` is a page for people, `GET /_admin/state` the same as JSON, `GET /_admin/openapi.json` the API described; `POST /_admin/knobs`, `/_admin/faults` and
 `/_admin/devices` change things. None of it exists on the real platform, none of it is signed: the emulator listens on
 the loopback interface. A page of another origin open in the same browser may not post here.
 """
@@ -94,6 +94,11 @@ def add_routes(router: web.UrlDispatcher, service: Service, *, any_name: bool) -
     async def style(_: web.Request) -> web.Response:
         return web.Response(text=admin_page.STYLE, content_type="text/css", headers=PRIVATE)
 
+    async def openapi(_: web.Request) -> web.Response:
+        from rollout.emulator.openapi import describe as describe_api  # noqa: PLC0415 - pydantic, for those who ask
+
+        return web.json_response(describe_api(service.platform.org_id))
+
     async def knobs(request: web.Request) -> web.Response:
         settings = await _posted(request, any_name=any_name)
         try:
@@ -124,6 +129,7 @@ def add_routes(router: web.UrlDispatcher, service: Service, *, any_name: bool) -
     router.add_get("/_admin", page)
     router.add_get(admin_page.STYLE_PATH, style)
     router.add_get("/_admin/state", state)
+    router.add_get("/_admin/openapi.json", openapi)
     router.add_post("/_admin/knobs", knobs)
     router.add_post("/_admin/faults", faults)
     router.add_post("/_admin/devices", devices)

@@ -13,6 +13,7 @@ from typing import Any
 
 import multidict
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from rollout.emulator import admin
 from rollout.emulator.service import JOBS, Call, Ending, Reply, Service
@@ -48,15 +49,19 @@ def make_app(service: Service, *, any_name: bool = False) -> web.Application:
 async def _read(request: web.Request) -> Call:
     upload: dict[str, bytes] | None = None
     body: bytes | None = None
+    unreadable = False
     try:
         if request.content_type == "multipart/form-data":
+            body, upload = b"", {}
             upload = await _read_parts(request)
-            body = b""
         else:
             body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         # refused in its turn, after the credentials; what is left of it is not read
-        upload = None
+        body = upload = None
+    except (ValueError, LookupError, RuntimeError, HttpProcessingError):
+        # no boundary, headers that are none, an encoding nobody knows: aiohttp has one error for each
+        unreadable = True
     return Call(
         method=request.method,
         path=request.path,
@@ -64,6 +69,7 @@ async def _read(request: web.Request) -> Call:
         headers={name.lower(): value for name, value in request.headers.items()},
         body=body,
         upload=upload,
+        unreadable=unreadable,
     )
 
 

@@ -55,7 +55,7 @@ class Knobs:
 
 WHAT_KNOBS_DO: Mapping[str, str] = types.MappingProxyType(
     {
-        "error_status": "HTTP status of an answer whose code is not 0: always 200, or mapped from the code",
+        "error_status": "HTTP status of an answer whose code is not 0: always 200, or its tail (404, 400, 403, 500; else 409)",
         "error_data": "data of such an answer: null, or absent",
         "created_job": "a job is started by its creation, or waits for start",
         "start_after_create": "startAfterCreate of a create call, which no page lists: ignored, or it decides",

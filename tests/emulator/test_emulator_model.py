@@ -599,6 +599,12 @@ def test_scope_selects(scope, numbers):
         {"deviceKeys": None, "tags": {"site": "ulm"}},
         {"versionNumbers": "1.0"},
         {"productKey": 7},
+        # empty, but of another kind than the field
+        {"deviceGroupIds": {}},
+        {"tags": []},
+        {"assetTrees": ""},
+        {"deviceKeys": None, "tags": {"site": [1]}},
+        {"deviceKeys": None, "assetTrees": [{"treeId": "t1", "includedNodes": {}}]},
     ],
 )
 def test_impossible_scope_is_refused(scope):
@@ -628,9 +634,13 @@ def test_impossible_scope_is_refused(scope):
         {"retryPolicy": {"enableRetry": True, "retryInterval": 86_401, "retryCount": 1}},
         {"retryPolicy": {"enableRetry": True, "retryInterval": 0, "retryCount": 6}},
         {"retryPolicy": []},
+        {"retryPolicy": {"enableRetry": False, "retryCount": "often"}},
         {"schedulePolicy": {"startTimestamp": 0}},
         {"schedulePolicy": {"startTimestamp": 2000, "endTimestamp": 1000}},
         {"startSchedule": -1},
+        {"endSchedule": 86_400},
+        {"startAfterCreate": {}},
+        {"upgradeTimeout": float("inf")},
         {"name": "plain"},
         {"name": {"i18nValue": {}}},
         {"upgradeScope": None},
@@ -649,9 +659,12 @@ def test_body_out_of_range_is_refused(change):
     [
         {"upgradeTimeout": 300},
         {"upgradeTimeout": "172800"},
+        {"upgradeTimeout": 600.0},
         {"maximumConcurrency": "10", "enableUpgradeRequest": "false"},
         {"name": None},
         {"retryPolicy": {"enableRetry": False}},
+        # what a client writes who has numbers without a value
+        {"retryPolicy": {"enableRetry": False, "retryInterval": 0, "retryCount": 0}},
         {"retryPolicy": {"enableRetry": True, "retryInterval": 0, "retryCount": 5}},
         {"startSchedule": 0, "endSchedule": 86_399},
         {"schedulePolicy": {"isRepeatDaily": True, "startTimestamp": 79_200_000, "endTimestamp": 14_400_000}},
@@ -661,6 +674,27 @@ def test_body_out_of_range_is_refused(change):
 def test_body_within_range_is_taken(change):
     """The ends of the ranges, numbers as texts, the older schedule and unknown fields pass."""
     assert platform().create_job(START, "fw-2", {**upgrade(keys(1)), **change})
+
+
+def test_records_show_what_was_understood():
+    """Numbers and switches given as texts are shown as such, selectors that are empty as null."""
+    model = platform()
+    order = upgrade(
+        keys(1),
+        upgradeTimeout="600",
+        retryPolicy={"enableRetry": "true", "retryInterval": "10", "retryCount": 5.0, "more": 1},
+        schedulePolicy={"startTimestamp": "0", "endTimestamp": 10_000, "timezoneOffsetInMinutes": "60"},
+        scope={"tags": {}, "assetIds": []},
+    )
+    record = get_job(model, START, model.create_job(START, "fw-2", order))
+    assert record["upgradeTimeout"] == 600
+    assert record["retryPolicy"] == {"enableRetry": True, "retryInterval": 10, "retryCount": 5}
+    assert record["schedulePolicy"] == {
+        "startTimestamp": 0,
+        "endTimestamp": 10_000,
+        "timezoneOffsetInMinutes": 60,
+    }
+    assert (record["upgradeScope"]["tags"], record["upgradeScope"]["assetIds"]) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -881,7 +915,11 @@ def test_firmware_in_use_is_not_deleted():
         {"desc": "x" * 513},
         {"maxAllowedForVerification": 0},
         {"minSuccessForVerified": 4},
-        {"firmwareTags": "x"},
+        {"firmwareTags": []},
+        {"firmwareTags": {"line": 1}},
+        {"desc": 0},
+        {"name": {"defaultValue": "pump", "i18nValue": []}},
+        {"name": {"defaultValue": "pump", "i18nValue": {"en_US": 1}}},
     ],
 )
 def test_firmware_out_of_range_is_refused(change):
@@ -891,9 +929,9 @@ def test_firmware_out_of_range_is_refused(change):
 
 
 def test_firmware_version_and_name_are_taken_once():
-    """A product has each version (24601) and each name (24602) once; empty tags count as none."""
+    """A product has each version (24601) and each name (24602) once."""
     model = platform()
-    model.create_firmware(START, None, METADATA | {"firmwareTags": []}, 1)
+    model.create_firmware(START, None, METADATA, 1)
     with refused(24601):
         model.create_firmware(START, None, METADATA, 1)
     with refused(24602):
