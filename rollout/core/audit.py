@@ -8,7 +8,7 @@ job, before the next wave builds on it.
 from __future__ import annotations
 
 from rollout.core import events as ev
-from rollout.core.lifecycle import BatchStatus, WaveStatus
+from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
 from rollout.core.outcome import Found, Listing
 from rollout.core.plan import batch_name
 from rollout.core.state import State
@@ -39,7 +39,7 @@ def compare(state: State, wave: int, listing: Listing, *, began_at: float, now: 
             jobs.setdefault(index, []).append(job)
     facts: list[ev.Event] = []
     missing: list[int] = []
-    if state.waves[wave].status is WaveStatus.WAITING:
+    if state.waves[wave].status is WaveStatus.WAITING and state.status is not CampaignStatus.ABORTING:
         foreign = [job.name for job in listing.jobs]
     else:
         for index, found in sorted(jobs.items()):
@@ -48,7 +48,12 @@ def compare(state: State, wave: int, listing: Listing, *, began_at: float, now: 
         for index in range(planned.first, planned.last):
             batch = state.batches.get(index)
             made = batch is not None and batch.status in {BatchStatus.CREATED, BatchStatus.DUPLICATED}
-            if made and batch is not None and index not in jobs and batch.created_at <= visible_from:
+            if (
+                made
+                and batch is not None
+                and index not in jobs
+                and state.vouched(batch.created_at) <= visible_from
+            ):
                 missing.append(index)
     facts.append(ev.WaveAudited(now, wave, began_at, len(listing.jobs), tuple(missing), tuple(foreign[:20])))
     return facts

@@ -73,8 +73,8 @@ def decide(state: State, now: float, under_way: UnderWay) -> Decision:
         return Decision([Record(fact) for fact in facts], now)
     _brakes(state, now, under_way, decision)
     _lookups(state, now, under_way, decision)
+    _audits(state, now, under_way, decision)
     if state.status in _WATCHING:
-        _audits(state, now, under_way, decision)
         _counts(state, now, under_way, decision)
     if state.status is CampaignStatus.RUNNING:
         _creates(state, now, under_way, decision)
@@ -91,7 +91,9 @@ def _blind(state: State, now: float) -> bool:
 
 def _facts(state: State, now: float, under_way: UnderWay, decision: Decision) -> Iterator[ev.Event]:
     if state.status is CampaignStatus.ABORTING:
-        if not state.brakes and not state.unknown and not under_way:
+        # jobs that a lost journal forgot are to be braked too, so they are looked for before the end
+        suspect = any(wave.suspect_until is not None for wave in state.waves)
+        if not state.brakes and not state.unknown and not suspect and not under_way:
             yield ev.CampaignAborted(now)
         return
     if state.status is CampaignStatus.HALTED:
@@ -256,8 +258,11 @@ def _lookups(state: State, now: float, under_way: UnderWay, decision: Decision) 
 
 
 def _audits(state: State, now: float, under_way: UnderWay, decision: Decision) -> None:
+    aborting = state.status is CampaignStatus.ABORTING
+    if not aborting and state.status not in _WATCHING:
+        return
     for wave in state.waves:
-        due = _audit_due(state, wave, now, decision)
+        due = wave.suspect_until if aborting else _audit_due(state, wave, now, decision)
         if due is not None:
             due = max(due, wave.audit_retry_at)
             audit = AuditWave(wave.index)
@@ -265,13 +270,13 @@ def _audits(state: State, now: float, under_way: UnderWay, decision: Decision) -
                 decision.wake(due)
             elif audit not in under_way.others:
                 decision.commands.append(audit)
-        if wave.status is WaveStatus.WAITING:
+        if wave.status is WaveStatus.WAITING and not aborting:
             return
 
 
 def _audit_due(state: State, wave: WaveState, now: float, decision: Decision) -> float | None:
     """Return from when on a listing of the wave's jobs is wanted, or None."""
-    visible_at = wave.last_created_at + state.search_lag_s
+    visible_at = state.vouched(wave.last_created_at) + state.search_lag_s
     match wave.status:
         case WaveStatus.WAITING:
             before = state.waves[wave.index - 1].status if wave.index else WaveStatus.PASSED

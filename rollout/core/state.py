@@ -148,6 +148,7 @@ class WaveState:
     foreign: tuple[str, ...] = ()
     foreign_known: set[str] = field(default_factory=set)
     missing: tuple[int, ...] = ()
+    missing_known: set[int] = field(default_factory=set)
     audit_retry_at: float = 0.0
 
     @property
@@ -266,6 +267,14 @@ class State:
                 return
             yield wave
 
+    def vouched(self, at: float) -> float:
+        """Return the earliest moment from which this life can vouch for how long ago `at` was.
+
+        The clock that counts within a life does not go wrong; between two lives only the wall clock went on, and it may
+        have been set. Where time stands for evidence (tasks appear, a job becomes visible) it counts from here.
+        """
+        return max(at, self.life_at)
+
     def seen_at(self, wave: WaveState) -> float:
         """Return since when every device of the wave that can still change has been counted; inf if none can.
 
@@ -304,7 +313,7 @@ def _settles(state: State, group: GroupState, event: ev.TasksCounted) -> tuple[b
     if not event.enrolled:
         # no task at all is more likely late than final: nothing is given back for it any sooner than to stragglers
         patience_s = max(patience_s, state.campaign.stragglers_after_s)
-    waited = event.asked_at >= group.grown_at + patience_s and event.enrolled == group.enrolled
+    waited = event.asked_at >= state.vouched(group.grown_at) + patience_s and event.enrolled == group.enrolled
     enrolled_final = whole and (full or waited or (group.enrolled_final and event.enrolled == group.enrolled))
     ended = event.succeeded + event.failed >= event.enrolled
     if not spec.retry.enabled:
@@ -313,7 +322,9 @@ def _settles(state: State, group: GroupState, event: ev.TasksCounted) -> tuple[b
         numbers = (event.enrolled, event.in_progress, event.succeeded, event.failed)
         still = numbers == (group.enrolled, group.in_progress, group.succeeded, group.failed)
         # a failed task may come back for as long as the platform's interval; only quiet proves it will not
-        quiet = still and event.asked_at >= group.changed_at + spec.retry.interval_s + patience_s
+        quiet = (
+            still and event.asked_at >= state.vouched(group.changed_at) + spec.retry.interval_s + patience_s
+        )
         retries_over = ended and (event.failed == 0 or quiet)
     return enrolled_final, retries_over, whole and enrolled_final and ended and retries_over
 
@@ -659,15 +670,15 @@ def _audit(state: State, event: ev.WaveAudited) -> None:
             # a person has vouched for them in an earlier life; what bears our exact names is adopted at once
             wave.suspect_until = event.at
         return
-    wave.missing = event.missing
-    if event.missing:
+    wave.missing = tuple(batch for batch in event.missing if batch not in wave.missing_known)
+    if wave.missing:
         wave.misses += 1
         wave.audit_retry_at = event.at + 2 * state.search_lag_s
         return
     wave.misses = 0
     if wave.status is WaveStatus.OPEN and wave.held != HoldReason.AUDIT:
         return
-    if wave.created and event.began_at >= wave.last_created_at + state.search_lag_s:
+    if wave.created and event.began_at >= state.vouched(wave.last_created_at) + state.search_lag_s:
         wave.verified = True
         wave.closed = wave.status is WaveStatus.PASSED
 
@@ -707,7 +718,7 @@ def _resume(state: State, event: ev.CampaignResumed) -> None:
         wave.foreign_known.update(wave.foreign)
         if wave.misses >= AUDITS_MAX:
             # the person knows that these jobs are gone; they are not created again
-            wave.verified, wave.closed = True, wave.status is WaveStatus.PASSED
+            wave.missing_known.update(wave.missing)
         wave.foreign, wave.misses, wave.missing = (), 0, ()
 
 
@@ -719,7 +730,7 @@ def _brake(state: State, index: int, batch: BatchState) -> None:
     if batch.group is not None and state.groups[batch.group].settled:
         return
     # before its job can be found, "not found" would be taken for "gone"
-    due = max(abort.at, batch.created_at + state.search_lag_s)
+    due = max(abort.at, state.vouched(batch.created_at) + state.search_lag_s)
     if abort.cancel_pending:
         state.brakes[CancelTasks(index, batch.job_id)] = due
     elif abort.stop_jobs:

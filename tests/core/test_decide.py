@@ -320,6 +320,18 @@ def test_a_job_that_vanished_is_reported_and_never_created_again():
     assert state.tally().open == 5
 
 
+def test_a_job_known_to_be_gone_halts_once_even_across_restarts():
+    """What a person has seen and resumed over is not missed again, whenever the wave is audited anew."""
+    slow = gate(soak_s=600.0, success=None, resolved=None)
+    w = world(("canary", [5, 5], slow, None), ("total", [5], None, None), silent=0.2)
+    w.live(until=w.now + 3.0)
+    w.platform.jobs.pop(0)
+    assert w.live().reason == "jobs missing"
+    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    assert state.status is CampaignStatus.FINISHED
+    assert w.reached["campaign.halted"] == 1
+
+
 def test_stop_rules_watch_a_passed_wave_as_long_as_the_campaign_runs():
     """Failures that come late, after the gate opened, still stop the campaign."""
     lenient = gate(resolved=None, success=None, stop=StopRule(Fraction(1, 10), min_sample=5))
@@ -464,6 +476,31 @@ def test_foreign_jobs_nobody_was_asked_about_halt_after_a_kill_too():
     assert w.creates == 0
 
 
+def test_an_abort_brakes_the_jobs_that_a_lost_journal_forgot():
+    """The disk lied and the campaign is aborted at once: every wave is listed first, and all its jobs are stopped."""
+    w = world(("canary", [5, 5], None, None), ("total", [5] * 4, None, None), duration=5000.0)
+    w.live(until=w.now + 60.0)
+    assert len(w.platform.jobs) == 6
+    del w.journal[kinds(w).index("batch.job_created") :]
+    w.journal.append(ev.EngineStarted(w.now, "test", "0", L, S, paranoid=True))
+    state = w.live(orders=[lambda now: ev.CampaignAbortRequested(now, "ana", stop_jobs=True)])
+    assert state.status is CampaignStatus.ABORTED
+    assert all(job.stopped_at < float("inf") for job in w.platform.jobs)
+
+
+def test_a_wall_clock_set_forward_between_two_lives_settles_nothing():
+    """Tasks that are not there yet are late, not absent: how long they took is only known within one life."""
+    w = world(("total", [5, 5], None, None), lag=4.0, campaign={"stragglers_after_s": 1e6})
+    assert w.live(until=w.now + 3.0).jobs == 2
+    w.now += 10_000.0
+    for job in w.platform.jobs:
+        job.at = w.now
+    state = w.live(until=w.now + 1.0)
+    assert state.groups
+    assert not any(group.enrolled_final for group in state.groups)
+    assert w.live().tally().succeeded == 10
+
+
 def test_a_parked_batch_taken_up_after_its_wave_ended_is_finished_before_the_campaign():
     """Parked by a witness, resumed later, sent again: its devices are created and counted, none is left out."""
     w = world(
@@ -521,6 +558,8 @@ def test_a_job_without_a_single_task_gives_nothing_back():
     w.live(until=w.now + 5000.0)
     assert w.creates == 1
     w.live(until=w.now + 3000.0)
+    assert w.creates == 1, "a new life cannot know how long ago that was, and counts anew"
+    w.live(until=w.now + 7300.0)
     assert w.creates == 2
 
 
