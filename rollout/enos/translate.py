@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, NoReturn, TypeVar, assert_never
 
 from pydantic import ValidationError
@@ -494,6 +495,12 @@ def read_reply(
     )
 
 
+@cache
+def _envelope_of(data: Hashable) -> type[Envelope[Any]]:
+    """Return the class of replies with such data; pydantic forgets one that nobody holds, and builds it again."""
+    return Envelope[data]  # type: ignore[valid-type]  # the class is the argument
+
+
 def _envelope(
     answer: Answer, document: Mapping[str, Any], operation: Operation, data: type[T], *, of_firmware: bool
 ) -> Envelope[T]:
@@ -512,7 +519,7 @@ def _envelope(
             answer, advise(Signal.UNREADABLE, operation), f"{operation}: success under HTTP {answer.status}"
         )
     try:
-        return Envelope[data].model_validate(document)  # type: ignore[valid-type]  # the class is the argument
+        return _envelope_of(data).model_validate(document)  # type: ignore[arg-type]  # a class can be a key
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
     where = clean(".".join(str(part) for part in faults[0]["loc"]), 80)
