@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rollout.core import events as ev
 from rollout.errors import JournalError
@@ -16,47 +16,58 @@ from rollout.journal.codec import decode, encode
 from rollout.ports import Journal
 from rollout.simulation.power import Power
 
-__all__ = ["Disk", "SimJournal"]
+__all__ = ["SYNC_S", "Disk", "SimJournal"]
+
+SYNC_S = 0.0002
+"""How long a commit takes until it is acknowledged. Seconds; measured on this kind of disk: some tenths of a millisecond."""
 
 
 class Disk:
     """What outlives a process: commits of (kind, text) rows, and whether the last life left a clean mark.
 
-    `intents` counts the durable `batch.create_sent` by job name.
+    `written_at` tells the true time of each commit. `intents` counts the `batch.create_sent` by job name for which the
+    disk ever said *done*, whether it kept its word or not; `lost` the commits for which it did not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
         self.commits: list[list[tuple[str, str]]] = []
+        self.written_at: list[float] = []
         self.intents: Counter[str] = Counter()
+        self.lost = 0
         self.clean = True
+        self._now = now
 
     def write(self, events: Sequence[ev.Event]) -> None:
         """Keep one commit."""
         self.commits.append([(event.kind, encode(event)) for event in events])
+        self.written_at.append(self._now())
         self.intents.update(event.name for event in events if isinstance(event, ev.BatchCreateSent))
 
     def read(self) -> Iterator[ev.Event]:
         """Yield all events kept."""
-        for commit in self.commits:
+        for _, event in self.history():
+            yield event
+
+    def history(self) -> Iterator[tuple[float, ev.Event]]:
+        """Yield all events kept, each with the true time of its commit, seconds since the epoch."""
+        for at, commit in zip(self.written_at, self.commits, strict=True):
             for kind, text in commit:
-                yield decode(kind, text)
+                yield at, decode(kind, text)
 
     def lose(self, commits: int) -> None:
         """Lose the last commits, as a power cut does where a disk says *done* too early."""
-        if commits:
-            del self.commits[len(self.commits) - min(commits, len(self.commits)) :]
-            self.clean = False
-            names = [event.name for event in self.read() if isinstance(event, ev.BatchCreateSent)]
-            self.intents = Counter(names)
+        kept = max(0, len(self.commits) - commits)
+        self.lost += len(self.commits) - kept
+        self.clean = self.clean and kept == len(self.commits)
+        del self.commits[kept:], self.written_at[kept:]
 
 
 class SimJournal(Journal):
-    """One life's hold on the disk. `sync_s`: how long a commit takes."""
+    """One life's hold on the disk."""
 
-    def __init__(self, disk: Disk, power: Power, sync_s: float = 0.0002) -> None:
+    def __init__(self, disk: Disk, power: Power) -> None:
         self._disk = disk
         self._power = power
-        self._sync_s = sync_s
         self._closed = False
         self._stored = 0
         self.was_clean = disk.clean
@@ -70,7 +81,7 @@ class SimJournal(Journal):
         self._disk.write(events)
         self._stored += len(events)
         await self._power.step(f"after commit of {events[0].kind}")
-        await asyncio.sleep(self._sync_s)
+        await asyncio.sleep(SYNC_S)
         return self._stored
 
     def read(self) -> Iterator[ev.Event]:

@@ -22,6 +22,10 @@ class Power:
         self.gone = asyncio.Event()
         self._crash_at = crash_at
 
+    def cut_in(self, steps: int) -> None:
+        """Let the life end at the `steps`-th crash point from here."""
+        self._crash_at = self.steps + steps
+
     @property
     def dead(self) -> bool:
         """The life is over."""

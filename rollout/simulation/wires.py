@@ -14,6 +14,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from random import Random
 
 from rollout.emulator.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
@@ -30,6 +31,9 @@ from rollout.ports import Guard, NotNow
 from rollout.simulation.power import Power
 
 __all__ = ["CallMeters", "Network", "Sent", "SimService", "Wires"]
+
+_FIRST_PAGE = b'"pageNo":1,'
+"""What the body of a search for the first page holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +53,18 @@ class Wires:
 
 @dataclass(slots=True)
 class Sent:
-    """One create whose bytes have left. `intents`: durable intents of that name then; `refused`: never forwarded."""
+    """One create whose bytes have left.
+
+    `intents`: durable intents of that name then. `refused`: the gateway never forwarded it. `over_at`: from when on
+    it can take no effect any more; infinite while that is open.
+    """
 
     at: float
     name: str
     intents: int
     life: int
     refused: bool = False
+    over_at: float = inf
 
 
 class CallMeters:
@@ -76,6 +85,9 @@ class Network:
     Args:
         now: the world's time, seconds since the epoch.
         intents: how many durable intents a job name has.
+
+    `later_pages`: searches for jobs that asked for more than the first page. `effect_delay_s`: how much later than its
+    answer the create answered last takes effect; told by the world.
     """
 
     def __init__(
@@ -92,6 +104,8 @@ class Network:
         self.wires = wires
         self.sent: list[Sent] = []
         self.meters = CallMeters()
+        self.later_pages = 0
+        self.effect_delay_s = 0.0
         self.now = now
         self._loop = loop
         self._rng = rng
@@ -114,17 +128,24 @@ class Network:
         self.sent.append(Sent(self.now(), name, self._intents(name), life))
         return self.sent[-1]
 
-    def send(self, call: Call) -> asyncio.Future[Reply]:
-        """Let a request go, whatever becomes of its sender; the future may never be set."""
+    def send(self, call: Call, sent: Sent | None = None) -> asyncio.Future[Reply]:
+        """Let a request go, whatever becomes of its sender; the future may never be set. `sent`: it is a create."""
         answer: asyncio.Future[Reply] = self._loop.create_future()
         if action := call.query.get("action"):
             self.meters.note(action, self.now())
         if not self._lost(self.wires.request_lost):
-            self._loop.call_later(self.draw_transit_s(), self._arrive, call, answer)
+            self._loop.call_later(self.draw_transit_s(), self._arrive, call, answer, sent)
+        elif sent is not None:
+            sent.over_at = self.now()
         return answer
 
-    def _arrive(self, call: Call, answer: asyncio.Future[Reply]) -> None:
+    def _arrive(self, call: Call, answer: asyncio.Future[Reply], sent: Sent | None) -> None:
+        self.effect_delay_s = 0.0
         reply = self.service.answer(call)
+        if sent is not None:
+            sent.over_at = self.now() + self.effect_delay_s
+        elif call.query.get("action") == "search":
+            self.later_pages += _FIRST_PAGE not in (call.body or b"")
         if not self._lost(self.wires.answer_lost):
             self._loop.call_later(reply.wait_s + self.draw_transit_s(), self._return, reply, answer)
 
@@ -177,7 +198,7 @@ class _Life(Exchange):
                 return BrokenOff("withheld", handed=False, withheld=True)
             await self._power.step("before the first byte")
             sent = network.note_create(_job_name(request.body), self._life)
-        coming = network.send(_call(request))
+        coming = network.send(_call(request), sent)
         if sent is not None:
             await self._power.step("after the last byte")
         try:
@@ -216,6 +237,7 @@ class SimService(EnosService):
         org_id: str,
         read_permit: Callable[[], Awaitable[None]],
         steer_permit: Callable[[], Awaitable[None]],
+        page_size: int,
     ) -> None:
         super().__init__(
             Caller(
@@ -226,7 +248,8 @@ class SimService(EnosService):
                 read_permit=read_permit,
                 steer_permit=steer_permit,
                 now=network.now,
-            )
+            ),
+            page_size=page_size,
         )
         self._network = network
         self._permit = read_permit

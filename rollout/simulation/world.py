@@ -15,17 +15,21 @@ from pathlib import Path
 from random import Random
 from typing import Self
 
+from rollout.core.events import CampaignAborted, CampaignFinished
+from rollout.core.lifecycle import CampaignStatus
 from rollout.core.plan import Plan
 from rollout.core.state import State, fold
 from rollout.emulator.faults import FaultPlan, Faults
 from rollout.emulator.gateway import Credentials, Gateway, GatewayRules
 from rollout.emulator.knobs import Knobs
 from rollout.emulator.model import Platform
+from rollout.emulator.operations import Operation
 from rollout.emulator.population import Population
 from rollout.emulator.service import Service
 from rollout.engine.clock import Clock
 from rollout.engine.control import Order, Orders
 from rollout.engine.runner import EngineSettings, Leave, Runner
+from rollout.enos import limits
 from rollout.errors import RolloutError
 from rollout.ports import Journal, Manifest, Observer
 from rollout.simulation.disk import Disk, SimJournal
@@ -43,7 +47,7 @@ START = 1_767_225_600.0
 class Scenario:
     """What a world is made of. `latest_effect_s` (L) and `search_lag_s` (S) are what the engine is told to rely on.
 
-    `devices`: key and fleet columns of every device the platform knows.
+    `devices`: key and fleet columns of every device the platform knows. `page_size`: rows a search asks for at once.
     """
 
     seed: int
@@ -59,6 +63,10 @@ class Scenario:
     search_lag_s: float = 5.0
     start: float = START
     approve: tuple[int, ...] = ()
+    page_size: int = limits.PAGE_SIZE_MAX
+
+
+_ENDS = {CampaignFinished.kind: CampaignStatus.FINISHED, CampaignAborted.kind: CampaignStatus.ABORTED}
 
 
 class _Desk(Orders):
@@ -100,7 +108,7 @@ class World:
     lives: list[Life] = field(default_factory=list)
     paranoid: int = 0
     loop: SimLoop = field(init=False)
-    disk: Disk = field(init=False, default_factory=Disk)
+    disk: Disk = field(init=False)
     platform: Platform = field(init=False)
     network: Network = field(init=False)
     _desk: _Desk = field(init=False, default_factory=_Desk)
@@ -108,6 +116,7 @@ class World:
     def __post_init__(self) -> None:
         scenario = self.scenario
         self.loop = SimLoop()
+        self.disk = Disk(self.now)
         self.platform = Platform(
             seed=scenario.seed,
             start=scenario.start,
@@ -122,7 +131,7 @@ class World:
             Faults(scenario.faults, scenario.seed),
             clock=self.now,
             wall=self.now,
-            record=lambda _: None,
+            record=self._note_effect,
         )
         self.network = Network(
             self.loop,
@@ -141,6 +150,13 @@ class World:
     def life(self) -> Life:
         """The newest process."""
         return self.lives[-1]
+
+    @property
+    def end(self) -> CampaignStatus | None:
+        """How the campaign ended, as the disk has it; None while it goes on."""
+        # a count that was under way may still be told after it
+        kinds = (kind for commit in reversed(self.disk.commits) for kind, _ in commit)
+        return next((_ENDS[kind] for kind in kinds if kind in _ENDS), None)
 
     @property
     def state(self) -> State:
@@ -175,6 +191,7 @@ class World:
             org_id=self.scenario.plan.campaign.org_id,
             read_permit=read_permit,
             steer_permit=steer_permit,
+            page_size=self.scenario.page_size,
         )
         runner = Runner(
             plan=self.scenario.plan,
@@ -239,6 +256,10 @@ class World:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _note_effect(self, operation: Operation) -> None:
+        if operation.name == "createLater":
+            self.network.effect_delay_s = operation.args["delayS"]
 
     def _dice(self, about: str) -> Random:
         return Random(f"{self.scenario.seed}/{about}")  # noqa: S311 - repeatable chance is the purpose

@@ -1,0 +1,123 @@
+"""`python -m rollout.simulation`: as many seeded campaigns as wanted, every crash of a small one, or the fault table.
+
+Exit code 0 where everything held, 1 where something did not.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import click
+
+from rollout.simulation.run import REACHED, Report, enumerate_crashes, explore, list_crashes, run_trial
+from rollout.simulation.table import Table
+from rollout.simulation.trials import TROUBLES, draw_trial
+
+SHOWN_MAX = 20
+"""Violations told in full; the rest is counted."""
+TELL_S = 10.0
+"""How often progress is told. Seconds."""
+
+
+@click.command(help=__doc__)
+@click.option(
+    "--seeds", default=1000, show_default=True, help="How many seeds; with --table, of each trouble."
+)
+@click.option("--from", "first", default=0, show_default=True, help="The first seed.")
+@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
+@click.option("--trouble", type=click.Choice(sorted(TROUBLES)), help="Only trials of this trouble.")
+@click.option("--seed", type=int, help="Run one seed and tell everything about it.")
+@click.option(
+    "--enumerate", "crashes", is_flag=True, help="Stop a small campaign at every step, under each trouble."
+)
+@click.option("--table", is_flag=True, help="Print the fault table; progress goes to standard error.")
+def main(
+    *, seeds: int, first: int, jobs: int, trouble: str | None, seed: int | None, crashes: bool, table: bool
+) -> None:
+    """Run what the options ask for."""
+    if seed is not None:
+        sys.exit(_tell_one(seed, trouble))
+    if crashes:
+        reports = enumerate_crashes(list(list_crashes()), jobs)
+        sys.exit(_tell_all(reports, f"every crash, {jobs} processes"))
+    if table:
+        sys.exit(_tell_table(first, seeds, [trouble] if trouble else list(TROUBLES), jobs))
+    reports = explore(((number, trouble) for number in range(first, first + seeds)), jobs)
+    sys.exit(_tell_all(reports, f"seeds {first} to {first + seeds - 1}, {jobs} processes"))
+
+
+def _tell_one(seed: int, trouble: str | None) -> int:
+    trial = draw_trial(seed, trouble)
+    click.echo(str(trial))
+    report = run_trial(trial, tell=click.echo)
+    click.echo(
+        f"ending: {report.ending}, {report.lives} lives, {report.virtual_s:.0f} virtual s, trace {report.trace}"
+    )
+    click.echo(f"reached: {_listed(report.reached)}")
+    for violation in report.violations:
+        click.echo(f"VIOLATION {violation}")
+    return 1 if report.violations else 0
+
+
+def _tell_all(reports: Iterable[Report], what: str) -> int:
+    click.echo(what)
+    count, broken = 0, 0
+    began = time.monotonic()
+    reached: Counter[str] = Counter()
+    endings: Counter[str] = Counter()
+    died: Counter[str] = Counter()
+    for report in _with_progress(reports):
+        count += 1
+        reached += report.reached
+        endings[str(report.ending)] += 1
+        died.update(report.died_at)
+        broken += bool(report.violations)
+        if report.violations and broken <= SHOWN_MAX:
+            for violation in report.violations:
+                click.echo(f"VIOLATION seed {report.seed}, {report.trouble}: {violation}")
+    took = time.monotonic() - began
+    click.echo(f"{count:,} trials in {took:.0f} s ({count / took:.0f}/s), {broken} with violations")
+    click.echo(f"endings: {_listed(endings)}")
+    click.echo(f"deaths: {sum(died.values()):,} at {len(died)} kinds of step")
+    click.echo(f"reached: {_listed(reached)}")
+    never = [name for name in REACHED if not reached[name]]
+    if never:
+        click.echo(f"never reached: {', '.join(never)}")
+    return 1 if broken else 0
+
+
+def _tell_table(first: int, seeds: int, troubles: list[str], jobs: int) -> int:
+    table = Table(troubles)
+    # seeds outermost, so that an interrupted run has looked at every trouble alike
+    cases = ((number, trouble) for number in range(first, first + seeds) for trouble in troubles)
+    try:
+        for report in _with_progress(explore(cases, jobs)):
+            table.add(report)
+            for violation in report.violations:
+                click.echo(f"VIOLATION seed {report.seed}, {report.trouble}: {violation}", err=True)
+    except KeyboardInterrupt:
+        click.echo("interrupted; the table tells what was done", err=True)
+    click.echo(table.markdown())
+    return 1 if table.violations else 0
+
+
+def _with_progress(reports: Iterable[Report]) -> Iterator[Report]:
+    began = told = time.monotonic()
+    for count, report in enumerate(reports, 1):
+        yield report
+        now = time.monotonic()
+        if now - told >= TELL_S:
+            told = now
+            click.echo(f"{count:,} trials, {count / (now - began):.0f}/s", err=True)
+
+
+def _listed(counted: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counted.most_common()) or "nothing"
+
+
+if __name__ == "__main__":
+    main()

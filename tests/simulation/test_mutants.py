@@ -1,0 +1,21 @@
+"""The simulation is tested too: an engine with one rule less must be caught, within a bounded number of seeds."""
+
+import pytest
+from mutants import MUTANTS
+
+from rollout.simulation.run import run_seed
+
+SEEDS_MAX = 400
+"""How many trials a mutant may survive."""
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
+def test_a_mutant_is_caught(mutant):
+    """Some rule is broken within `SEEDS_MAX` seeds, by the one the mutant lacks or by what follows from that."""
+    with mutant.patch():
+        for seed in range(SEEDS_MAX):
+            report = run_seed((seed, mutant.trouble))
+            if report.violations:
+                print(f"{mutant.name}: caught after {seed + 1} seeds: {report.violations[0]}")
+                return
+    pytest.fail(f"survived {SEEDS_MAX} trials of {mutant.trouble or 'all kinds'}")
