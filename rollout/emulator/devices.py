@@ -59,6 +59,8 @@ class Devices:
     as packed by the model), `online_from` (only of devices that were found away).
 
     `born_with` gives columns of a new device, by its key, for those nobody tells.
+
+    `changes` counts whatever was registered or set: what was derived from the register holds while it stands.
     """
 
     def __init__(self, born_with: Callable[[str], Iterable[tuple[str, str]]] = lambda _: ()) -> None:
@@ -67,6 +69,7 @@ class Devices:
         self.attempts = array("I")
         self.last_task = array("q")
         self.online_from: dict[int, float] = {}
+        self.changes = 0
         self._number: dict[str, int] = {}
         self._columns: dict[str, _Column] = {}
 
@@ -81,6 +84,7 @@ class Devices:
         device = self._number.get(key)
         if device is None:
             device = self._number[key] = len(self.keys)
+            self.changes += 1
             self.keys.append(key)
             self.attempts.append(0)
             self.last_task.append(NO_TASK)
@@ -106,6 +110,7 @@ class Devices:
         if column is None:
             column = self._columns[name] = _Column()
         column.set(device, value)
+        self.changes += 1
 
     def row(self, device: int) -> dict[str, str]:
         """Return all columns of a device that have a value."""

@@ -34,6 +34,7 @@ __all__ = [
     "Presence",
     "Some",
     "constraints",
+    "fields_of",
     "matches",
     "parse",
 ]
@@ -284,5 +285,18 @@ def constraints(expression: Expression) -> Constraints:
             return Constraints(demands, exact)
         case Comparison() | Presence() | Negation() | Some():
             return Constraints({}, exact=False)
+        case _:
+            assert_never(expression)
+
+
+def fields_of(expression: Expression) -> frozenset[str]:
+    """Return the fields whose values decide whether a record satisfies the expression."""
+    match expression:
+        case Comparison(field, _, _) | Presence(field):
+            return frozenset({field})
+        case Negation(part):
+            return fields_of(part)
+        case All(parts) | Some(parts):
+            return frozenset().union(*map(fields_of, parts))
         case _:
             assert_never(expression)

@@ -69,8 +69,8 @@ class Index:
     """All views, and the changes they have not seen yet.
 
     `jobs` answers get and search, `holders` searchTask: they differ in deleted jobs if their tasks are kept.
-    Both are in order of creation. `upgrading` holds the devices
-    that searches show as at work.
+    Both are in order of creation. `upgrading` holds the devices that searches show as at work; `applied` counts the
+    changes that readers have come to see.
     """
 
     def __init__(self) -> None:
@@ -79,6 +79,7 @@ class Index:
         self.views: list[JobView] = []
         self.upgrading: set[int] = set()
         self.horizon = 0.0
+        self.applied = 0
         self._changes: deque[_Change] = deque()
         self._held_versions: dict[int, list[str | None]] = {}
 
@@ -93,6 +94,7 @@ class Index:
         while changes and changes[0][0] <= horizon:
             _, apply, args = changes.popleft()
             apply(*args)
+            self.applied += 1
 
     def show_job(self, view: JobView) -> None:
         """A job was created."""

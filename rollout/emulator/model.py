@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rollout.emulator.agenda import Agenda
@@ -77,6 +77,7 @@ class Platform:
         self.index = Index()
         self.meters = Meters(start)
         self.searches = 0
+        self.last_listing: tuple[Any, Sequence[int]] | None = None
         self._reads_held_until = start
         self._agenda = Agenda(start)
         self._work = Work(

@@ -12,12 +12,12 @@ that pages through tasks must bear with both.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rollout.emulator.chance import dice
-from rollout.emulator.expression import Expression, Fields, constraints, matches, parse
+from rollout.emulator.expression import All, Expression, Fields, constraints, fields_of, matches, parse
 from rollout.emulator.firmware import Firmware
 from rollout.emulator.index import JobView
 from rollout.emulator.model import Platform
@@ -226,7 +226,7 @@ def _read(platform: Platform, body: Any, fields: Fields, size_max: int) -> tuple
     return parse(text or "", fields), read_paging(body, size_max, platform.knobs)
 
 
-def _page(hits: list[Any], paging: Paging, record: Callable[[Any], dict[str, Any]]) -> Page:
+def _page(hits: Sequence[Any], paging: Paging, record: Callable[[Any], dict[str, Any]]) -> Page:
     shown = hits[paging.offset : paging.offset + paging.size]
     return Page([record(hit) for hit in shown], paging, len(hits))
 
@@ -426,10 +426,26 @@ def _device_page(
     record: Callable[[Platform, int], dict[str, Any]],
 ) -> Page:
     """Return devices, the latest registered first."""
+    hits = _matching_devices(platform, expression)
+    return _page(hits, paging, lambda device: record(platform, device))
+
+
+def _matching_devices(platform: Platform, expression: Expression) -> Sequence[int]:
+    """Return the devices that match, the latest registered first.
+
+    Whoever lists a fleet asks page after page for the same; so the last answer is kept while nothing that it depends
+    on has changed. Whether a device is online depends on the time, and is never kept.
+    """
     devices = platform.devices
+    everything = range(len(devices) - 1, -1, -1)
+    if expression == All():
+        return everything
+    basis = (expression, devices.changes, platform.index.applied)
+    if platform.last_listing is not None and platform.last_listing[0] == basis:
+        return platform.last_listing[1]
     keys = constraints(expression).values.get("deviceKey")
     if keys is None:
-        candidates: Iterable[int] = range(len(devices) - 1, -1, -1)
+        candidates: Iterable[int] = everything
     else:
         numbers = (devices.find(key) for key in keys)
         candidates = sorted((number for number in numbers if number is not None), reverse=True)
@@ -438,7 +454,9 @@ def _device_page(
         for device in candidates
         if matches(expression, functools.partial(_device_value, platform, device))
     ]
-    return _page(hits, paging, lambda device: record(platform, device))
+    if "status" not in fields_of(expression):
+        platform.last_listing = (basis, hits)
+    return hits
 
 
 def _device_value(platform: Platform, device: int, field: str) -> str | None:

@@ -465,6 +465,44 @@ def test_lagging_answers_are_whole():
     assert search_devices(model, START + 640, {"expression": "firmwareVersion = 'fw-2'"}).total == 4
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "",
+        "productKey = 'emulated-product'",
+        "deviceTags.site = 'north'",
+        "not deviceTags.site = 'north'",
+        "firmwareVersion = 'fw-2'",
+        "firmwareVersion in ('1.0','fw-2') and deviceKey in ('dev-000000','dev-000003','late-0001')",
+        "status = 'online'",
+    ],
+)
+def test_a_listing_of_devices_follows_every_change(expression):
+    """However often the same is asked, new devices, tags and versions are in the next answer, and nothing else."""
+    model = platform(read_lag_s=30)
+
+    def found(at):
+        body = {"expression": expression, "pagination": {"pageSize": 200}}
+        return [record["deviceKey"] for record in search_devices(model, START + at, body).records]
+
+    def afresh(at):
+        model.last_listing = None
+        return found(at)
+
+    seen = [found(0)]
+    model.report_device(START + 1, "late-0001", {"firmwareVersion": "1.0"})
+    seen.append(found(1))
+    assert seen[-1] == afresh(1)
+    model.report_device(START + 2, "dev-000003", {"site": "north"})
+    seen.append(found(2))
+    assert seen[-1] == afresh(2)
+    model.create_job(START + 3, "fw-2", upgrade(keys(4)))
+    for at in (3, 20, 300, 612, 613, 642, 643, 644, 5000):
+        seen.append(found(at))
+        assert seen[-1] == found(at) == afresh(at)
+    assert len({tuple(keys) for keys in seen}) > 1, "something did change"
+
+
 def test_jobs_come_newest_first_and_in_pages():
     """Job searches are sorted by creation, newest first, and cut into pages of 10 unless told otherwise."""
     model = platform()

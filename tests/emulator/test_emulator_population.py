@@ -196,6 +196,10 @@ def test_devices_that_sleep_at_night():
     assert search_devices(model, MIDNIGHT + 6 * 3600 - 1, {"expression": "status = 'offline'"}).total == 3
     assert count(model, MIDNIGHT + 6 * 3600, "upgrading") == 3
     assert search_devices(model, MIDNIGHT + 6 * 3600, {"expression": "status = 'online'"}).total == 3
+    quiet = platform(by_day, MIDNIGHT)
+    for at, away in ((6 * 3600 - 1, len(quiet.devices)), (6 * 3600, 0)):
+        found = search_devices(quiet, MIDNIGHT + at, {"expression": "status = 'offline'"})
+        assert found.total == away, "the hour alone decides"
     assert count(model, MIDNIGHT + DAY_S + 6.5 * 3600 - 1, "upgrading") == 3
     assert count(model, MIDNIGHT + DAY_S + 6.5 * 3600, "succeeded") == 3
 
