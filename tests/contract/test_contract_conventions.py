@@ -212,9 +212,17 @@ def test_permission_is_needed(emulated):
 
 
 @pytest.mark.parametrize("resource", [JOBS, FIRMWARE])
-def test_the_service_can_fail(emulated, resource):
-    """The family's own failure is 24500 OTA service internal error. Pages: index_ota, index_firmware."""
-    tenant = emulated(faults=FaultPlan.parse(["error_24500=1,on=search+firmware"]))
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [(24500, "OTA service internal error"), (99500, "Internal Server Error"), (99404, None)],
+)
+def test_services_can_fail(emulated, resource, code, message):
+    """24500 is the OTA service's own failure, 99500 any service's, 99404 an object that is not there, of no fixed text.
+
+    Pages: index_ota, index_firmware, overview (common codes).
+    """
+    tenant = emulated(faults=FaultPlan.parse([f"error_{code}=1,on=search+firmware"]))
     answer = tenant.call("search", {}, on=resource)
-    assert (answer.code, answer.msg) == (24500, "OTA service internal error")
+    assert (answer.status, answer.code, answer.json["data"]) == (200, code, None)
+    assert message in {None, answer.msg}
     assert re.fullmatch(r"[0-9a-f-]{36}", answer.json["requestId"])

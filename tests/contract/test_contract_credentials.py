@@ -124,6 +124,13 @@ def test_an_expired_token_cannot_be_refreshed(emulated):
     assert caller.ask_for_token(body, "refresh").json["status"] == 1203
 
 
+def test_the_token_service_can_fail(emulated):
+    """Its own failure is 1005. Page: invoke_api_with_access_token (status codes)."""
+    caller = emulated(faults=FaultPlan.parse(["error_1005=1,on=token"])).caller
+    reply = caller.ask_for_token(caller.token_request()).json
+    assert (reply["status"], reply["data"]) == (1005, None)
+
+
 # --- signed calls
 
 
@@ -203,6 +210,7 @@ def fault(text):
 
 
 GATEWAY = {
+    403: (fault("error_403=1,on=search"), "Your IP address is not allowed"),
     413: (small_body, "Request size limit exceeded"),
     429: (spent_quota, "API rate limit exceeded"),
     500: (fault("error_500=1,on=search"), "An unexpected error occurred"),

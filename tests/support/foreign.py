@@ -5,6 +5,7 @@ in, once; the tests start its Python as a process. Where it cannot be installed,
 the tests that ask for it skip and say why; where `CI` is set they fail instead, so that none is left out unseen.
 """
 
+import fcntl
 import functools
 import os
 import subprocess
@@ -44,9 +45,15 @@ def _prepared(group: str) -> tuple[Path, str]:
 
 
 def _make(home: Path, group: str) -> None:
-    """Install beside, then rename: whoever finds the place finds it whole, and of two makers one gives way."""
+    """Install beside, then rename: whoever finds the place finds it whole. One at a time makes it, the others wait."""
     home.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home.parent, ignore_cleanup_errors=True) as made:
+    with (
+        home.with_suffix(".lock").open("w") as lock,
+        tempfile.TemporaryDirectory(dir=home.parent, ignore_cleanup_errors=True) as made,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if home.exists():
+            return
         place = Path(made) / "environment"
         subprocess.run(
             [sys.executable, "-m", "venv", "--without-pip", place], check=True, capture_output=True, text=True
@@ -59,8 +66,4 @@ def _make(home: Path, group: str) -> None:
             text=True,
             timeout=INSTALL_S_MAX,
         )
-        try:
-            place.rename(home)
-        except OSError:
-            if not home.exists():
-                raise
+        place.rename(home)
