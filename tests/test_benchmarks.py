@@ -18,6 +18,11 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
             ["--creates", "60", "--rounds", "1", "--in-flight", "8", "--keys", "20"],
             ["bare", "script", "rollout"],
         ),
+        (
+            "emulator.py",
+            ["--devices", "4000", "--jobs", "20", "--creates", "3", "--rounds", "1"],
+            ["lists", "emulator", "echo", "served"],
+        ),
     ],
 )
 def test_it_prints_its_table(program, arguments, columns):

@@ -24,7 +24,7 @@ ca_file_option = click.option(
 refresh_option = click.option(
     "--refresh",
     is_flag=True,
-    help="Ask EnOS again for the devices of enos: sources, whose list is kept else.",
+    help="Ask EnOS again for the devices of enos: sources, instead of taking the list that was kept.",
 )
 
 

@@ -219,9 +219,9 @@ def _nobody_to_ask(document: PlanDocument, source: str, *, rehearsal: bool) -> P
     why = (
         "the emulator inside this process has no devices of its own" if rehearsal else "no platform is named"
     )
-    made_up = ", --fleet FILE makes some up" if rehearsal else ""
+    made_up = "`run --emulator --fleet FILE` makes some up; " if rehearsal else ""
     hint = (
-        f"plan once with --profile NAME, --url or ENOS_URL, which keeps the list{made_up}; "
+        f"{made_up}plan once with --profile NAME, --url or ENOS_URL, which keeps the list; "
         "or give one: --devices FILE"
     )
     return _at_source(document, source, "R171", f"EnOS must be asked for these devices, and {why}", hint)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rollout.cli.campaigns import PLAN_NAME
+from rollout.cli.campaigns import PLAN_NAME, NoCampaign, find_campaign, has_journal
+from rollout.cli.command_line import about
 from rollout.cli.common import Common, command
 from rollout.cli.console import Console
 from rollout.cli.fleets import columns_to_read, device_lists, open_fleet, population_of, read_columns
@@ -28,6 +29,7 @@ from rollout.core.campaign import Scope
 from rollout.core.plan import Plan
 from rollout.intake.saved_plan import open_saved_plan
 from rollout.intake.units import read_timestamp_ms
+from rollout.journal.sqlite import read_events
 from rollout.settings import Profile, load_profile
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ def _start(text: str) -> float:
 
 
 @command("simulate")
-@click.argument("plan", type=click.Path(path_type=Path))
+@click.argument("plan", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--fleet", type=click.Path(path_type=Path), metavar="FILE", help="How devices behave (plans/fleets)."
 )
@@ -121,11 +123,16 @@ def _start(text: str) -> float:
     show_default=True,
     help="A campaign not over by then never ends.",
 )
+@click.option(
+    "--against",
+    metavar="CAMPAIGN",
+    help="Instead of a plan: compare a campaign that is over with its simulation.",
+)
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a page with plots.")
 def simulate(
     common: Common,
     *,
-    plan: Path,
+    plan: Path | None,
     fleet: Path | None,
     devices: tuple[str, ...],
     seed: int | None,
@@ -135,6 +142,7 @@ def simulate(
     start: float | None,
     approve_after: float,
     within: float,
+    against: str | None,
     html: Path | None,
 ) -> int:
     """Show what PLAN does to a fleet at several true failure rates: who is exposed, when it stops, when it ends.
@@ -143,6 +151,16 @@ def simulate(
 
     Example: rollout simulate plans/canary-then-total.yaml --fleet plans/fleets/mixed.yaml --seeds 50
     """
+    if against is not None:
+        if plan is not None or fleet is not None or devices or html is not None:
+            raise click.UsageError(
+                "--against: plan, devices and fleet are the campaign's own, and there is no page"
+            )
+        return _calibrate(
+            common, against, seeds=int(seeds), jobs=int(jobs) if jobs is not None else _cores(), within=within
+        )
+    if plan is None:
+        raise click.UsageError("Missing argument 'PLAN', or --against CAMPAIGN")
     # loads the engine and the emulator: not for those who only ask for help
     from rollout.simulation.report import Report  # noqa: PLC0415
     from rollout.simulation.study import StudyOrder, carry_out  # noqa: PLC0415
@@ -196,6 +214,40 @@ def simulate(
         common.console.json("simulate", **report.document())
     else:
         common.console.result("\n".join(report.lines()))
+    return 0 if study.done == study.asked else INTERRUPTED
+
+
+def _calibrate(common: Common, name: str, *, seeds: int, jobs: int, within: float) -> int:
+    """Print what the campaign's journal tells beside what simulation makes of it."""
+    from rollout.simulation.calibration import Calibration, NotOver, read_actual  # noqa: PLC0415 - as above
+    from rollout.simulation.study import StudyOrder, carry_out  # noqa: PLC0415 - as above
+    from rollout.simulation.trial import open_bench  # noqa: PLC0415 - as above
+
+    directory = find_campaign(common.state_dir, name)
+    if not has_journal(directory):
+        raise NoCampaign(f"campaign {name} was never run", hint=f"{about(directory, 'status')} shows it")
+    path = directory / PLAN_NAME
+    events = (event for _, event in read_events(directory, 0))
+    try:
+        actual = read_actual(open_bench(path).plan, events)
+    except NotOver as error:
+        raise NoCampaign(str(error), hint="only what is over can be compared") from error
+    bench = partial(
+        open_bench,
+        path,
+        population=actual.population,
+        latest_effect_s=actual.latest_effect_s,
+        search_lag_s=actual.search_lag_s,
+        approve_after_s=actual.approve_after_s,
+        within_s=within,
+        start=actual.start,
+    )
+    study = carry_out(StudyOrder(bench, [None], range(1, seeds + 1), jobs), _Progress(common.console))
+    calibration = Calibration(actual, study.by_rate[0], study.asked)
+    if common.console.is_json:
+        common.console.json("calibration", **calibration.document())
+    else:
+        common.console.result("\n".join(calibration.lines()))
     return 0 if study.done == study.asked else INTERRUPTED
 
 

@@ -1,6 +1,6 @@
 """The emulator's own face, below `/_admin`: what is going on, and its knobs and faults while it runs.
 
-`GET /_admin` is a page for people, `GET /_admin/state` the same as JSON; `POST /_admin/knobs`, `/_admin/faults` and
+`GET /_admin` is a page for people, `GET /_admin/state` the same as JSON, `GET /_admin/openapi.json` the API described; `POST /_admin/knobs`, `/_admin/faults` and
 `/_admin/devices` change things. None of it exists on the real platform, none of it is signed: the emulator listens on
 the loopback interface. A page of another origin open in the same browser may not post here.
 """
@@ -75,15 +75,15 @@ def describe(service: Service, jobs: int = JOBS_SHOWN) -> dict[str, Any]:
     }
 
 
-def add_routes(router: web.UrlDispatcher, service: Service) -> None:
-    """Add the admin routes."""
+def add_routes(router: web.UrlDispatcher, service: Service, *, any_name: bool) -> None:
+    """Add the admin routes; they answer under the machine's addresses and localhost, or under `any_name`."""
 
     async def state(request: web.Request) -> web.Response:
-        _check_host(request)
+        _check_name(request, any_name=any_name)
         return web.json_response(describe(service, _jobs_asked(request)), headers=PRIVATE)
 
     async def page(request: web.Request) -> web.Response:
-        _check_host(request)
+        _check_name(request, any_name=any_name)
         content = admin_page.page(
             describe(service, _jobs_asked(request, admin_page.JOBS_ON_PAGE)),
             refresh="refresh" in request.query,
@@ -94,8 +94,13 @@ def add_routes(router: web.UrlDispatcher, service: Service) -> None:
     async def style(_: web.Request) -> web.Response:
         return web.Response(text=admin_page.STYLE, content_type="text/css", headers=PRIVATE)
 
+    async def openapi(_: web.Request) -> web.Response:
+        from rollout.emulator.openapi import describe as describe_api  # noqa: PLC0415 - pydantic, for those who ask
+
+        return web.json_response(describe_api(service.platform.org_id))
+
     async def knobs(request: web.Request) -> web.Response:
-        settings = await _posted(request)
+        settings = await _posted(request, any_name=any_name)
         try:
             service.turn(settings)
         except ValueError as error:
@@ -103,7 +108,7 @@ def add_routes(router: web.UrlDispatcher, service: Service) -> None:
         return _done(request, shown(service.platform.knobs, service.gateway.rules))
 
     async def faults(request: web.Request) -> web.Response:
-        posted = await _posted(request)
+        posted = await _posted(request, any_name=any_name)
         texts = posted.get("faults", [])
         try:
             # a form sends lines, a program a list
@@ -114,7 +119,7 @@ def add_routes(router: web.UrlDispatcher, service: Service) -> None:
         return _done(request, {"faults": [str(fault) for fault in service.faults.plan.faults]})
 
     async def devices(request: web.Request) -> web.Response:
-        posted = await _posted(request)
+        posted = await _posted(request, any_name=any_name)
         key = posted.pop("deviceKey", None)
         if not isinstance(key, str) or not all(isinstance(value, str) for value in posted.values()):
             raise web.HTTPBadRequest(text="deviceKey and columns, all of them texts")
@@ -124,6 +129,7 @@ def add_routes(router: web.UrlDispatcher, service: Service) -> None:
     router.add_get("/_admin", page)
     router.add_get(admin_page.STYLE_PATH, style)
     router.add_get("/_admin/state", state)
+    router.add_get("/_admin/openapi.json", openapi)
     router.add_post("/_admin/knobs", knobs)
     router.add_post("/_admin/faults", faults)
     router.add_post("/_admin/devices", devices)
@@ -134,15 +140,15 @@ def _jobs_asked(request: web.Request, standard: int = JOBS_SHOWN) -> int:
     return int(asked) if re.fullmatch(r"[0-9]{1,7}", asked, re.ASCII) else standard
 
 
-def _check_host(request: web.Request) -> None:
+def _check_name(request: web.Request, *, any_name: bool) -> None:
     """Refuse a call under a name of somebody else's that leads here: the browser takes us for his."""
     name = urlsplit(f"//{request.host}").hostname or ""
-    if name != "localhost" and re.fullmatch(r"[0-9.]+|[0-9a-f:]+", name) is None:
+    if not any_name and name != "localhost" and re.fullmatch(r"[0-9.]+|[0-9a-f:]+", name) is None:
         raise web.HTTPForbidden(text="call the emulator by its address, or as localhost")
 
 
-async def _posted(request: web.Request) -> dict[str, Any]:
-    _check_host(request)
+async def _posted(request: web.Request, *, any_name: bool) -> dict[str, Any]:
+    _check_name(request, any_name=any_name)
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.host:
         raise web.HTTPForbidden(text="posted by a page of another origin")

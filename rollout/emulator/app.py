@@ -13,6 +13,7 @@ from typing import Any
 
 import multidict
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from rollout.emulator import admin
 from rollout.emulator.service import JOBS, Call, Ending, Reply, Service
@@ -23,11 +24,15 @@ HEAD_LINE_MAX = 64 * 1024
 """Bytes of a request's first line or one header; ours: ids travel in bodies, so lines are short."""
 
 
-def make_app(service: Service) -> web.Application:
-    """Return the application: the platform's routes, and the emulator's own below `/_admin`."""
+def make_app(service: Service, *, any_name: bool = False) -> web.Application:
+    """Return the application: the platform's routes, and the emulator's own below `/_admin`.
+
+    Args:
+        any_name: the emulator's own routes answer under any host name, as for callers on other machines.
+    """
     # uploads pass with their parts' headers on top; the service's own bound is on the body
     app = web.Application(client_max_size=service.gateway.rules.body_bytes_max)
-    admin.add_routes(app.router, service)
+    admin.add_routes(app.router, service, any_name=any_name)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if request.path == JOBS and request.query.get("action") == "create":
@@ -44,15 +49,19 @@ def make_app(service: Service) -> web.Application:
 async def _read(request: web.Request) -> Call:
     upload: dict[str, bytes] | None = None
     body: bytes | None = None
+    unreadable = False
     try:
         if request.content_type == "multipart/form-data":
+            body, upload = b"", {}
             upload = await _read_parts(request)
-            body = b""
         else:
             body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         # refused in its turn, after the credentials; what is left of it is not read
-        upload = None
+        body = upload = None
+    except (ValueError, LookupError, RuntimeError, HttpProcessingError):
+        # no boundary, headers that are none, an encoding nobody knows: aiohttp has one error for each
+        unreadable = True
     return Call(
         method=request.method,
         path=request.path,
@@ -60,6 +69,7 @@ async def _read(request: web.Request) -> Call:
         headers={name.lower(): value for name, value in request.headers.items()},
         body=body,
         upload=upload,
+        unreadable=unreadable,
     )
 
 

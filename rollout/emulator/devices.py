@@ -58,7 +58,7 @@ class Devices:
     Per device beside its columns: `attempts` (announcements so far), `last_task` (head of the chain of its tasks,
     as packed by the model), `online_from` (only of devices that were found away).
 
-    `born_with` gives columns of a new device, by its key, for those nobody tells.
+    `born_with` gives columns of a new device, by its key; those told replace them.
 
     `changes` counts whatever was registered or set: what was derived from the register holds while it stands.
     """
@@ -89,8 +89,7 @@ class Devices:
             self.attempts.append(0)
             self.last_task.append(NO_TASK)
             for name, value in self._born_with(key):
-                if name not in columns:
-                    self.set(device, name, value)
+                self.set(device, name, value)
         for name, value in columns.items():
             self.set(device, name, value)
         return device

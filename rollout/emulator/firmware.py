@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rollout.emulator.knobs import Knobs
-from rollout.emulator.orders import Fields, Texts, read_texts
+from rollout.emulator.orders import Fields, Texts, read_text_map, read_texts
 from rollout.emulator.refusal import invalid
 from rollout.enos import limits
 
@@ -93,12 +93,9 @@ def read_metadata(
     for name, text in texts.items():
         if not isinstance(text, str) or not text:
             raise invalid(f"metadata.{name} is missing")
-    desc = fields.get("desc") or ""
+    desc = "" if fields.get("desc") is None else fields.get("desc")
     if not isinstance(desc, str) or len(desc) > DESC_CHARS_MAX:
         raise invalid(f"metadata.desc must be a text of at most {DESC_CHARS_MAX} characters")
-    tags = fields.get("firmwareTags") or {}
-    if not isinstance(tags, dict):
-        raise invalid("metadata.firmwareTags is not an object")
     most = fields.integer("maxAllowedForVerification", (1, 2**31 - 1), limits.VERIFY_DEVICES_MAX_DEFAULT)
     return Firmware(
         id=firmware_id,
@@ -114,5 +111,5 @@ def read_metadata(
         sign_method=fields.choice("signMethod", ("md5", "sha256")),
         sign=texts["sign"],
         file_size=file_size,
-        tags={str(key): str(value) for key, value in tags.items()},
+        tags=read_text_map(fields.get("firmwareTags"), "metadata.firmwareTags"),
     )

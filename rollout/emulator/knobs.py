@@ -31,6 +31,7 @@ class Knobs:
     materialise_s: float = 1.0
     task_order: Literal["shuffled", "stable"] = "shuffled"
     page_size_excess: Literal["refuse", "clamp"] = "refuse"
+    sorters: Literal["refuse", "ignore"] = "refuse"
     batch_errors: Literal["nothing", "partial_error", "partial_success"] = "nothing"
     unknown_keys: Literal["wrong", "ignore"] = "wrong"
     cancelled_task: Literal["failed", "removed"] = "failed"
@@ -54,7 +55,7 @@ class Knobs:
 
 WHAT_KNOBS_DO: Mapping[str, str] = types.MappingProxyType(
     {
-        "error_status": "HTTP status of an answer whose code is not 0: always 200, or mapped from the code",
+        "error_status": "HTTP status of an answer whose code is not 0: always 200, or its tail (404, 400, 403, 500; else 409)",
         "error_data": "data of such an answer: null, or absent",
         "created_job": "a job is started by its creation, or waits for start",
         "start_after_create": "startAfterCreate of a create call, which no page lists: ignored, or it decides",
@@ -62,6 +63,7 @@ WHAT_KNOBS_DO: Mapping[str, str] = types.MappingProxyType(
         "materialise_s": "over how long a job's tasks come to exist after its creation",
         "task_order": "of searchTask: by updateTime with ties in a new order for every call, or always the same",
         "page_size_excess": "a pageSize above the maximum: refused, or cut",
+        "sorters": "of a pagination, which no search supports: refused, or ignored",
         "batch_errors": "cancelTask and retryTask with a task in the wrong state: nothing is done; the others are done "
         "and the error told; the others are done and success told",
         "unknown_keys": "a device without a task in such a call: counts as one in the wrong state, or is passed over",

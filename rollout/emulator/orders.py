@@ -7,6 +7,7 @@ Selectors given as null or empty count as not given, since clients serialise who
 
 from __future__ import annotations
 
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from rollout.enos import limits
 
 __all__ = [
     "SELECTORS",
+    "SELECTOR_FORMS",
     "Fields",
     "JobOrder",
     "Paging",
@@ -27,6 +29,7 @@ __all__ = [
     "read_device_keys",
     "read_job_order",
     "read_paging",
+    "read_text_map",
     "read_texts",
 ]
 
@@ -36,7 +39,26 @@ RETRY_COUNT = (limits.RETRY_COUNT_MIN, limits.RETRY_COUNT_MAX)
 MAXIMUM_CONCURRENCY = (1, 2**31 - 1)
 """The page gives no bounds; at least one, and at most what a Java Integer holds."""
 
-SELECTORS = ("deviceKeys", "attributes", "tags", "assetTrees", "deviceGroupIds", "assetIds")
+ANY_INTEGER = (-(2**31), 2**31 - 1)
+"""Where a number has no meaning: what a Java Integer holds."""
+
+DAY_SECONDS = (0, DAY_S - 1)
+"""Seconds of the day, as in the page's own sample."""
+
+ZONE_MINUTES = (-1440, 1440)
+"""Of a daily window, east of UTC; the sample that shows the field gives no bounds: a day either way."""
+
+SELECTOR_FORMS: Mapping[str, tuple[type, ...]] = {
+    "deviceKeys": (list,),
+    "attributes": (dict,),
+    "tags": (dict,),
+    "assetTrees": (list, dict),
+    "deviceGroupIds": (list,),
+    "assetIds": (list,),
+}
+"""A list in samples, `assetTrees` also a single tree."""
+
+SELECTORS = tuple(SELECTOR_FORMS)
 
 _BODY_FIELDS = frozenset(
     {
@@ -172,20 +194,16 @@ def read_job_order(body: Any, knobs: Knobs) -> JobOrder:
         )
     policy = fields.choice("upgradePolicy", ("snapshot", "incremental"))
     upgrade_requests = fields.boolean("enableUpgradeRequest", default=None)
-    retry = _read_retry(fields.get("retryPolicy"), knobs)
-    window = _read_window(fields, knobs)
+    retry, retry_shown = _read_retry(fields.get("retryPolicy"), knobs)
+    window, window_shown = _read_window(fields, knobs)
     maximum = fields.integer("maximumConcurrency", MAXIMUM_CONCURRENCY, limits.MAXIMUM_CONCURRENCY_DEFAULT)
     record |= {
         "upgradePolicy": policy,
         "enableUpgradeRequest": upgrade_requests,
-        "retryPolicy": fields.get("retryPolicy"),
-        "schedulePolicy": fields.get("schedulePolicy"),
+        "retryPolicy": retry_shown,
+        **window_shown,
         "maximumConcurrency": maximum,
-    }
-    record |= {
-        old: fields.get(old)
-        for old in ("startSchedule", "endSchedule", "startAfterCreate")
-        if fields.get(old) is not None
+        **fields.shown("startAfterCreate", starts),
     }
     return JobOrder(
         name=name,
@@ -206,17 +224,23 @@ def read_texts(value: Any, field: str) -> Texts:
     """Return a StringI18n. Raises: Refusal 99400."""
     if not isinstance(value, dict) or not isinstance(value.get("defaultValue"), str):
         raise invalid(f"{field}.defaultValue is missing")
-    i18n = value.get("i18nValue") or {}
-    if not isinstance(i18n, dict):
-        raise invalid(f"{field}.i18nValue is not an object")
-    return Texts(value["defaultValue"], {str(k): str(v) for k, v in i18n.items() if v is not None})
+    return Texts(value["defaultValue"], read_text_map(value.get("i18nValue"), f"{field}.i18nValue"))
+
+
+def read_text_map(value: Any, place: str) -> Mapping[str, str]:
+    """Return an object of texts; absent is empty. Raises: Refusal 99400."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise invalid(f"{place} is not an object of texts")
+    return value
 
 
 def read_device_keys(body: Any, knobs: Knobs) -> list[str]:
     """Return the mandatory `deviceKeys` of cancelTask and retryTask, each once. Raises: Refusal 99400."""
     fields = Fields(body, "body", knobs)
     fields.only(frozenset({"deviceKeys"}))
-    keys = _strings(fields.get("deviceKeys") or [], "deviceKeys")
+    keys = [] if fields.get("deviceKeys") is None else _strings(fields.get("deviceKeys"), "deviceKeys")
     if not keys:
         raise invalid("deviceKeys is missing")
     return list(dict.fromkeys(keys))
@@ -227,7 +251,7 @@ def read_paging(body: Mapping[str, Any], size_max: int, knobs: Knobs) -> Paging:
     if body.get("pagination") is None:
         return Paging(1, limits.PAGE_SIZE_DEFAULT)
     fields = Fields(body["pagination"], "pagination", knobs)
-    if fields.get("sorters"):
+    if fields.get("sorters") and knobs.sorters == "refuse":
         raise invalid("pagination.sorters is not supported")
     number = fields.integer("pageNo", (1, 2**31 - 1), 1)
     size = fields.integer("pageSize", (1, 2**31 - 1), limits.PAGE_SIZE_DEFAULT)
@@ -258,6 +282,10 @@ class Fields:
         """Return the value as it is; None if absent."""
         return self._value.get(name)
 
+    def shown(self, name: str, read: object) -> dict[str, Any]:
+        """Return the field as records show it: as it was read, or not at all if it was not given."""
+        return {} if self._value.get(name) is None else {name: read}
+
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         """Return a text that must be one of `choices`."""
         value = self._value.get(name)
@@ -286,6 +314,9 @@ class Fields:
                 value = int(value)
             except ValueError:
                 raise invalid(f"{self._place}.{name} is not a number") from None
+        if isinstance(value, float) and value.is_integer():
+            # JSON has one kind of number
+            value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
             raise invalid(f"{self._place}.{name} must be a whole number")
         low, high = bounds
@@ -298,6 +329,9 @@ def _read_scope(value: Any, knobs: Knobs) -> ScopeOrder:
     fields = Fields(value, "upgradeScope", knobs)
     fields.only(_SCOPE_FIELDS)
     kind = fields.choice("type", ("total", "partial"))
+    for name, form in SELECTOR_FORMS.items():
+        if not isinstance(fields.get(name), (*form, types.NoneType)):
+            raise invalid(f"upgradeScope.{name} has the wrong form")
     given = [selector for selector in SELECTORS if fields.get(selector)]
     if len(given) > 1:
         raise invalid(f"upgradeScope takes only one of {', '.join(given)}")
@@ -329,13 +363,13 @@ def _read_selector(selector: str, value: Any, knobs: Knobs) -> Any:
         # sets in the platform's own client: order carries no meaning and duplicates vanish
         return list(dict.fromkeys(_strings(value, place)))
     if selector in {"attributes", "tags"}:
-        if not isinstance(value, dict):
-            raise invalid(f"{place} is not an object")
         accepted: dict[str, frozenset[str]] = {}
         for key, values in value.items():
             if not isinstance(values, list):
                 raise invalid(f"{place}.{key} is not a list")
-            accepted[key] = frozenset(_as_text(v) for v in values)
+            # attributes have values of any type, tags have texts
+            texts = _strings(values, f"{place}.{key}") if selector == "tags" else map(_as_text, values)
+            accepted[key] = frozenset(texts)
         return accepted
     trees = value if isinstance(value, list) else [value]
     if len(trees) > limits.ASSET_TREES_MAX:
@@ -346,7 +380,8 @@ def _read_selector(selector: str, value: Any, knobs: Knobs) -> Any:
         fields.only(_TREE_FIELDS)
         if not isinstance(fields.get("treeId"), str):
             raise invalid(f"{place}.treeId is missing")
-        nodes = _strings(fields.get("includedNodes") or [], f"{place}.includedNodes")
+        nodes = fields.get("includedNodes")
+        nodes = [] if nodes is None else _strings(nodes, f"{place}.includedNodes")
         read.append((fields.get("treeId"), tuple(nodes)))
     return read
 
@@ -359,38 +394,58 @@ def _as_text(value: Any) -> str:
 
 def _scope_record(value: dict[str, Any]) -> dict[str, Any]:
     unused: dict[str, Any] = dict.fromkeys(("productKey", *SELECTORS))
-    return unused | {name: value[name] for name in value if name in _SCOPE_FIELDS}
+    # what is empty was not given
+    return unused | {name: value[name] or None for name in value if name in _SCOPE_FIELDS}
 
 
-def _read_retry(value: Any, knobs: Knobs) -> Retry | None:
+def _read_retry(value: Any, knobs: Knobs) -> tuple[Retry | None, dict[str, Any] | None]:
+    """Return the policy, and what records show of it; numbers beside a retry that is off are not looked at."""
     if value is None:
-        return None
+        return None, None
     fields = Fields(value, "retryPolicy", knobs)
     fields.only(_RETRY_FIELDS)
-    if not fields.boolean("enableRetry", default=False):
-        return None
-    interval_s = fields.integer("retryInterval", RETRY_INTERVAL_S, None)
-    return Retry(interval_s, fields.integer("retryCount", RETRY_COUNT, None))
+    on = fields.boolean("enableRetry", default=False)
+    shown: dict[str, Any] = fields.shown("enableRetry", on)
+    for name, bounds in (("retryInterval", RETRY_INTERVAL_S), ("retryCount", RETRY_COUNT)):
+        if on or fields.get(name) is not None:
+            shown[name] = fields.integer(name, bounds if on else ANY_INTEGER, None)
+    return (Retry(shown["retryInterval"], shown["retryCount"]) if on else None), shown
 
 
-def _read_window(fields: Fields, knobs: Knobs) -> Window:
+def _read_window(fields: Fields, knobs: Knobs) -> tuple[Window, dict[str, Any]]:
+    """Return when the job may push, and what records show of it."""
+    older = {
+        name: fields.integer(name, DAY_SECONDS, None)
+        for name in ("startSchedule", "endSchedule")
+        if fields.get(name) is not None
+    }
     policy = fields.get("schedulePolicy")
+    shown: dict[str, Any] = {"schedulePolicy": None, **older}
     if policy is None:
-        if fields.get("startSchedule") is None and fields.get("endSchedule") is None:
-            return Always()
-        start_s = fields.integer("startSchedule", (0, DAY_S), 0)
-        end_s = fields.integer("endSchedule", (0, DAY_S), DAY_S - 1)
-        return Daily(start_s, end_s)
+        if not older:
+            return Always(), shown
+        return Daily(
+            older.get("startSchedule", DAY_SECONDS[0]), older.get("endSchedule", DAY_SECONDS[1])
+        ), shown
     inner = Fields(policy, "schedulePolicy", knobs)
     inner.only(_SCHEDULE_FIELDS)
     start_ms = inner.integer("startTimestamp", (0, 2**63 - 1), None)
     end_ms = inner.integer("endTimestamp", (0, 2**63 - 1), None)
-    offset_s = inner.integer("timezoneOffsetInMinutes", (-1440, 1440), 0) * 60
-    if inner.boolean("isRepeatDaily", default=False):
-        return Daily((start_ms // 1000 + offset_s) % DAY_S, (end_ms // 1000 + offset_s) % DAY_S, offset_s)
+    offset_min = inner.integer("timezoneOffsetInMinutes", ZONE_MINUTES, 0)
+    daily = inner.boolean("isRepeatDaily", default=False)
+    shown["schedulePolicy"] = {
+        **inner.shown("isRepeatDaily", daily),
+        "startTimestamp": start_ms,
+        "endTimestamp": end_ms,
+        **inner.shown("timezoneOffsetInMinutes", offset_min),
+    }
+    offset_s = offset_min * 60
+    if daily:
+        window = Daily((start_ms // 1000 + offset_s) % DAY_S, (end_ms // 1000 + offset_s) % DAY_S, offset_s)
+        return window, shown
     if end_ms < start_ms:
         raise invalid("schedulePolicy.endTimestamp lies before startTimestamp")
-    return Span(start_ms / 1000, end_ms / 1000)
+    return Span(start_ms / 1000, end_ms / 1000), shown
 
 
 def _strings(value: Any, place: str) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from rollout.emulator.window import DAY_S
 
-__all__ = ["FAILURE_TEXTS", "Habits", "Population", "Stratum"]
+__all__ = ["FAILURE_TEXTS", "STEP_MIN", "Habits", "Population", "Stratum"]
 
 FAILURE_TEXTS: Mapping[int, str] = {
     -1: "upgrade failed",
@@ -26,6 +26,9 @@ FAILURE_TEXTS: Mapping[int, str] = {
     -5: "upgrade ignored by the device",
 }
 """What our devices say for a step of the protocol; the words are ours, the steps are documented."""
+
+STEP_MIN = -128
+"""The lowest step a device can report here: a record keeps it in one byte. Ours; below -5 steps are the maker's own."""
 
 _RATIOS = ("failed_ratio", "mute_ratio", "offline_ratio", "sleeper_ratio", "daily_ratio")
 _SPANS = ("first_report_s", "offline_s")
@@ -78,8 +81,11 @@ class Habits:
             raise ValueError(f"daily_s must be two different times of the day, not {start}, {end}")
         if not 0 <= self.daily_spread_s < DAY_S:
             raise ValueError(f"daily_spread_s must be 0 to below a day, not {self.daily_spread_s}")
-        if any(step >= 0 for step in self.failure_steps) or not sum(self.failure_steps.values()) > 0:
-            raise ValueError("failure_steps needs a step with weight, and all of them negative")
+        if (
+            not all(STEP_MIN <= step < 0 for step in self.failure_steps)
+            or not sum(self.failure_steps.values()) > 0
+        ):
+            raise ValueError(f"failure_steps needs a step with weight, and all of them from {STEP_MIN} to -1")
         if any(weight < 0 for weight in self.failure_steps.values()):
             raise ValueError("failure_steps must have weights of at least 0")
 

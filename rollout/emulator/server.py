@@ -126,7 +126,7 @@ async def serve(config: EmulatorConfig, clock: Clock | None = None) -> AsyncIter
             denied=config.denied,
         )
         runner = web.AppRunner(
-            make_app(service),
+            make_app(service, any_name=config.open_network),
             access_log=None,
             shutdown_timeout=SHUTDOWN_S,
             max_line_size=HEAD_LINE_MAX,

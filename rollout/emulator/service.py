@@ -72,7 +72,8 @@ class Ending(Enum):
 class Call:
     """One HTTP request. Header names in lower case; `body` None if it was too long to be taken.
 
-    `upload` holds the parts of a multipart body (`metadata` as text, `file` as bytes), which is not signed.
+    `upload` holds the parts of a multipart body (`metadata` as text, `file` as bytes), which is not signed;
+    `unreadable` if it is none, whatever it calls itself.
     """
 
     method: str
@@ -81,6 +82,7 @@ class Call:
     headers: Mapping[str, str]
     body: bytes | None
     upload: Mapping[str, bytes] | None = None
+    unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +203,16 @@ class Service:
             # what was not read cannot be held against its signature
             return self.gateway.check_token(call.headers, now) or self.gateway.check_quota(now) or Turned(413)
         signed = None if call.upload is not None else call.body
-        return self.gateway.check_credentials(
-            call.headers, call.query, signed, now
-        ) or self.gateway.check_quota(now)
+        return (
+            self.gateway.check_credentials(call.headers, call.query, signed, now)
+            or self.gateway.check_quota(now)
+            or (Turned(400) if call.unreadable else None)
+        )
 
     def _token_reply(self, call: Call) -> Reply:
         try:
             body = json.loads(call.body or b"")
-        except ValueError:
+        except (ValueError, RecursionError):
             return _gateway_reply(Turned(400))
         if call.path == TOKEN + "get":
             return _json_reply(200, self.gateway.get_token(body, self._wall()))
@@ -347,7 +351,7 @@ class Service:
                 except ValueError:
                     raise invalid("metadata cannot be read") from None
                 args = {
-                    "productKey": call.query.get("productKey"),
+                    "productKey": call.query.get("productKey") or None,
                     "metadata": metadata,
                     "fileSize": len(upload["file"]),
                 }
@@ -391,9 +395,9 @@ class Service:
             envelope["data"] = None
         if self.platform.knobs.error_status == "200":
             return _json_reply(200, envelope)
-        # the tail of a code is HTTP-like, or a business rule
+        # the tail of a code is HTTP-like, or stands for a rule that forbids what was asked
         tail = refusal.code % 1000
-        return _json_reply(tail if tail in {400, 403, 404, 500} else 400, envelope)
+        return _json_reply(tail if tail in {400, 403, 404, 500} else 409, envelope)
 
     def _remember(
         self, call: Call, reply: Reply, request_id: str, signature: str, fault: Fault | None

@@ -75,12 +75,12 @@ _AND = re.compile(r"\s+and\s+|\s*&\s*", re.IGNORECASE)
 
 def is_search(name: str) -> bool:
     """Return whether a source of devices is a search of EnOS's, and not a file."""
-    return name.startswith(PREFIX)
+    return name[: len(PREFIX)].lower() == PREFIX
 
 
 def read_search(text: str) -> DeviceFilter:
     """Return the filter that `enos:…` is. Raises Unreadable (R170)."""
-    rest = text.removeprefix(PREFIX).strip()
+    rest = text[len(PREFIX) :].strip()
     conditions = []
     position = 0
     while True:

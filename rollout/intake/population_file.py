@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from rollout.emulator.population import Habits, Population, Stratum
+from rollout.emulator.population import STEP_MIN, Habits, Population, Stratum
 from rollout.errors import Complaint
 from rollout.intake.complaints import Complaints, Loc, quoted
 from rollout.intake.findings import tell
@@ -289,8 +289,8 @@ def _check_habits(complaints: Complaints, habits: HabitsBlock, loc: Loc) -> None
     if habits.failure_steps is not None:
         _check_weights(complaints, habits.failure_steps, (*loc, "failureSteps"))
         for step in habits.failure_steps:
-            if not re.fullmatch(r"-[1-9][0-9]{0,2}", step, re.ASCII) or int(step) < PROGRESS_MIN:
-                message = f"{quoted(step)} is not a failing step: -1 to {PROGRESS_MIN}"
+            if not re.fullmatch(r"-[1-9][0-9]{0,2}", step, re.ASCII) or int(step) < STEP_MIN:
+                message = f"{quoted(step)} is not a failing step: -1 to {STEP_MIN}"
                 complaints.add("R102", message, loc=(*loc, "failureSteps", step), at_key=True)
     online = habits.online or OnlineBlock()
     for span, place in ((habits.first_report, ("firstReport",)), (online.away_for, ("online", "awayFor"))):
@@ -299,10 +299,6 @@ def _check_habits(complaints: Complaints, habits: HabitsBlock, loc: Loc) -> None
     if online.daily is not None and online.daily.from_ == online.daily.to:
         hint = "devices that are always on have no rhythm: leave it out"
         complaints.add("R102", "is the same as from", loc=(*loc, "online", "daily", "to"), hint=hint)
-
-
-PROGRESS_MIN = -128
-"""The lowest step a device can report here; a record keeps it in one byte. Ours."""
 
 
 def _check_weights(complaints: Complaints, weights: Mapping[str, float], loc: Loc) -> None:

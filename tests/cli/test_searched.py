@@ -307,7 +307,7 @@ def test_a_fleet_file_makes_the_devices_up(searched):
     )
     (searched.path / "plan.yaml").write_text(plan)
     result = searched("run", "plan.yaml", "--emulator")
-    assert "--fleet FILE makes some up" in result.stderr
+    assert "`run --emulator --fleet FILE` makes some up" in result.stderr
     arguments = (
         "run",
         "plan.yaml",

@@ -1,5 +1,6 @@
 """simulate: the page, the document, what is refused, and every plan we ship."""
 
+import asyncio
 import json
 import signal
 from html.parser import HTMLParser
@@ -7,6 +8,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+
+from rollout.emulator.population import Population
+from rollout.intake.saved_plan import open_saved_plan
+from rollout.journal.sqlite import SqliteJournal
+from rollout.simulation.world import Scenario, World
 
 PLANS = Path(__file__).parents[2] / "plans"
 CASES = [
@@ -213,6 +219,71 @@ def test_the_html_page_shows_text_as_text(desk):
     text = (desk.path / "page.html").read_text()
     assert "<h1>&lt;script&gt;alert(1)&lt;/script&gt;&amp;</h1>" in text
     assert "<b>fleet" not in text
+
+
+@pytest.fixture
+def ended(desk):
+    """The small campaign, carried out in virtual time, with its journal where a run would have left it."""
+    assert desk("plan", "plan.yaml").exit_code == 0
+    saved = open_saved_plan(desk.campaign / "plan.json")
+    plan, manifest = saved.plan, saved.manifest
+    keys = [key for batch in plan.batches for key in manifest.keys(batch.start, batch.stop)]
+    fleet = Population(failed_ratio=0.02, work_s_median=900.0)
+    with World(Scenario(3, plan, manifest, [(key, {}) for key in keys], population=fleet)) as world:
+        world.boot()
+        assert world.run(86_400.0)
+        events = list(world.disk.read())
+
+    async def keep():
+        journal = SqliteJournal.create(desk.campaign, plan.campaign.id, plan.digest)
+        await journal.append(events)
+        await journal.aclose()
+
+    asyncio.run(keep())
+    return desk
+
+
+def test_against_a_campaign_that_is_over(ended):
+    """Its own durations and exposure beside the predicted ones, in text and as a document."""
+    line = ("simulate", "--against", "small", "--seeds", "5", "--jobs", "1")
+    result = ended(*line)
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert [text.split()[0] for text in lines[:3]] == ["Campaign", "Estimated", "Simulated"]
+    assert lines[4].split() == ["ACTUAL", "PREDICTED", "10%", "90%", "OFF", "BY"]
+    assert [text.rsplit("  ")[0].strip() for text in lines[5:]] == [
+        "canary: gate",
+        "canary: through",
+        "total: gate",
+        "total: through",
+        "campaign",
+        "devices exposed",
+        "devices failed",
+    ]
+    document = json.loads(ended(*line, "-o", "json").stdout)
+    assert (document["schema"], document["schemaVersion"]) == ("rollout.calibration/1", 1)
+    assert (document["ending"], document["runsDone"]) == ("finished", 5)
+    assert document["estimated"]["devices"] == 40
+    campaign = next(row for row in document["rows"] if row["what"] == "campaign")
+    assert abs(campaign["offBy"]) < 0.25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--against", "nothing"], "no campaign 'nothing'"),
+        (["--against", "../x"], "no campaign '../x'"),
+        (["--against", "small"], "campaign small was never run"),
+        (["plan.yaml", "--against", "small"], "are the campaign's own"),
+        (["--against", "small", "--html", "x.html"], "are the campaign's own"),
+    ],
+)
+def test_against_nothing_is_refused(desk, arguments, told):
+    """Exit 2 and the reason, for a campaign that is not there, was never run, or is given besides a plan."""
+    desk("plan", "plan.yaml")
+    result = desk("simulate", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr
 
 
 def test_an_interrupt_prints_what_is_there(desk):

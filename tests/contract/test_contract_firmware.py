@@ -107,10 +107,11 @@ def test_both_parts_are_needed(emulated, part):
     assert answer.code == 99400
 
 
-def test_firmware_may_have_no_product(emulated):
+@pytest.mark.parametrize("query", [{}, {"productKey": ""}], ids=["no key", "empty key"])
+def test_firmware_may_have_no_product(emulated, query):
     """Since 2.4.4 a firmware needs no product; its record then shows none. Pages: create_firmware, 2.4.4 release note."""
     tenant = emulated()
-    firmware = tenant.caller.upload(metadata()).data["firmwareId"]
+    firmware = tenant.caller.upload(metadata(), **query).data["firmwareId"]
     tenant.settle()
     assert record_of(tenant, firmware)["productKey"] is None
 

@@ -4,7 +4,7 @@ import json
 
 import aiohttp
 import pytest
-from emulator_client import JOBS, TOKEN_GET, TOKEN_REFRESH, Client, keys, upgrade, verify
+from emulator_client import FIRMWARE, JOBS, ORG, TOKEN_GET, TOKEN_REFRESH, Client, keys, upgrade, verify
 
 from rollout.emulator.gateway import GatewayRules, Quota
 from rollout.emulator.knobs import Knobs
@@ -160,8 +160,10 @@ async def test_every_refusal_has_its_code_and_text(emulator, clock, case):
 
 
 async def test_error_status_can_follow_the_code(emulator):
-    """With the knob turned, a refusal's HTTP status is the HTTP-like tail of its code."""
+    """With the knob turned, a refusal's HTTP status is the HTTP-like tail of its code; 409 where a rule forbids it."""
     async with emulator(knobs=Knobs(error_status="mapped")) as (_, client):
+        created = await client.create(upgrade(keys(1)))
+        assert (await client.call("start", jobId=created.data["jobId"])).status == 409
         assert (await client.call("stop", jobId="no")).status == 404
         assert (await client.call("stop")).status == 400
 
@@ -294,6 +296,40 @@ async def test_unreadable_body_is_refused_by_the_gateway(emulator):
         query = {"action": "search", "orgId": "o00000000000000"}
         answer = await client.send("POST", JOBS, query=query, body=b"{", headers=client.signed(query, b"{"))
         assert (answer.status, answer.json) == (400, {"message": "Cannot process request body"})
+
+
+PART = b'--b\r\nContent-Disposition: form-data; name="metadata"\r\n'
+MULTIPART = {
+    "no boundary": ("multipart/form-data", b"{}"),
+    "a boundary that is none": ("multipart/form-data; boundary=" + "b" * 100, b"--b\r\n"),
+    "a part with headers that are none": (
+        "multipart/form-data; boundary=b",
+        b'--b\r\nContent-Disposition: form-data; name="\xff\x16"\r\n\r\n1\r\n--b--\r\n',
+    ),
+    "a part in an unknown encoding": (
+        "multipart/form-data; boundary=b",
+        PART + b"Content-Transfer-Encoding: rot13\r\n\r\n1\r\n--b--\r\n",
+    ),
+    "text in an unknown character set": (
+        "multipart/form-data; boundary=b",
+        PART + b"Content-Type: text/plain; charset=klingon\r\n\r\n1\r\n--b--\r\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MULTIPART)
+async def test_multipart_that_is_none_is_refused_by_the_gateway(emulator, case):
+    """Whatever is wrong with a multipart body, it is a 400, after the credentials and wherever it was sent to."""
+    content_type, body = MULTIPART[case]
+    async with emulator() as (_, client):
+        query = {"action": "create", "orgId": ORG}
+        headers = client.signed(query, None) | {"Content-Type": content_type}
+        answer = await client.send("POST", FIRMWARE, query=query, body=body, headers=headers)
+        assert (answer.status, answer.json) == (400, {"message": "Cannot process request body"})
+        answer = await client.send("POST", TOKEN_GET, body=body, headers={"Content-Type": content_type})
+        assert answer.status == 400
+        headers["apim-accesstoken"] = "other"
+        assert (await client.send("POST", FIRMWARE, query=query, body=body, headers=headers)).status == 401
 
 
 async def test_unknown_path_has_no_route(emulator):

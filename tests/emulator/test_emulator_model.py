@@ -1,5 +1,6 @@
 """The platform's rules, asked of the pure model: states, slots, time limits, retries, windows, scopes, knobs."""
 
+import dataclasses
 from collections import Counter
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from rollout.emulator.knobs import Knobs, with_settings
 from rollout.emulator.meters import most_in_any_second
 from rollout.emulator.model import Platform
-from rollout.emulator.population import Population
+from rollout.emulator.population import FAILURE_TEXTS, Population
 from rollout.emulator.refusal import Refusal
 from rollout.emulator.search import (
     get_firmware,
@@ -86,14 +87,14 @@ def test_slots_are_filled_as_they_become_free():
     assert model.meters.device_seconds(START + 5000) == pytest.approx(5 * 610)
 
 
-@pytest.mark.parametrize("step", [-1, -2, -3, -4, -5])
+@pytest.mark.parametrize("step", [-1, -2, -3, -4, -5, -17, -128])
 def test_failing_device_reports_its_step(step):
     """A failure shows the device's negative step as progress, with a text, and frees the slot."""
     model = platform(Population(failed_ratio=1.0, failure_steps={step: 1.0}))
     model.create_job(START, "fw-2", upgrade(keys(1)))
     failed = tasks(model, 10_000)["dev-000000"]
     assert (failed["status"], failed["progress"]) == ("failed", step)
-    assert failed["desc"]
+    assert failed["desc"] == FAILURE_TEXTS.get(step, f"device error {step}")
     assert model.meters.in_progress == 0
 
 
@@ -636,6 +637,12 @@ def test_scope_selects(scope, numbers):
         {"deviceKeys": None, "tags": {"site": "ulm"}},
         {"versionNumbers": "1.0"},
         {"productKey": 7},
+        # empty, but of another kind than the field
+        {"deviceGroupIds": {}},
+        {"tags": []},
+        {"assetTrees": ""},
+        {"deviceKeys": None, "tags": {"site": [1]}},
+        {"deviceKeys": None, "assetTrees": [{"treeId": "t1", "includedNodes": {}}]},
     ],
 )
 def test_impossible_scope_is_refused(scope):
@@ -665,9 +672,13 @@ def test_impossible_scope_is_refused(scope):
         {"retryPolicy": {"enableRetry": True, "retryInterval": 86_401, "retryCount": 1}},
         {"retryPolicy": {"enableRetry": True, "retryInterval": 0, "retryCount": 6}},
         {"retryPolicy": []},
+        {"retryPolicy": {"enableRetry": False, "retryCount": "often"}},
         {"schedulePolicy": {"startTimestamp": 0}},
         {"schedulePolicy": {"startTimestamp": 2000, "endTimestamp": 1000}},
         {"startSchedule": -1},
+        {"endSchedule": 86_400},
+        {"startAfterCreate": {}},
+        {"upgradeTimeout": float("inf")},
         {"name": "plain"},
         {"name": {"i18nValue": {}}},
         {"upgradeScope": None},
@@ -686,9 +697,12 @@ def test_body_out_of_range_is_refused(change):
     [
         {"upgradeTimeout": 300},
         {"upgradeTimeout": "172800"},
+        {"upgradeTimeout": 600.0},
         {"maximumConcurrency": "10", "enableUpgradeRequest": "false"},
         {"name": None},
         {"retryPolicy": {"enableRetry": False}},
+        # what a client writes who has numbers without a value
+        {"retryPolicy": {"enableRetry": False, "retryInterval": 0, "retryCount": 0}},
         {"retryPolicy": {"enableRetry": True, "retryInterval": 0, "retryCount": 5}},
         {"startSchedule": 0, "endSchedule": 86_399},
         {"schedulePolicy": {"isRepeatDaily": True, "startTimestamp": 79_200_000, "endTimestamp": 14_400_000}},
@@ -698,6 +712,27 @@ def test_body_out_of_range_is_refused(change):
 def test_body_within_range_is_taken(change):
     """The ends of the ranges, numbers as texts, the older schedule and unknown fields pass."""
     assert platform().create_job(START, "fw-2", {**upgrade(keys(1)), **change})
+
+
+def test_records_show_what_was_understood():
+    """Numbers and switches given as texts are shown as such, selectors that are empty as null."""
+    model = platform()
+    order = upgrade(
+        keys(1),
+        upgradeTimeout="600",
+        retryPolicy={"enableRetry": "true", "retryInterval": "10", "retryCount": 5.0, "more": 1},
+        schedulePolicy={"startTimestamp": "0", "endTimestamp": 10_000, "timezoneOffsetInMinutes": "60"},
+        scope={"tags": {}, "assetIds": []},
+    )
+    record = get_job(model, START, model.create_job(START, "fw-2", order))
+    assert record["upgradeTimeout"] == 600
+    assert record["retryPolicy"] == {"enableRetry": True, "retryInterval": 10, "retryCount": 5}
+    assert record["schedulePolicy"] == {
+        "startTimestamp": 0,
+        "endTimestamp": 10_000,
+        "timezoneOffsetInMinutes": 60,
+    }
+    assert (record["upgradeScope"]["tags"], record["upgradeScope"]["assetIds"]) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -733,6 +768,10 @@ def test_incremental_job_takes_in_later_matches():
     assert len(tasks(model, 7, f"jobId = '{opened}'")) == 2
     model.start_job(START + 8, opened)
     assert len(tasks(model, 8, f"jobId = '{opened}'")) == 3
+    model.stop_job(START + 9, opened)
+    model.delete_job(START + 9, opened)
+    model.report_device(START + 9, "dev-a004", {"firmwareVersion": "1.0"})
+    assert len(model.all_jobs[0].tasks) == 3
 
 
 # --- windows -----------------------------------------------------------------------------------------------------------
@@ -914,7 +953,11 @@ def test_firmware_in_use_is_not_deleted():
         {"desc": "x" * 513},
         {"maxAllowedForVerification": 0},
         {"minSuccessForVerified": 4},
-        {"firmwareTags": "x"},
+        {"firmwareTags": []},
+        {"firmwareTags": {"line": 1}},
+        {"desc": 0},
+        {"name": {"defaultValue": "pump", "i18nValue": []}},
+        {"name": {"defaultValue": "pump", "i18nValue": {"en_US": 1}}},
     ],
 )
 def test_firmware_out_of_range_is_refused(change):
@@ -924,9 +967,9 @@ def test_firmware_out_of_range_is_refused(change):
 
 
 def test_firmware_version_and_name_are_taken_once():
-    """A product has each version (24601) and each name (24602) once; empty tags count as none."""
+    """A product has each version (24601) and each name (24602) once."""
     model = platform()
-    model.create_firmware(START, None, METADATA | {"firmwareTags": []}, 1)
+    model.create_firmware(START, None, METADATA, 1)
     with refused(24601):
         model.create_firmware(START, None, METADATA, 1)
     with refused(24602):
@@ -1045,7 +1088,12 @@ class PlatformMachine(RuleBasedStateMachine):
     """Any sequence of operations and time steps, over few devices in several jobs, with a rough population."""
 
     FIELD = Population(
-        work_s_median=400, failed_ratio=0.4, offline_ratio=0.3, sleeper_ratio=0.3, mute_ratio=0.1
+        work_s_median=400,
+        first_report_s=(1, 600),
+        failed_ratio=0.4,
+        offline_ratio=0.3,
+        sleeper_ratio=0.1,
+        mute_ratio=0.1,
     )
 
     def __init__(self):
@@ -1058,6 +1106,8 @@ class PlatformMachine(RuleBasedStateMachine):
             knobs=Knobs(read_lag_s=0),
         )
         self.scopes = {}
+        self.deleted = {}
+        self.numbers = {}
 
     @rule(
         first=st.integers(0, 8),
@@ -1080,6 +1130,7 @@ class PlatformMachine(RuleBasedStateMachine):
         )
         job = self.model.create_job(self.at, f"fw-{len(self.model.all_jobs) % 3}", body)
         self.scopes[job] = len(self.model.jobs[job].matched)
+        self.numbers[job] = len(self.model.all_jobs) - 1
 
     @rule(seconds=st.floats(0, 900))
     def wait(self, seconds):
@@ -1101,6 +1152,37 @@ class PlatformMachine(RuleBasedStateMachine):
         except Refusal as refusal:
             if refusal.code not in {24615, 24616, 24617, 24618, 24620, 24621}:
                 raise
+        else:
+            if name == "delete_job":
+                self.deleted[job] = len(self.model.all_jobs[self.numbers[job]].tasks)
+
+    @rule(number=st.integers(0, 11), version=st.sampled_from(["1.0", "fw-0", "fw-1"]))
+    def report(self, number, version):
+        (key,) = keys(1, number)
+        self.model.report_device(self.at, key, {"firmwareVersion": version})
+
+    @precondition(lambda self: any(not job.started for job in self.model.jobs.values()))
+    @rule()
+    def delete_a_stopped_one(self):
+        job_id, job = next((i, job) for i, job in self.model.jobs.items() if not job.started)
+        self.model.delete_job(self.at, job_id)
+        self.deleted[job_id] = len(job.tasks)
+
+    @precondition(lambda self: self.announced())
+    @rule(which=st.integers(0, 20))
+    def cancel_after_the_announcement(self, which):
+        job, key = self.announced()[which % len(self.announced())]
+        self.model.cancel_tasks(self.at, job, {"deviceKeys": [key]})
+
+    def announced(self):
+        """Return job and device of every announced task that can be cancelled."""
+        return [
+            (job_id, self.model.devices.keys[job.tasks.devices[position]])
+            for job_id, job in self.model.jobs.items()
+            if job.started
+            for position, status in enumerate(job.tasks.status)
+            if status == Status.PUBLISHED
+        ]
 
     @rule(
         stop=st.sampled_from(["continue", "fail"]),
@@ -1152,6 +1234,11 @@ class PlatformMachine(RuleBasedStateMachine):
                 assert len(job.tasks) + len(job.matched) == self.scopes[job_id]
 
     @invariant()
+    def deleted_jobs_grow_no_more(self):
+        for job, size in self.deleted.items():
+            assert len(self.model.all_jobs[self.numbers[job]].tasks) == size
+
+    @invariant()
     def nobody_waits_beside_a_free_slot(self):
         """A push task that could go has gone: the queue is only left with a full job, or a stopped one."""
         for job in self.model.jobs.values():
@@ -1166,7 +1253,7 @@ class PlatformMachine(RuleBasedStateMachine):
 
 
 TestPlatformMachine = PlatformMachine.TestCase
-TestPlatformMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestPlatformMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
 @given(st.lists(st.floats(0, 10), max_size=60))
@@ -1191,6 +1278,52 @@ def test_knob_that_cannot_be_set_says_why(name, value, why):
     """An unknown knob or value is refused by name."""
     with pytest.raises(ValueError, match=why):
         with_settings(Knobs(), {name: value})
+
+
+def test_defaults_are_the_documented_profile():
+    """What an emulator does when nothing is turned: each open point by the reading that follows best from the pages."""
+    assert dataclasses.asdict(Knobs()) == {
+        "error_status": "200",
+        "error_data": "null",
+        "created_job": "started",
+        "start_after_create": "ignore",
+        "read_lag_s": 2.0,
+        "materialise_s": 1.0,
+        "task_order": "shuffled",
+        "page_size_excess": "refuse",
+        "sorters": "refuse",
+        "batch_errors": "nothing",
+        "unknown_keys": "wrong",
+        "cancelled_task": "failed",
+        "cancelled_published": "over",
+        "retry_count": "kept",
+        "stop_running": "continue",
+        "published_timer": "verify",
+        "job_product_key": "filled",
+        "busy_device": "wait",
+        "upgrade_requests": "push_and_pull",
+        "deleted_job_tasks": "removed",
+        "window_over": "started",
+        "verified_by": "successes",
+        "second_verification": "beside",
+        "firmware_release_s": 0.0,
+        "numeric_strings": "accept",
+        "unknown_fields": "ignore",
+        "strict_firmware": False,
+        "any_device": False,
+    }
+
+
+@pytest.mark.parametrize(("knob", "told"), [("refuse", 99400), ("ignore", None)])
+def test_knob_sorters(knob, told):
+    """sorters, which no search supports, are refused or ignored."""
+    model = platform(sorters=knob)
+    body = {"pagination": {"sorters": [{"field": "createTime", "order": "ASC"}]}}
+    if told is None:
+        assert search_jobs(model, START, body).total == 0
+    else:
+        with refused(told):
+            search_jobs(model, START, body)
 
 
 def test_knobs_are_read_from_text():

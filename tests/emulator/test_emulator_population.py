@@ -135,6 +135,7 @@ def test_columns_are_given_by_weight_where_nobody_told():
         {"failure_steps": {}},
         {"failure_steps": {3: 1.0}},
         {"failure_steps": {-1: 0.0}},
+        {"failure_steps": {-129: 1.0}},
         {"failure_steps": {-1: -1.0, -2: 2.0}},
         {"daily_s": (0, 0)},
         {"daily_s": (0, DAY_S)},
@@ -160,6 +161,8 @@ def test_work_goes_on_only_while_the_device_is_on(day, at, work_s):
     daily = Daily(*day)
     moment = moment_after(daily, at, work_s)
     assert is_open(daily, moment)
+    # in the evening, not next morning, if that is when the last second passed
+    assert not work_s or is_open(daily, moment - 1)
     first = next_open(daily, at)
     # counted by whole days and a rest, which may pass one night
     length = (daily.end_s - daily.start_s) % DAY_S

@@ -14,6 +14,7 @@ from rollout.intake.units import Unreadable
 READABLE = {
     "enos:productKey=inverter-x": "productKey='inverter-x'",
     "enos: productKey = 'inverter-x' ": "productKey='inverter-x'",
+    "EnOS:productKey=inverter-x": "productKey='inverter-x'",
     'enos:productKey="Inverter X"': "productKey='Inverter X'",
     "enos:productKey=a|b": "productKey in ('a','b')",
     "enos:firmwareVersion in (1.8, '1.9')": "firmwareVersion in ('1.8','1.9')",
@@ -54,6 +55,8 @@ UNREADABLE = {
     "enos:productKey=a and": ("cannot read 'and' as a condition", ""),
     "enos:productKey=a or status=online": ("cannot read 'or status", "there is no or: name two sources"),
     "enos:productKey=a status=online": ("cannot read 'status=online'", ""),
+    "enos:productKey=a, status=online": ("cannot read ', status=online'", "joined by and"),
+    "enos:productKey==a": ("cannot read 'productKey==a'", "field=value"),
     "enos:productKey=it's": ("cannot read", ""),
     "enos:productKey='a\\' or 1=1": ("cannot read", ""),
     "enos:productKey=''": ("'' cannot be searched for", ""),

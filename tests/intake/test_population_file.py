@@ -6,6 +6,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rollout.emulator.population import Habits, Population, Stratum
 from rollout.errors import PlanError
@@ -178,3 +180,21 @@ def test_schema_explains_every_key_and_the_documents_name_it():
             assert body.get("description"), key
             assert key in words
     assert all(f"({path.name})" in text for path in EXAMPLES)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_edit_breaks_the_reader(tmp_path, data):
+    """Whatever is put into a fleet file, taken out or moved, it is loaded or refused with a complaint."""
+    words = re.findall(r"[\w.%]+|\W", FULL)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(words) - 1))
+        new = data.draw(
+            st.sampled_from(["", "[]", "{}", "null", "-1", ".nan", "[a]", "{a: b}", "\t", "'", "\n", *words])
+        )
+        words[at : at + data.draw(st.integers(0, 3))] = [new]
+    try:
+        read(tmp_path, "".join(words))
+    except PlanError as refused:
+        told = [str(complaint) for complaint in refused.complaints]
+        assert all(re.search(r"fleet\.yaml(:\d+:\d+)?: R\d{3} ", line) for line in told)
