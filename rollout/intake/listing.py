@@ -151,9 +151,12 @@ def read_listing(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     try:
         with open_regular(path) as raw, gzip.GzipFile(fileobj=raw) as packed:
             for line in io.TextIOWrapper(io.BufferedReader(packed), encoding="ascii"):
-                key, columns = json.loads(line)
-                yield key, columns
+                match json.loads(line):
+                    case [str(key), dict(columns)] if {*map(type, columns.values())} <= {str}:
+                        yield key, columns
+                    case _:
+                        raise ValueError("a line is not a key and its columns")  # noqa: TRY301 - mapped with the rest
     except Unopened as refusal:
         raise DamagedListing(str(refusal)) from refusal
-    except (OSError, EOFError, zlib.error, ValueError, TypeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise DamagedListing(f"is damaged: {error}") from error

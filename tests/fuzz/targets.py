@@ -161,12 +161,18 @@ def read_packed_fleet(data):
     take_rows(written("packed.csv.gz", data))
 
 
-def take_rows(path):
+def read_listed(data):
+    """A listing of EnOS's devices, as a plan keeps it, packed."""
+    take_rows(written("listing.gz", gzip.compress(data, 1)), listed=True)
+
+
+def take_rows(path, *, listed=False):
     complaints = Complaints(str(path))
-    for key, values, line in read_rows(Source(str(path), path), "deviceKey", ("site",), complaints):
+    source = Source(str(path), path, listed=listed)
+    for key, values, line in read_rows(source, "deviceKey", ("site",), complaints):
         assert 4 <= len(key) <= 64
         assert key.isascii()
-        assert len(values) == 1
+        assert [type(value) for value in values] == [str]
         assert line >= 1
     try:
         complaints.settle()
@@ -409,6 +415,16 @@ TARGETS = {
     ),
     "saved plan": Target(read_saved_plan, [a_saved_plan()], [b"null", b"-1", b"[]", b"{}", b'"x"', b"1e999", b"true", b"0"]),
     "fleet": Target(read_fleet, FLEETS, FLEET_TOKENS),
+    "listing": Target(
+        read_listed,
+        [
+            b'["SN-00001", {"site": "a"}]\n["SN-00002", {}]\n',
+            b'["SN-00001", 1]\n',
+            b'["SN-00001", {"site": 1}]\n',
+            b"[" * 3000,
+        ],
+        [b"1", b"null", b'"x"', b"[]", b"{}", b"[" * 3000, b"9" * 5000, b"\\ud800", b"1e999"],
+    ),
     "packed fleet": Target(read_packed_fleet, [gzip.compress(FLEETS[0][1:], mtime=0)]),
     "answer": Target(read_answer, ANSWERS, ANSWER_TOKENS),
     "expression": Target(read_expression, EXPRESSIONS, EXPRESSION_TOKENS),

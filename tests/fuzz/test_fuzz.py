@@ -5,6 +5,7 @@ Bounded here, other bytes in every run (`ROLLOUT_SEED`); `ROLLOUT_FUZZ_EXAMPLES=
 """
 
 import os
+import re
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -13,17 +14,18 @@ from targets import TARGETS
 
 EXAMPLES = int(os.environ.get("ROLLOUT_FUZZ_EXAMPLES", "150"))
 EDITS_MAX = 12
+WORD = re.compile(rb"[\w.%/+-]+")
 
 
 @st.composite
 def edited(draw, target):
-    """Bytes of the corpus with some edits: cut, repeated, joined, a token or a byte in the place of some others."""
+    """Bytes of the corpus with some edits: cut, repeated, joined; a token, a word or bytes in the place of others."""
     data = draw(st.sampled_from(target.corpus))
     for _ in range(draw(st.integers(0, EDITS_MAX))):
         # near to each other as often as not, so that one part is changed in several ways
         start = draw(st.integers(0, len(data)))
         stop = min(len(data), start + draw(st.integers(0, 8) | st.integers(0, len(data))))
-        match draw(st.integers(0, 4)):
+        match draw(st.integers(0, 5)):
             case 0:
                 data = data[:start] + data[stop:]
             case 1:
@@ -32,6 +34,11 @@ def edited(draw, target):
                 data = data[:start] + draw(st.sampled_from(target.corpus))[start:]
             case 3 if target.tokens:
                 data = data[:start] + draw(st.sampled_from(target.tokens)) + data[stop:]
+            case 4 if target.tokens and (words := list(WORD.finditer(data))):
+                # what stands around it stays sound
+                word = draw(st.sampled_from(words))
+                other = draw(st.sampled_from((*target.tokens, draw(st.sampled_from(words))[0])))
+                data = data[: word.start()] + other + data[word.end() :]
             case _:
                 data = data[:start] + draw(st.binary(min_size=1, max_size=8)) + data[stop:]
     return data
