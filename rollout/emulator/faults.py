@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import isfinite
 from types import MappingProxyType
 
 from rollout.emulator.chance import dice
@@ -183,6 +184,8 @@ class Fault:
             raise ValueError(f"{self.kind}: is no status of the token service")
         if self.seconds < 0 or (self.limit is not None and self.limit < 0):
             raise ValueError(f"{self.kind}: seconds and limit cannot be negative")
+        if not all(map(isfinite, (self.seconds, self.from_s, self.until_s or 0.0))):
+            raise ValueError(f"{self.kind}: seconds, from and until are finite")
 
     @classmethod
     def parse(cls, text: str) -> Fault:
@@ -212,18 +215,23 @@ class Fault:
             raise ValueError(f"fault {text!r}: {error}") from error
 
     def __str__(self) -> str:
-        parts = [f"{self.kind}={self.probability:g}"]
+        parts = [f"{self.kind}={_shortest(self.probability)}"]
         if self.operations != self.kind.usual_operations:
             parts.append("on=" + "+".join(sorted(self.operations)))
         if self.from_s:
-            parts.append(f"from={self.from_s:g}")
+            parts.append(f"from={_shortest(self.from_s)}")
         if self.until_s is not None:
-            parts.append(f"until={self.until_s:g}")
+            parts.append(f"until={_shortest(self.until_s)}")
         if self.limit is not None:
             parts.append(f"limit={self.limit}")
         if self.seconds != SECONDS_DEFAULT.get(self.kind, 0.0):
-            parts.append(f"seconds={self.seconds:g}")
+            parts.append(f"seconds={_shortest(self.seconds)}")
         return ",".join(parts)
+
+
+def _shortest(number: float) -> str:
+    """Return the shortest text that is read as this very number."""
+    return repr(number).removesuffix(".0")
 
 
 @dataclass(frozen=True, slots=True)

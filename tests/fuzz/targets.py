@@ -285,6 +285,8 @@ FAULTS = (
     b"commit_then_drop=0.2",
     b"error_503=1,on=search+get,from=60,until=120",
     b"http_429=0.1,seconds=3,limit=5",
+    b"error_503=1,on=search+get,from=60,until=nan",
+    b"delay=0.1234567",
 )
 FAULT_TOKENS = (
     *(b"commit_then_drop http_429 on= from= until= limit= seconds= nan inf -1 1e400 , = + create search 0x1".split()),
