@@ -57,7 +57,7 @@ code, .id { font: .9em ui-monospace, monospace; }
 table { border-collapse: collapse; width: 100%; } table.narrow { width: auto; min-width: 30rem; margin-bottom: .6rem; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .7rem .25rem 0; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; color: var(--dim); font-size: .85rem; white-space: nowrap; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; } td.nowrap { white-space: nowrap; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; } td.nowrap { white-space: nowrap; } td.name { overflow-wrap: anywhere; min-width: 9rem; }
 svg { vertical-align: middle; border-radius: 3px; background: var(--soft); }
 .init { fill: var(--init); } .published { fill: var(--published); } .upgrading { fill: var(--upgrading); }
 .succeeded { fill: var(--succeeded); } .failed { fill: var(--failed); }
@@ -128,10 +128,11 @@ def _legend(tasks: Mapping[str, int]) -> str:
 
 
 def _jobs(state: Mapping[str, Any]) -> str:
-    head = ("name", "job", "firmware", "status", "created", "tasks", *state["tasks"])
+    head = ("name", "job, firmware", "status", "created", "tasks", *state["tasks"])
     rows = "".join(
-        f"<tr><td>{_text(job['name'])}</td><td class='id'>{_text(job['jobId'])}</td>"
-        f"<td class='id'>{_text(job['firmwareId'])}</td><td><span class='pill'>{_text(job['status'])}</span></td>"
+        f"<tr><td class='name'>{_text(job['name'])}</td><td class='id'>{_text(job['jobId'])}<br>"
+        f"<span class='dim'>{_text(job['firmwareId'])}</span></td>"
+        f"<td><span class='pill'>{_text(job['status'])}</span></td>"
         f"<td class='nowrap'>{_moment(job['createTime'] / 1000)}</td><td>{_bar(job['tasks'])}</td>"
         + "".join(f"<td class='number'>{count:,}</td>" for count in job["tasks"].values())
         + "</tr>"
