@@ -27,12 +27,21 @@ class Knobs:
     error_data: Literal["null", "absent"] = "null"
     created_job: Literal["started", "stopped"] = "started"
     start_after_create: Literal["ignore", "obey"] = "ignore"
+    device_keys_max: int | None = None
+    source_versions: Literal["optional", "mandatory"] = "optional"
+    several_keys: Literal["all", "any"] = "all"
+    total_without_product: Literal["all", "refuse"] = "all"
+    repeat_daily: Literal["for_ever", "until_end"] = "for_ever"
+    daily_times: Literal["instants", "wall_clock"] = "instants"
+    zone_s: float = 0.0
+    window_for_requests: Literal["ignored", "kept"] = "ignored"
     read_lag_s: float = 2.0
     materialise_s: float = 1.0
     task_order: Literal["shuffled", "stable"] = "shuffled"
     page_size_excess: Literal["refuse", "clamp"] = "refuse"
     sorters: Literal["refuse", "ignore"] = "refuse"
     batch_errors: Literal["nothing", "partial_error", "partial_success"] = "nothing"
+    batch_keys_max: int | None = None
     unknown_keys: Literal["wrong", "ignore"] = "wrong"
     cancelled_task: Literal["failed", "removed"] = "failed"
     cancelled_published: Literal["over", "goes_on"] = "over"
@@ -59,6 +68,16 @@ WHAT_KNOBS_DO: Mapping[str, str] = types.MappingProxyType(
         "error_data": "data of such an answer: null, or absent",
         "created_job": "a job is started by its creation, or waits for start",
         "start_after_create": "startAfterCreate of a create call, which no page lists: ignored, or it decides",
+        "device_keys_max": "most entries of a selector in a create call; none does not ask",
+        "source_versions": "versionNumbers of a scope: may be left out, which means any version but the target, or not",
+        "several_keys": "of attributes and tags: a device must match all keys, or any of them",
+        "total_without_product": "scope total of a firmware without product: all devices there are, or refused",
+        "repeat_daily": "a window with isRepeatDaily: comes every day for ever, or from the day of its start to that of "
+        "its end",
+        "daily_times": "start and end of such a window: instants, whose time of day is the same in any zone; or the "
+        "time on the clocks of the zone that timezoneOffsetInMinutes names",
+        "zone_s": "how far east of UTC the day of a window is where a call gives no zone, seconds",
+        "window_for_requests": "devices that ask by themselves: are served at any time, or within the window only",
         "read_lag_s": "how long get and search answer from the past",
         "materialise_s": "over how long a job's tasks come to exist after its creation",
         "task_order": "of searchTask: by updateTime with ties in a new order for every call, or always the same",
@@ -66,6 +85,7 @@ WHAT_KNOBS_DO: Mapping[str, str] = types.MappingProxyType(
         "sorters": "of a pagination, which no search supports: refused, or ignored",
         "batch_errors": "cancelTask and retryTask with a task in the wrong state: nothing is done; the others are done "
         "and the error told; the others are done and success told",
+        "batch_keys_max": "most deviceKeys of cancelTask and retryTask; none does not ask",
         "unknown_keys": "a device without a task in such a call: counts as one in the wrong state, or is passed over",
         "cancelled_task": "stays as failed with a text, or is removed",
         "cancelled_published": "a task cancelled after its announcement: the device drops it, or goes on all the same "

@@ -312,6 +312,8 @@ class Platform:
         product_key = order.scope.product_key or firmware.product_key
         if order.scope.selector == "deviceKeys" and product_key is None:
             raise invalid("upgradeScope.productKey is missing for a firmware without a product")
+        if order.scope.total and product_key is None and self.knobs.total_without_product == "refuse":
+            raise invalid("upgradeScope of type total needs a product")
         matched = select(self.devices, order.scope, product_key, firmware.version, self.knobs)
         named = len(order.scope.value) if order.scope.selector == "deviceKeys" else len(matched)
         if order.verify and named > firmware.verify_devices_max:

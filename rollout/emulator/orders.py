@@ -111,7 +111,8 @@ class Retry:
 class ScopeOrder:
     """Which devices: all of the product, or those one selector names; always filtered by source version.
 
-    `versions` None: any version but the target's. `selector` is one of `SELECTORS`, None for `total`.
+    `versions` None: any version but the target's. `selector` is one of `SELECTORS`, None for `total`. `any_key`: one key
+    of tags or attributes is enough.
     """
 
     total: bool
@@ -120,6 +121,7 @@ class ScopeOrder:
     product_key: str | None
     selector: str | None
     value: Any
+    any_key: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +245,8 @@ def read_device_keys(body: Any, knobs: Knobs) -> list[str]:
     keys = [] if fields.get("deviceKeys") is None else _strings(fields.get("deviceKeys"), "deviceKeys")
     if not keys:
         raise invalid("deviceKeys is missing")
+    if knobs.batch_keys_max is not None and len(keys) > knobs.batch_keys_max:
+        raise invalid(f"deviceKeys takes at most {knobs.batch_keys_max} entries")
     return list(dict.fromkeys(keys))
 
 
@@ -342,6 +346,8 @@ def _read_scope(value: Any, knobs: Knobs) -> ScopeOrder:
     versions = fields.get("versionNumbers")
     if versions is not None:
         versions = _strings(versions, "upgradeScope.versionNumbers")
+    if not versions and knobs.source_versions == "mandatory":
+        raise invalid("upgradeScope.versionNumbers is missing")
     product_key = fields.get("productKey")
     if product_key is not None and not isinstance(product_key, str):
         raise invalid("upgradeScope.productKey is not a text")
@@ -353,6 +359,7 @@ def _read_scope(value: Any, knobs: Knobs) -> ScopeOrder:
         product_key=product_key or None,
         selector=selector,
         value=None if selector is None else _read_selector(selector, fields.get(selector), knobs),
+        any_key=knobs.several_keys == "any",
     )
 
 
@@ -361,7 +368,10 @@ def _read_selector(selector: str, value: Any, knobs: Knobs) -> Any:
     place = f"upgradeScope.{selector}"
     if selector in {"deviceKeys", "deviceGroupIds", "assetIds"}:
         # sets in the platform's own client: order carries no meaning and duplicates vanish
-        return list(dict.fromkeys(_strings(value, place)))
+        entries = list(dict.fromkeys(_strings(value, place)))
+        if knobs.device_keys_max is not None and len(entries) > knobs.device_keys_max:
+            raise invalid(f"{place} takes at most {knobs.device_keys_max} entries")
+        return entries
     if selector in {"attributes", "tags"}:
         accepted: dict[str, frozenset[str]] = {}
         for key, values in value.items():
@@ -424,9 +434,8 @@ def _read_window(fields: Fields, knobs: Knobs) -> tuple[Window, dict[str, Any]]:
     if policy is None:
         if not older:
             return Always(), shown
-        return Daily(
-            older.get("startSchedule", DAY_SECONDS[0]), older.get("endSchedule", DAY_SECONDS[1])
-        ), shown
+        start_s = older.get("startSchedule", DAY_SECONDS[0])
+        return Daily(start_s, older.get("endSchedule", DAY_SECONDS[1]), int(knobs.zone_s)), shown
     inner = Fields(policy, "schedulePolicy", knobs)
     inner.only(_SCHEDULE_FIELDS)
     start_ms = inner.integer("startTimestamp", (0, 2**63 - 1), None)
@@ -439,10 +448,9 @@ def _read_window(fields: Fields, knobs: Knobs) -> tuple[Window, dict[str, Any]]:
         "endTimestamp": end_ms,
         **inner.shown("timezoneOffsetInMinutes", offset_min),
     }
-    offset_s = offset_min * 60
     if daily:
-        window = Daily((start_ms // 1000 + offset_s) % DAY_S, (end_ms // 1000 + offset_s) % DAY_S, offset_s)
-        return window, shown
+        zone_s = int(knobs.zone_s) if inner.get("timezoneOffsetInMinutes") is None else offset_min * 60
+        return _daily_window(start_ms, end_ms, zone_s, knobs), shown
     if end_ms < start_ms:
         raise invalid("schedulePolicy.endTimestamp lies before startTimestamp")
     return Span(start_ms / 1000, end_ms / 1000), shown
@@ -452,3 +460,12 @@ def _strings(value: Any, place: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise invalid(f"{place} is not a list of texts")
     return value
+
+
+def _daily_window(start_ms: int, end_ms: int, zone_s: int, knobs: Knobs) -> Daily:
+    """Return the window of a policy that is repeated daily, as the knobs read its times."""
+    shift_s = zone_s if knobs.daily_times == "instants" else 0
+    start_s, end_s = ((ms // 1000 + shift_s) % DAY_S for ms in (start_ms, end_ms))
+    if knobs.repeat_daily == "for_ever":
+        return Daily(start_s, end_s, zone_s)
+    return Daily(start_s, end_s, zone_s, start_ms / 1000, end_ms / 1000)

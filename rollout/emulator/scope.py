@@ -79,12 +79,13 @@ def _is_selected(devices: Devices, device: int, scope: ScopeOrder) -> bool:
         case "assetIds":
             return devices.asset_id(device) in scope.value
         case "attributes":
-            return all(
-                devices.column(device, f"attributes.{name}") in accepted
-                for name, accepted in scope.value.items()
+            matched = (
+                devices.column(device, f"attributes.{n}") in accepted for n, accepted in scope.value.items()
             )
+            return any(matched) if scope.any_key else all(matched)
         case "tags":
-            return all(devices.tag(device, name) in accepted for name, accepted in scope.value.items())
+            matched = (devices.tag(device, name) in accepted for name, accepted in scope.value.items())
+            return any(matched) if scope.any_key else all(matched)
         case "deviceGroupIds":
             groups = (devices.column(device, "deviceGroupIds") or "").split()
             return any(group in scope.value for group in groups)

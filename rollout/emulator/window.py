@@ -8,6 +8,7 @@ midnight. The pages name the fields but not this reading: it is the natural one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -33,12 +34,15 @@ class Span:
 class Daily:
     """Every day from `start_s` to `end_s`, seconds of the day in a zone `offset_s` east of UTC; end inclusive.
 
-    Whole seconds, so that the moment `next_open` names is never a rounding error too early.
+    Whole seconds, so that the moment `next_open` names is never a rounding error too early. Only from `since` to
+    `until`, epoch seconds.
     """
 
     start_s: int
     end_s: int
     offset_s: int = 0
+    since: float = -math.inf
+    until: float = math.inf
 
 
 Window = Always | Span | Daily
@@ -51,7 +55,9 @@ def is_open(window: Window, at: float) -> bool:
             return True
         case Span(start, end):
             return start <= at <= end
-        case Daily(start_s, end_s, offset_s):
+        case Daily(start_s, end_s, offset_s, since, until):
+            if not since <= at <= until:
+                return False
             second = (at + offset_s) % DAY_S
             if start_s <= end_s:
                 return start_s <= second <= end_s
@@ -69,10 +75,13 @@ def next_open(window: Window, at: float) -> float | None:
             return at
         case Span(start, _):
             return start if at < start else None
-        case Daily(start_s, _, offset_s):
+        case Daily(start_s, _, offset_s, since, until):
+            if at < since:
+                return next_open(window, since)
             midnight = (at + offset_s) // DAY_S * DAY_S
             start_today = midnight + start_s - offset_s
-            return start_today if start_today >= at else start_today + DAY_S
+            opens_at = start_today if start_today >= at else start_today + DAY_S
+            return opens_at if opens_at <= until else None
         case _:
             assert_never(window)
 

@@ -116,7 +116,7 @@ class Work:
         self.pump(at, job)
 
     def _ask(self, at: float, job: Job, position: int) -> None:
-        """A device asks by itself: announce if nothing stands against it, else it asks again; no window applies."""
+        """A device asks by itself: announce if nothing stands against it, else it asks again."""
         if job.deleted or job.tasks.status[position] != Status.INIT:
             return
         device = job.tasks.devices[position]
@@ -124,7 +124,8 @@ class Work:
         if math.isinf(back_at):
             return
         free = job.started and job.in_progress < job.order.maximum_concurrency and device not in self.at_work
-        if free and back_at <= at:
+        served = self.knobs.window_for_requests == "ignored" or is_open(job.order.window, at)
+        if free and served and back_at <= at:
             self._announce(at, job, position)
         else:
             again_at = max(back_at, at + self._behaviour.request_s(self._column(device)))

@@ -622,6 +622,62 @@ def test_scope_selects(scope, numbers):
     assert sorted(tasks(model, 0)) == [f"dev-{n:06d}" for n in numbers]
 
 
+@pytest.mark.parametrize(("knob", "numbers"), [("all", [1]), ("any", [0, 1, 3, 5, 7])])
+def test_knob_several_keys(knob, numbers):
+    """Devices must match every key of tags or attributes, or one of them."""
+    for scope in (
+        {"tags": {"site": ["ulm"], "ring": ["canary"]}},
+        {"attributes": {"model": ["m1"], "none": ["x"]}},
+    ):
+        model = platform(devices=SITES, several_keys=knob)
+        model.create_job(START, "fw-2", upgrade([], scope={"deviceKeys": None} | scope))
+        seen = [n for n in range(10) if f"dev-{n:06d}" in tasks(model, 0)]
+        if "tags" in scope:
+            assert seen == numbers
+        else:
+            assert seen == ([] if knob == "all" else [1, 4, 7])
+
+
+@pytest.mark.parametrize(
+    ("knob", "scope"),
+    [
+        ({"device_keys_max": 2}, {"deviceKeys": keys(3)}),
+        ({"device_keys_max": 2}, {"deviceKeys": None, "assetIds": ["A1", "A2", "A3"]}),
+        ({"source_versions": "mandatory"}, {"versionNumbers": None}),
+        ({"source_versions": "mandatory"}, {"versionNumbers": []}),
+    ],
+)
+def test_strict_scope_knobs(knob, scope):
+    """More entries than a bound allows, and a scope without source versions, are refused where the knobs say so."""
+    assert platform().create_job(START, "fw-2", upgrade(keys(3), scope=scope))
+    with refused(99400):
+        platform(**knob).create_job(START, "fw-2", upgrade(keys(3), scope=scope))
+    assert platform(**knob).create_job(START, "fw-2", upgrade(keys(2)))
+
+
+@pytest.mark.parametrize("knob", ["all", "refuse"])
+def test_knob_total_without_product(knob):
+    """The scope total of a firmware without product is every device there is, or refused."""
+    model = platform(total_without_product=knob)
+    firmware = model.create_firmware(START, None, METADATA | {"enableVerification": False}, 100)
+    body = upgrade([], scope={"type": "total", "deviceKeys": None})
+    if knob == "all":
+        model.create_job(START, firmware, body)
+        assert search_tasks(model, START, {}).total == 50
+    else:
+        with refused(99400):
+            model.create_job(START, firmware, body)
+
+
+def test_knob_batch_keys_max():
+    """More device keys in one cancel or retry than a bound allows are refused."""
+    model = platform(batch_keys_max=2)
+    job = model.create_job(START, "fw-2", upgrade(keys(3), maximumConcurrency=1))
+    with refused(99400):
+        model.cancel_tasks(START, job, {"deviceKeys": keys(3)})
+    model.cancel_tasks(START, job, {"deviceKeys": keys(2)})
+
+
 @pytest.mark.parametrize(
     "scope",
     [
@@ -830,6 +886,68 @@ def test_daily_window_opens_every_day(policy, first_open):
     assert model.meters.in_progress == 0
     model.advance(midnight + 86_400 + first_open * 3600)
     assert model.meters.in_progress == 1
+
+
+@pytest.mark.parametrize(("knob", "third_day"), [("for_ever", 1), ("until_end", 0)])
+def test_knob_repeat_daily(knob, third_day):
+    """A daily window comes for ever, or on the days from its start to its end only."""
+    midnight = START - START % 86_400
+    policy = {
+        "isRepeatDaily": True,
+        "startTimestamp": int((midnight + 86_400 + 20 * 3600) * 1000),
+        "endTimestamp": int((midnight + 2 * 86_400 + 21 * 3600) * 1000),
+    }
+    model = Platform(
+        start=midnight,
+        population=HEALTHY,
+        knobs=with_settings(Knobs(any_device=True, repeat_daily=knob), NOW),
+    )
+    model.create_job(midnight, "fw-2", upgrade(keys(200), maximumConcurrency=1, schedulePolicy=policy))
+    at_work = []
+    for day in range(4):
+        model.advance(midnight + day * 86_400 + 20.5 * 3600)
+        at_work.append(model.meters.in_progress)
+    assert at_work == [1 if knob == "for_ever" else 0, 1, 1, third_day]
+
+
+def opens_at(form, **knobs):
+    """Return the hour of the day (UTC) at which a job with this schedule first pushes."""
+    midnight = START - START % 86_400
+    model = Platform(
+        start=midnight, population=HEALTHY, knobs=with_settings(Knobs(any_device=True, **knobs), NOW)
+    )
+    model.create_job(midnight, "fw-2", upgrade(keys(1), **form))
+    return (model.next_due() - midnight) / 3600
+
+
+DAILY = {"isRepeatDaily": True, "startTimestamp": 72_000_000, "endTimestamp": 75_600_000}
+
+
+@pytest.mark.parametrize(("knob", "hour"), [("instants", 20), ("wall_clock", 19)])
+def test_knob_daily_times(knob, hour):
+    """The times of a daily window are instants, the same in any zone, or the time on the clocks of the zone named."""
+    east = {"schedulePolicy": DAILY | {"timezoneOffsetInMinutes": 60}}
+    assert opens_at(east, daily_times=knob) == hour
+    assert opens_at({"schedulePolicy": DAILY}, daily_times=knob) == 20
+
+
+def test_knob_zone_s():
+    """The older form, seconds of the day, is of the zone the platform is in."""
+    older = {"startSchedule": 72_000, "endSchedule": 75_600}
+    assert (opens_at(older), opens_at(older, zone_s=3600.0)) == (20, 19)
+    wall_clock = {"zone_s": 3600.0, "daily_times": "wall_clock"}
+    assert opens_at({"schedulePolicy": DAILY}, **wall_clock) == 19
+    assert opens_at({"schedulePolicy": DAILY | {"timezoneOffsetInMinutes": 0}}, **wall_clock) == 20
+
+
+@pytest.mark.parametrize(("knob", "seen"), [("ignored", {"succeeded": 3}), ("kept", {"init": 3})])
+def test_knob_window_for_requests(knob, seen):
+    """A device that asks by itself is served at any time, or within the window only; then it is."""
+    window = {"startTimestamp": int((START + 90_000) * 1000), "endTimestamp": int((START + 99_000) * 1000)}
+    model = platform(upgrade_requests="pull_only", window_for_requests=knob)
+    model.create_job(START, "fw-2", upgrade(keys(3), enableUpgradeRequest=True, schedulePolicy=window))
+    assert statuses(model, 50_000) == seen
+    assert statuses(model, 95_000) == {"succeeded": 3}
 
 
 def test_knob_upgrade_requests():
@@ -1287,6 +1405,15 @@ def test_defaults_are_the_documented_profile():
         "error_data": "null",
         "created_job": "started",
         "start_after_create": "ignore",
+        "device_keys_max": None,
+        "source_versions": "optional",
+        "several_keys": "all",
+        "total_without_product": "all",
+        "repeat_daily": "for_ever",
+        "daily_times": "instants",
+        "zone_s": 0.0,
+        "window_for_requests": "ignored",
+        "batch_keys_max": None,
         "read_lag_s": 2.0,
         "materialise_s": 1.0,
         "task_order": "shuffled",
