@@ -53,6 +53,7 @@ __all__ = [
     "draw_crash",
     "draw_scenario",
     "draw_trial",
+    "draw_weather",
 ]
 
 GAPS_S = (0.0, 0.05, 3.0, 100.0)
@@ -291,13 +292,16 @@ def _imitations(dice: Random, shape: Shape) -> Shape:
     return _wires("answer_lost")(dice, replace(shape, scenario=scenario, acts=shape.acts + tuple(acts)))
 
 
+def draw_weather(dice: Random, scenario: Scenario) -> Weather:
+    """Return how platform and network may behave for a while, within the bounds the engine was told."""
+    stormy = dice.choice(tuple(SINGLE.values()))(dice, Shape(scenario))
+    return Weather(stormy.scenario.faults.faults, stormy.scenario.wires)
+
+
 def _changing_weather(dice: Random, shape: Shape) -> Shape:
     acts: list[Act] = []
     for _ in range(dice.randint(2, 4)):
-        stormy = dice.choice(tuple(SINGLE.values()))(dice, Shape(shape.scenario))
-        if stormy.within_bounds:
-            acts.append(Weather(stormy.scenario.faults.faults, stormy.scenario.wires))
-        acts.append(Live(_moment(dice)))
+        acts += [draw_weather(dice, shape.scenario), Live(_moment(dice))]
     return replace(shape, acts=shape.acts + tuple(acts))
 
 

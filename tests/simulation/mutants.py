@@ -7,19 +7,17 @@ troubles in whose trials its rule matters.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
-import rollout.core.audit
 import rollout.core.decide
 import rollout.core.state
 import rollout.engine.performer
 import rollout.engine.runner
 import rollout.enos.service
-import rollout.simulation.acts
-import rollout.simulation.checkers
 import rollout.simulation.world
 from rollout.core import events as ev
 from rollout.core.outcome import Accepted, Unknown, Unsent
@@ -141,12 +139,17 @@ def _5xx_as_failure():
 
 
 def _first_page_only():
-    async def glance(self, action, expression, data, identity, *, fresh=False):
-        reply = await self._page(action, expression, 1, self._page_size, data, fresh=fresh)
-        rows = {identity(row): row for row in reply.data or []}
-        return rows, {len(rows)}
+    """A search for jobs is believed to be over when its first page is."""
+    page = EnosService._page
 
-    return patch.object(EnosService, "_walk", glance)
+    async def glance(self, action, *given, **named):
+        reply = await page(self, action, *given, **named)
+        if action == "search" and reply.pagination is not None:
+            whole = reply.pagination.model_copy(update={"total_size": len(reply.data or ())})
+            reply = reply.model_copy(update={"pagination": whole})
+        return reply
+
+    return patch.object(EnosService, "_page", glance)
 
 
 def _full_bucket():
@@ -205,13 +208,20 @@ def _plain_names() -> Iterator[None]:
         )
 
     with (
-        patch.object(rollout.engine.performer, "batch_name", plain),
-        patch.object(rollout.core.audit, "batch_name", plain),
-        patch.object(rollout.simulation.acts, "batch_name", plain),
-        patch.object(rollout.simulation.checkers, "batch_name", plain),
+        _everywhere(batch_name, plain),
         patch.object(EnosService, "find_jobs", fuzzy),
         patch.object(Performer, "_audit", _blind_audit),
     ):
+        yield
+
+
+@contextmanager
+def _everywhere(real, other) -> Iterator[None]:
+    """Put `other` in the place of a function in every module of ours that has it."""
+    with ExitStack() as patches:
+        for module in [m for name, m in sys.modules.items() if name.startswith("rollout.")]:
+            for name in [name for name, value in vars(module).items() if value is real]:
+                patches.enter_context(patch.object(module, name, other))
         yield
 
 
