@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import click
 
@@ -21,6 +22,8 @@ SHOWN_MAX = 20
 """Violations told in full; the rest is counted."""
 TELL_S = 10.0
 """How often progress is told. Seconds."""
+WRITTEN_SEEDS = 10
+"""After how many seeds of each trouble the table is written anew."""
 
 
 @click.command(help=__doc__)
@@ -34,9 +37,18 @@ TELL_S = 10.0
 @click.option(
     "--enumerate", "crashes", is_flag=True, help="Stop a small campaign at every step, under each trouble."
 )
-@click.option("--table", is_flag=True, help="Print the fault table; progress goes to standard error.")
+@click.option(
+    "--table", type=click.Path(path_type=Path), help="Write the fault table here, anew as it grows."
+)
 def main(
-    *, seeds: int, first: int, jobs: int, trouble: str | None, seed: int | None, crashes: bool, table: bool
+    *,
+    seeds: int,
+    first: int,
+    jobs: int,
+    trouble: str | None,
+    seed: int | None,
+    crashes: bool,
+    table: Path | None,
 ) -> None:
     """Run what the options ask for."""
     if seed is not None:
@@ -44,8 +56,8 @@ def main(
     if crashes:
         reports = enumerate_crashes(list(list_crashes()), jobs)
         sys.exit(_tell_all(reports, f"every crash, {jobs} processes"))
-    if table:
-        sys.exit(_tell_table(first, seeds, [trouble] if trouble else list(TROUBLES), jobs))
+    if table is not None:
+        sys.exit(_write_table(table, first, seeds, [trouble] if trouble else list(TROUBLES), jobs))
     reports = explore(((number, trouble) for number in range(first, first + seeds)), jobs)
     sys.exit(_tell_all(reports, f"seeds {first} to {first + seeds - 1}, {jobs} processes"))
 
@@ -90,18 +102,17 @@ def _tell_all(reports: Iterable[Report], what: str) -> int:
     return 1 if broken else 0
 
 
-def _tell_table(first: int, seeds: int, troubles: list[str], jobs: int) -> int:
+def _write_table(path: Path, first: int, seeds: int, troubles: list[str], jobs: int) -> int:
     table = Table(troubles)
-    # seeds outermost, so that an interrupted run has looked at every trouble alike
+    # seeds outermost, so that a run that is ended early has looked at every trouble alike
     cases = ((number, trouble) for number in range(first, first + seeds) for trouble in troubles)
-    try:
-        for report in _with_progress(explore(cases, jobs)):
-            table.add(report)
-            for violation in report.violations:
-                click.echo(f"VIOLATION seed {report.seed}, {report.trouble}: {violation}", err=True)
-    except KeyboardInterrupt:
-        click.echo("interrupted; the table tells what was done", err=True)
-    click.echo(table.markdown())
+    for count, report in enumerate(_with_progress(explore(cases, jobs)), 1):
+        table.add(report)
+        for violation in report.violations:
+            click.echo(f"VIOLATION seed {report.seed}, {report.trouble}: {violation}")
+        if not count % (WRITTEN_SEEDS * len(troubles)):
+            path.write_text(table.markdown(), encoding="utf-8")
+    path.write_text(table.markdown(), encoding="utf-8")
     return 1 if table.violations else 0
 
 

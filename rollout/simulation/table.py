@@ -27,7 +27,7 @@ COLUMNS: Final = (
 HEAD: Final = """\
 # Whole campaigns in virtual time, and what went wrong with them
 
-Made by `python -m rollout.simulation --table --seeds {seeds}`; every line can be had again, and every trial by itself:
+Made by `python -m rollout.simulation --table tests/simulation/README.md --seeds {seeds}`; every line can be had again, and every trial by itself:
 `python -m rollout.simulation --trouble "{example}" --seed 7` tells its plan, its script, its journal and how it ended.
 
 A trial is one seeded campaign: a fleet, a plan with waves and gates, limits, a platform with the trouble of its row, and
@@ -85,4 +85,4 @@ class Table:
         for name, row in (*self._rows.items(), ("**all**", total)):
             lines.append(f"| {name} | " + " | ".join(f"{row[column]:,}" for column in COLUMNS) + " |")
         head = HEAD.format(seeds=len(self._seeds), example="answer lost")
-        return head + "\n".join(lines)
+        return head + "\n".join(lines) + "\n"
