@@ -89,13 +89,13 @@ def stop_evidence(rule: StopRule, tally: Tally) -> str | None:
     if tally.seen < rule.min_sample:
         return None
     whole = tally.planned if rule.of is Denominator.PLANNED else tally.seen
-    if Tally.share(tally.failed, whole) <= rule.failed:
+    if Tally.compare(tally.failed, whole, rule.failed) <= 0:
         return None
     return f"{_told('failed', tally.failed, whole, rule.of)}, stop above {percent(rule.failed)}"
 
 
 def _met(threshold: Threshold | None, part: int, tally: Tally) -> bool:
-    return threshold is None or Tally.share(part, tally.of(threshold.of)) >= threshold.min
+    return threshold is None or Tally.compare(part, tally.of(threshold.of), threshold.min) >= 0
 
 
 def thresholds_hold(gate: Gate, tally: Tally) -> bool:

@@ -7,7 +7,7 @@ small as the read budget allows: a full round over all open jobs should take abo
 
 How often: when there should be something to tell. A group is asked again when, at the pace seen last, `LATE` of its
 devices have come to an end; the wait grows while nothing happens, and is at most `LATE` of the group's age, so
-that what took ten minutes to happen is known half a minute later. A group that only waits for a few devices to wake
+that what took ten minutes to happen is known half a minute later; the very first end, `FIRST` of its time. A group that only waits for a few devices to wake
 can change little in the figures of its wave, so it is looked at the less often, the fewer they are: a thousand
 jobs that each wait for sleepers must not take the read budget from the one that is going wrong. A gate
 that waits for a count of its own does not wait for this rhythm: `decide` asks at once.
@@ -33,6 +33,8 @@ PERIOD_MIN_S = 5.0
 """Least time between two counts of a group. The platform's reads lag about 2 s behind. Seconds."""
 LATE = 1 / 25
 """How late news of a group may be: the share of its age, and of its devices that may have ended unseen."""
+FIRST = 1 / 10
+"""How late the first end of a group's devices may be known, as a share of the time it took."""
 SIGHT_S = 120.0
 """Most time between two counts of a group with devices at work, or with all devices open: as long as creation goes
 on without any sight of them (`decide.BLIND_MAX_S`). Seconds."""
@@ -67,4 +69,5 @@ def next_period(
     aim = max(1.0, devices * LATE)
     wait = last_s * (min(GROWTH, aim / news) if news else GROWTH)
     few = 1.0 if in_progress else max(1.0, devices / max(1, still_open))
-    return max(PERIOD_MIN_S, min(wait, SIGHT_S * few, PERIOD_MAX_S, age_s * LATE))
+    late = FIRST if still_open == devices else LATE
+    return max(PERIOD_MIN_S, min(wait, SIGHT_S * few, PERIOD_MAX_S, age_s * late))

@@ -75,3 +75,11 @@ class Tally:
     def share(part: int, whole: int) -> Fraction:
         """Return part of whole; nothing of nothing is nothing."""
         return Fraction(part, whole) if whole else Fraction(0)
+
+    @staticmethod
+    def compare(part: int, whole: int, share: Fraction) -> int:
+        """Return below, at or above 0 as part of whole is less than, just, or more than `share`, exactly.
+
+        What every decision asks, without making and shortening a fraction for it.
+        """
+        return part * share.denominator - whole * share.numerator if whole else -share.numerator

@@ -117,7 +117,8 @@ class Network:
 
     def draw_transit_s(self) -> float:
         """Return how long one way takes."""
-        return self._rng.uniform(*self.wires.transit_s)
+        low, high = self.wires.transit_s
+        return self._rng.uniform(low, high) if high else 0.0
 
     def is_unreachable(self) -> bool:
         """Tell whether this connection fails to come about."""

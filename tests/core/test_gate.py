@@ -112,3 +112,13 @@ def test_the_stop_rule_is_strict_and_waits_for_its_sample(rule, tally, stops):
 def test_shares_are_never_rounded_up(share, told):
     """99.999 % must not read as 100 %."""
     assert percent(Fraction(share)) == told
+
+
+@pytest.mark.parametrize("share", [Fraction(0), Fraction(1, 20), Fraction(1, 3), Fraction(1)])
+def test_shares_are_compared_as_exactly_as_fractions_are(share):
+    """For every part of every small whole, and for nothing of nothing, which is no share at all."""
+    for whole in range(13):
+        for part in range(whole + 1):
+            exact = Tally.share(part, whole)
+            found = Tally.compare(part, whole, share)
+            assert (found > 0, found == 0) == (exact > share, exact == share)

@@ -168,10 +168,16 @@ def test_counting_slows_down_while_nothing_is_heard():
     assert period == SIGHT_S == BLIND_MAX_S
 
 
-@pytest.mark.parametrize(("age_s", "period_s"), [(0.0, 5.0), (125.0, 5.0), (600.0, 24.0), (86_400.0, 120.0)])
-def test_news_are_late_by_a_share_of_their_age(age_s, period_s):
-    """However quiet a group is: what took ten minutes to happen is told 24 s later at most."""
-    assert next_period(100.0, news=0, **{**WATCHED, "age_s": age_s}) == period_s
+@pytest.mark.parametrize(
+    ("age_s", "still_open", "period_s"),
+    [(0.0, 499, 5.0), (125.0, 499, 5.0), (600.0, 499, 24.0), (600.0, 500, 60.0), (86_400.0, 500, 120.0)],
+)
+def test_news_are_late_by_a_share_of_their_age(age_s, still_open, period_s):
+    """However quiet a group is: what took ten minutes to happen is told 24 s later at most, its first end a minute."""
+    assert (
+        next_period(100.0, news=0, **{**WATCHED, "still_open": still_open, "in_progress": 1, "age_s": age_s})
+        == period_s
+    )
 
 
 @pytest.mark.parametrize(("news", "period_s"), [(1, 90.0), (20, 60.0), (40, 30.0), (500, 5.0)])
