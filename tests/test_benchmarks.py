@@ -23,6 +23,11 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
             ["--devices", "4000", "--jobs", "20", "--creates", "3", "--rounds", "1"],
             ["lists", "emulator", "echo", "served"],
         ),
+        (
+            "simulation.py",
+            ["--devices", "400", "--seeds", "2", "--million", "1500", "--jobs", "1"],
+            ["study", "campaign", "heap"],
+        ),
     ],
 )
 def test_it_prints_its_table(program, arguments, columns):

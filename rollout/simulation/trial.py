@@ -171,6 +171,7 @@ def try_once(bench: Bench, rate: float | None, seed: int) -> Trial:
         latest_effect_s=bench.latest_effect_s,
         search_lag_s=bench.search_lag_s,
         start=bench.start,
+        keeps_journal=False,
     )
     watcher = _Watcher(bench)
     with World(scenario, observers=(watcher,)) as world:

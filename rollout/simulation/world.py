@@ -48,6 +48,7 @@ class Scenario:
     """What a world is made of. `latest_effect_s` (L) and `search_lag_s` (S) are what the engine is told to rely on.
 
     `devices`: key and fleet columns of every device the platform knows. `page_size`: rows a search asks for at once.
+    `keeps_journal` false: no process is ever started anew, so nobody needs what a journal would keep.
     """
 
     seed: int
@@ -64,6 +65,7 @@ class Scenario:
     start: float = START
     approve: tuple[int, ...] = ()
     page_size: int = limits.PAGE_SIZE_MAX
+    keeps_journal: bool = True
 
 
 _ENDS = {CampaignFinished.kind: CampaignStatus.FINISHED, CampaignAborted.kind: CampaignStatus.ABORTED}
@@ -116,7 +118,7 @@ class World:
     def __post_init__(self) -> None:
         scenario = self.scenario
         self.loop = SimLoop()
-        self.disk = Disk(self.now)
+        self.disk = Disk(self.now, blank=not scenario.keeps_journal)
         self.platform = Platform(
             seed=scenario.seed,
             start=scenario.start,

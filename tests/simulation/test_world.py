@@ -104,3 +104,15 @@ def test_the_same_seed_gives_the_same_history():
 
     assert history(5) == history(5)
     assert history(5) != history(6)
+
+
+def test_a_world_without_a_second_life_keeps_no_journal():
+    """The campaign goes exactly the same way, and nothing is written down that nobody will read."""
+    with make(keeps_journal=False) as blank, make() as kept:
+        for world in (blank, kept):
+            world.boot()
+            assert world.run(DAY_S)
+        assert blank.state.tally() == kept.state.tally()
+        assert blank.loop.time() == kept.loop.time()
+        assert len(blank.disk.commits) == len(kept.disk.commits)
+        assert not list(blank.disk.read())
