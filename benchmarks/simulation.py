@@ -40,15 +40,15 @@ STUDY = """\
 devices: {{from: [devices.csv], perJob: {per_job}}}
 waves:
   - name: canary
-    size: 3%
+    size: 5%
     gate:
       resolved: {{min: 90%, of: planned}}
       success: {{min: 90%, of: resolved}}
-      stopAt: {{failed: 5%, of: planned}}
+      stopAt: {{failed: 10%, of: planned}}
       soak: 2h
   - name: total
     size: rest
-    gate: {{stopAt: {{failed: 5%, of: planned}}}}
+    gate: {{stopAt: {{failed: 10%, of: planned}}}}
 """
 
 CAMPAIGN = """\
@@ -61,14 +61,14 @@ waves:
     gate:
       resolved: {{min: 90%, of: planned}}
       success: {{min: 90%, of: resolved}}
-      stopAt: {{failed: 5%, of: planned}}
+      stopAt: {{failed: 10%, of: planned}}
       soak: 6h
   - name: early
     size: 9%
     gate:
       resolved: {{min: 90%, of: planned}}
       success: {{min: 90%, of: resolved}}
-      stopAt: {{failed: 5%, of: planned}}
+      stopAt: {{failed: 10%, of: planned}}
       soak: 6h
   - name: total
     size: rest

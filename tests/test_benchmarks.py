@@ -25,7 +25,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ),
         (
             "simulation.py",
-            ["--devices", "400", "--seeds", "2", "--million", "1500", "--jobs", "1"],
+            ["--devices", "2000", "--seeds", "2", "--million", "4000", "--jobs", "1"],
             ["study", "campaign", "heap"],
         ),
     ],
