@@ -30,14 +30,15 @@ def make_app(service: Service, *, any_name: bool = False) -> web.Application:
     Args:
         any_name: the emulator's own routes answer under any host name, as for callers on other machines.
     """
-    # uploads pass with their parts' headers on top; the service's own bound is on the body
-    app = web.Application(client_max_size=service.gateway.rules.body_bytes_max)
+    app = web.Application()
     admin.add_routes(app.router, service, any_name=any_name)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if request.path == JOBS and request.query.get("action") == "create":
             service.platform.meters.arrivals.append(time.monotonic())
-        reply = service.answer(await _read(request))
+        # the bound is a knob: it may have been turned since the server was started
+        bounded = request.clone(client_max_size=service.gateway.rules.body_bytes_max)
+        reply = service.answer(await _read(bounded))
         if reply.wait_s:
             await asyncio.sleep(reply.wait_s)
         return await _write(request, reply)
@@ -78,7 +79,9 @@ async def _read_parts(request: web.Request) -> dict[str, bytes]:
     form: multidict.MultiDictProxy[Any] = await request.post()
     for name, value in form.items():
         if isinstance(value, web.FileField):
-            parts[name] = value.file.read()
+            # a clone of a request does not close what was spooled for it
+            with value.file:
+                parts[name] = value.file.read()
         else:
             # parts with a content type of their own stay bytes
             parts[name] = value.encode() if isinstance(value, str) else bytes(value)

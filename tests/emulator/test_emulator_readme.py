@@ -62,6 +62,11 @@ def test_tables_leave_out_no_knob_and_no_fault():
     assert sorted(faults) == sorted(FaultKind)
 
 
+def test_open_points_have_a_knob():
+    """What no page says is never decided in silence: each such row has the knob that turns it."""
+    assert not [row[0] for row in BEHAVIOURS if row[1].startswith("open") and not knobs_of(row)]
+
+
 def test_every_behaviour_is_marked():
     """No row is left without saying how surely it is known."""
     assert len(BEHAVIOURS) > 60

@@ -219,6 +219,10 @@ async def test_knobs_of_the_gateway_turn_at_run_time(emulator):
         client.token = "anything"
         assert (await client.call("search", {})).status == 200
         assert running.platform.knobs.read_lag_s == 5
+        assert (await turn(body_bytes_max=100)).json["body_bytes_max"] == 100
+        assert (await client.create(upgrade(keys(50)))).status == 413
+        assert (await turn(body_bytes_max=5000)).status == 200
+        assert (await client.create(upgrade(keys(50)))).code == 0
 
 
 async def test_rules_of_the_token_service(emulator):
