@@ -443,6 +443,10 @@ def fold(state: State, event: ev.Event) -> None:
             state.reason, state.evidence = "aborted", event.reason
             for index, batch in state.batches.items():
                 _brake(state, index, batch)
+            for wave in state.waves:
+                if wave.foreign:
+                    # nobody said whose they are: listed once more, what bears our exact names is braked too
+                    wave.suspect_until = event.at
         case ev.JobStopped():
             state.brakes.pop(StopJob(event.batch, event.job_id), None)
             if state.batches[event.batch].job_id == event.job_id:

@@ -488,6 +488,17 @@ def test_an_abort_brakes_the_jobs_that_a_lost_journal_forgot():
     assert all(job.stopped_at < float("inf") for job in w.platform.jobs)
 
 
+def test_an_abort_after_jobs_were_shown_as_foreign_brakes_those_with_our_exact_names():
+    """The journal forgot them, a person aborts instead of vouching for them: they are stopped, strangers are not."""
+    w = world(("total", [5, 5], None, None), duration=5000.0)
+    for name in (batch_name("c1", w.plan.batches[0]), "c1-w01-b-something-else"):
+        w.platform.create(name, 5, w.now - 100)
+    assert w.live().reason == "foreign jobs"
+    state = w.live(orders=[lambda now: ev.CampaignAbortRequested(now, "ana", stop_jobs=True)])
+    assert state.status is CampaignStatus.ABORTED
+    assert [job.stopped_at < float("inf") for job in w.platform.jobs] == [True, False]
+
+
 def test_a_wall_clock_set_forward_between_two_lives_settles_nothing():
     """Tasks that are not there yet are late, not absent: how long they took is only known within one life."""
     w = world(("total", [5, 5], None, None), lag=4.0, campaign={"stragglers_after_s": 1e6})
