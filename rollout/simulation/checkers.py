@@ -239,7 +239,10 @@ def devices_in_progress_are_capped(evidence: Evidence) -> list[str]:
 
 
 def a_stopped_campaign_creates_nothing(evidence: Evidence) -> list[str]:
-    """From the moment a pause, halt, abort or end is known until a resume, no create leaves."""
+    """From the moment a pause, halt, abort or end is known until a resume, no create leaves.
+
+    Where a disk lost commits a resume may have been among them, so what left before that is not judged.
+    """
     spans, since = [], None
     for moment in evidence.history:
         stopped = moment.status is not CampaignStatus.RUNNING
@@ -253,7 +256,8 @@ def a_stopped_campaign_creates_nothing(evidence: Evidence) -> list[str]:
     return [
         f"{sent.name} left at {sent.at - evidence.world.scenario.start:.3f} s, while stopped"
         for sent in evidence.world.network.sent
-        if any(start + EPSILON_S < sent.at < stop - EPSILON_S for start, stop in spans)
+        if sent.at >= evidence.world.disk.lost_at
+        and any(start + EPSILON_S < sent.at < stop - EPSILON_S for start, stop in spans)
     ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 
 from rollout.core import events as ev
 from rollout.errors import JournalError
@@ -26,7 +27,7 @@ class Disk:
     """What outlives a process: commits of (kind, text) rows, and whether the last life left a clean mark.
 
     `written_at` tells the true time of each commit. `intents` counts the `batch.create_sent` by job name for which the
-    disk ever said *done*, whether it kept its word or not; `lost` the commits for which it did not.
+    disk ever said *done*, whether it kept its word or not; `lost` the commits for which it did not, the last at `lost_at`.
 
     A `blank` disk counts its commits and keeps nothing of them: for worlds in which no process is ever started anew.
     """
@@ -36,6 +37,7 @@ class Disk:
         self.written_at: list[float] = []
         self.intents: Counter[str] = Counter()
         self.lost = 0
+        self.lost_at = -inf
         self.clean = True
         self._now = now
         self._blank = blank
@@ -60,7 +62,9 @@ class Disk:
     def lose(self, commits: int) -> None:
         """Lose the last commits, as a power cut does where a disk says *done* too early."""
         kept = max(0, len(self.commits) - commits)
-        self.lost += len(self.commits) - kept
+        if kept < len(self.commits):
+            self.lost += len(self.commits) - kept
+            self.lost_at = self._now()
         self.clean = self.clean and kept == len(self.commits)
         del self.commits[kept:], self.written_at[kept:]
 

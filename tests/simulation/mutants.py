@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from random import Random
 from unittest.mock import patch
 
 import rollout.core.decide
@@ -20,14 +21,17 @@ import rollout.engine.runner
 import rollout.enos.service
 import rollout.simulation.world
 from rollout.core import events as ev
+from rollout.core.campaign import CallLimit
 from rollout.core.outcome import Accepted, Unknown, Unsent
-from rollout.core.plan import batch_name
+from rollout.core.plan import batch_name, plan_fleet
 from rollout.core.state import State
 from rollout.engine.pacing import Pacer
 from rollout.engine.performer import Performer
 from rollout.engine.runner import Leave, Runner
 from rollout.enos.service import EnosService
 from rollout.ports import CreateOrder
+from rollout.simulation.acts import Live, Quit
+from rollout.simulation.trials import Crash, Trial, draw_crash, draw_trial
 
 __all__ = ["MUTANTS", "Mutant"]
 
@@ -36,11 +40,29 @@ Patch = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A rule taken out: how, and in trials of which trouble that shows."""
+    """A rule taken out: how, and in trials of which trouble that shows, or in which trials of its own."""
 
     name: str
     patch: Patch
     trouble: str | None = None
+    trials: Callable[[int], Trial] | None = None
+
+    def trial(self, seed: int) -> Trial:
+        """Return the seed's trial."""
+        return draw_trial(seed, self.trouble) if self.trials is None else self.trials(seed)
+
+
+def restarted_while_sending(seed: int) -> Trial:
+    """Return a campaign of one create every two seconds whose process leaves and comes back at once, again and again."""
+    trial, dice = draw_crash(Crash("none", 0.0, seed)), Random(seed)
+    scenario = trial.scenario
+    whole = scenario.plan.campaign
+    slow = replace(whole.limits, create=CallLimit(0.5, in_flight=2))
+    plan, manifest = plan_fleet(
+        replace(whole, waves=whole.waves[1:], per_job=1, limits=slow), 1, dict(scenario.devices)
+    )
+    acts = [act for _ in range(12) for act in (Live(dice.uniform(0.5, 2.5)), Quit())]
+    return replace(trial, scenario=replace(scenario, plan=plan, manifest=manifest), acts=tuple(acts))
 
 
 class NaiveRunner:
@@ -273,7 +295,7 @@ MUTANTS = (
     ),
     Mutant("5xx counts as failure", _5xx_as_failure, "5xx after the effect"),
     Mutant("first page only", _first_page_only, "similar names on many pages"),
-    Mutant("full bucket at restart", _full_bucket, "restarts in good order"),
+    Mutant("full bucket at restart", _full_bucket, trials=restarted_while_sending),
     Mutant("no check after the decision", _no_stop_check, "orders by people"),
     Mutant("planned before unknown at resume", _planned_before_unknown, "effect late, within L"),
     Mutant("journal trusted after a power cut", _trusting_resume, "power cut, commits lost"),
