@@ -168,7 +168,7 @@ def open_saved_plan(path: Path) -> SavedPlan:
         seed = int(data["seed"])
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise _refused("R182", path, f"is damaged: {type(error).__name__} in its content") from error
-    if digest != data["digest"]:
+    if digest != data.get("digest"):
         raise _refused("R182", path, "is damaged: its digest is not that of its content")
     plan = Plan(campaign, seed, waves, batches, sum(wave.devices for wave in waves), digest)
     place = path.parent / MANIFEST_NAME

@@ -39,7 +39,7 @@ def fuzz(name, seconds):
             (corpus / f"{number}").write_bytes(data)
         options = [
             f"-max_total_time={seconds}",
-            f"-dict={tokens}",
+            *([f"-dict={tokens}"] if target.tokens else []),  # an empty one is refused
             "-max_len=65536",
             "-print_final_stats=1",
             "-timeout=20",

@@ -111,6 +111,12 @@ def read_saved_plan(data):
         open_saved_plan(written("plan.json", data)).verify()
 
 
+def saved_plans():
+    """Return a plan.json, and what is left of it without each of its members."""
+    whole = json.loads(a_saved_plan())
+    return [json.dumps({k: v for k, v in whole.items() if k != gone}).encode() for gone in ("", *whole)]
+
+
 @cache
 def a_saved_plan():
     """Return a plan.json, and leave its devices beside where others are read."""
@@ -376,8 +382,8 @@ def a_killed_journal():
 def read_journal(data):
     """A journal's two files with some bytes changed or cut off.
 
-    It is refused, or what it says is what was written, up to some event; and where that is not the last, the next
-    life knows that it is older than it was. Each six bytes are one change: file and how, where, and how much.
+    It is refused, or what it says is what was written, up to some event, and the next life does not trust it to be all.
+    Each six bytes are one change: file and how, where, and how much.
     """
     files = {name: bytearray(content) for name, content in a_killed_journal().items()}
     for at in range(0, len(data) - 5, 6):
@@ -397,8 +403,7 @@ def read_journal(data):
             journal = SqliteJournal.open(directory, linger_s=0)
             try:
                 assert list(journal.read()) == told
-                assert journal.older_than_lock or len(told) == WAVES
-                assert not journal.was_clean
+                assert journal.older_than_lock or not journal.was_clean
             finally:
                 journal._connection.close()
                 journal._lock.release()
@@ -415,7 +420,7 @@ TARGETS = {
         [b'default_profile = "near"\n[profiles.near]\nurl = "http://127.0.0.1:1"\nlatest_effect = "1s"\nsearch_lag = "500ms"\n'],
         [b"[profiles.near]", b"url", b"=", b'"https://u:p@x/../"', b"1979-05-27", b"nan", b"[[", b'"""', b"\n", b"env:X"],
     ),
-    "saved plan": Target(read_saved_plan, [a_saved_plan()], [b"null", b"-1", b"[]", b"{}", b'"x"', b"1e999", b"true", b"0"]),
+    "saved plan": Target(read_saved_plan, saved_plans(), [b"null", b"-1", b"[]", b"{}", b'"x"', b"1e999", b"true", b"0"]),
     "fleet": Target(read_fleet, FLEETS, FLEET_TOKENS),
     "listing": Target(
         read_listed,
