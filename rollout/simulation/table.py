@@ -27,8 +27,9 @@ COLUMNS: Final = (
 HEAD: Final = """\
 # Whole campaigns in virtual time, and what went wrong with them
 
-Made by `python -m rollout.simulation --table tests/simulation/README.md --seeds {seeds}`; every line can be had again, and every trial by itself:
-`python -m rollout.simulation --trouble "{example}" --seed 7` tells its plan, its script, its journal and how it ended.
+Made by `python -m rollout.simulation --table tests/simulation/README.md --seeds {seeds}`. Every trial can be had again by
+itself: `python -m rollout.simulation --trouble "{example}" --seed 7` tells its plan, its script, its journal and how it
+ended.
 
 A trial is one seeded campaign: a fleet, a plan with waves and gates, limits, a platform with the trouble of its row, and
 in three of four trials one or more deaths of the process, at seeded steps or moments. The engine, the client, the

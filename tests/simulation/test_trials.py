@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from rollout.simulation.run import run_seed
-from rollout.simulation.trials import TROUBLES, draw_trial
+from rollout.simulation.trials import TROUBLES, Crash, draw_crash, draw_trial
+from rollout.simulation.world import World
 
 TRACES = """
 from rollout.simulation.run import run_seed
@@ -36,6 +37,20 @@ def test_the_same_seed_is_the_same_run_in_another_process():
     first = traces("1")
     assert len(set(first.splitlines())) == 6
     assert first == traces("2")
+
+
+@pytest.mark.parametrize("error_s", [-3600.0, 3600.0])
+def test_a_wrong_wall_clock_changes_no_send(error_s):
+    """Within one life no decision goes by the wall: creates leave at the same moments, an hour early or late."""
+
+    def sends(wall_error_s):
+        with World(draw_crash(Crash("answer lost", 2.0)).scenario) as world:
+            world.boot(wall_error_s=wall_error_s)
+            world.run(600.0)
+            return [(sent.name, round(sent.at, 3)) for sent in world.network.sent]
+
+    assert len(sends(0.0)) > 2
+    assert sends(error_s) == sends(0.0)
 
 
 def test_the_same_seed_is_the_same_run_again():
