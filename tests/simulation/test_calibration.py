@@ -19,7 +19,7 @@ SPEC = JobSpec(version_numbers=("1.0",), maximum_concurrency=60, upgrade_timeout
 LENIENT = gate(stop=StopRule(60))
 WAVES = (("canary", [50], LENIENT, SPEC), ("total", [100] * 8, gate(stop=None), SPEC))
 
-PLAIN = Population(failed_ratio=0.02, work_s_median=1200.0, work_s_sigma=0.4)
+PLAIN = Population(failed_ratio=0.02, work_s_median=1200.0, work_s_sigma=0.6)
 SLEEPY = replace(PLAIN, offline_ratio=0.1, offline_s=(1800.0, 7200.0), sleeper_ratio=0.02)
 
 
