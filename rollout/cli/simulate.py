@@ -30,7 +30,7 @@ from rollout.core.plan import Plan
 from rollout.intake.saved_plan import open_saved_plan
 from rollout.intake.units import read_timestamp_ms
 from rollout.journal.sqlite import read_events
-from rollout.settings import Profile, load_profile
+from rollout.settings import Profile, emulator_profile, load_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,6 +49,9 @@ SEEDS_MAX = 100_000
 JOBS_MAX = 256
 
 STANDARD_FLEET = "standard devices: always online, half of them through in 10m, none fails by itself (describe yours: --fleet)"
+
+MADE_UP_SEED = 1
+"""What made-up devices are drawn with when a plan lists them."""
 
 SAY_EVERY_S = 5.0
 """How often to say how far it is. Real seconds."""
@@ -175,7 +178,8 @@ def simulate(
     bounds = loaded or Profile(name="", url="")
     described = open_fleet(fleet, common.console)
     with tempfile.TemporaryDirectory(prefix="rollout-simulate-") as scratch:
-        prepared = _prepare(common, plan, Path(scratch), loaded, devices=devices, seed=seed)
+        asking = _asking(common.console, loaded, described)
+        prepared = _prepare(common, plan, Path(scratch), asking, devices=devices, seed=seed)
         planned = prepared.saved.plan
         begin = start if start is not None else _schedule_start(planned) or START
         order = StudyOrder(
@@ -251,11 +255,22 @@ def _calibrate(common: Common, name: str, *, seeds: int, jobs: int, within: floa
     return 0 if study.done == study.asked else INTERRUPTED
 
 
+def _asking(console: Console, profile: Profile | None, fleet: FleetDescription | None) -> Asking:
+    """Return who lists devices where a plan wants EnOS's: the fleet file if it has any, else the profile's platform."""
+    if fleet is None or fleet.devices is None:
+        return Asking(profile, note=console.note)
+    from rollout.assembly import MadeUpFleet  # noqa: PLC0415 - only where devices are made up
+
+    population = population_of(fleet, failed=None, offline=None)
+    made_up = MadeUpFleet(fleet.devices, population, MADE_UP_SEED)
+    return Asking(emulator_profile(profile), note=console.note, made_up=made_up)
+
+
 def _prepare(
     common: Common,
     plan: Path,
     scratch: Path,
-    profile: Profile | None,
+    asking: Asking,
     *,
     devices: tuple[str, ...],
     seed: int | None,
@@ -268,7 +283,6 @@ def _prepare(
     document = load_plan_file(plan, fleet_given=bool(devices))
     if seed is not None:
         document = replace(document, seed=seed)
-    asking = Asking(profile, note=common.console.note)
     campaign = common.state_dir / document.campaign.id
     saved = compile_into(scratch, document, campaign, devices=devices, asking=asking)
     return Prepared(saved, scratch, document)

@@ -1,7 +1,7 @@
 """What a study shows that the operator should know before he runs the plan, in plain words.
 
 A plan *tolerates* the least share of failures that any of its gates accepts. A stop of a build that fails at half of
-that or less is called false, a build that fails above it and passes a gate is called missed.
+that or less is called false; a build that fails more often than any gate accepts, and passes the first, is called missed.
 """
 
 from __future__ import annotations
@@ -150,8 +150,10 @@ def _missed(plan: Plan, study: Study, accepted: dict[int, Fraction]) -> Iterator
     if first is None:
         return
     wave, limit = plan.waves[first], accepted[first]
+    # what a later gate would let pass need not be caught by the first
+    worst = float(max(accepted.values()))
     for rates in study.by_rate:
-        if rates.rate is None or rates.rate <= limit:
+        if rates.rate is None or rates.rate <= worst + TINY:
             continue
         passed = rates.passed(first)
         if passed.runs and passed.value >= MISSED_MIN:
@@ -215,7 +217,7 @@ def _sleepers(study: Study) -> Iterator[Advice]:
         lambda t: t.later.succeeded + t.later.failed - t.ended.succeeded - t.ended.failed, Ending.FINISHED
     )
     if wake is not None and wake.most:
-        told = f"up to {counted(round(wake.most), 'device')} wake up and upgrade after the campaign has ended, when no gate watches"
+        told = f"{counted(round(wake.most), 'device')} or fewer wake up and upgrade after the campaign has ended, when no gate watches"
         yield Advice("sleepers", told)
 
 

@@ -127,7 +127,7 @@ class Report:
         assert at_once is not None, "there is a trial"
         cap = limits.devices_in_progress
         allowed = "no cap" if cap is None else f"{cap:,} allowed"
-        yield f"  At once    {at_once.most:,.0f} devices at most, {allowed}"
+        yield f"  At once    {counted(round(at_once.most), 'device')} at most, {allowed}"
         yield f"  Sleepers   {self._sleepers(rates)}"
 
     @staticmethod
@@ -139,7 +139,7 @@ class Report:
         if not still_open.most:
             return "none: every device has come to an end when the campaign does"
         return (
-            f"{still_open.median:,.0f} devices open at the end (90%: {still_open.most_90:,.0f}), "
+            f"{counted(round(still_open.median), 'device')} open at the end (90%: {still_open.most_90:,.0f}), "
             f"{never.median:,.0f} of them for good"
         )
 
@@ -255,7 +255,7 @@ def _calls(rates: RateStudy, total: Callable[[Trial], int], peak: Callable[[Tria
     assert all_calls is not None, "one was finished"
     assert busiest is not None, "there is a trial"
     return (
-        f"{all_calls.median:,.0f} calls (90%: {all_calls.most_90:,.0f}), at most {busiest.most:,.0f} in a minute of "
+        f"{counted(round(all_calls.median), 'call')} (90%: {all_calls.most_90:,.0f}), at most {busiest.most:,.0f} in a minute of "
         f"{rate * 60:,.0f} allowed"
     )
 
