@@ -24,10 +24,11 @@ from rollout.core.lifecycle import CampaignStatus
 from rollout.core.plan import Plan
 from rollout.core.state import State, fold
 from rollout.emulator.population import Population
+from rollout.simulation.advice import share_text
 from rollout.simulation.figures import Share, quantile
 from rollout.simulation.report import moment, short
 from rollout.simulation.study import RateStudy, failed
-from rollout.simulation.trial import Toll, WaveTimes
+from rollout.simulation.trial import Ending, Toll, WaveTimes
 from rollout.telemetry.text import clipped, counted, duration, iso_utc, safe
 
 __all__ = ["Actual", "Calibration", "NotOver", "read_actual"]
@@ -123,7 +124,7 @@ def read_actual(plan: Plan, events: Iterable[ev.Event]) -> Actual:
         plan,
         state.started_at,
         ended_at - state.started_at,
-        "finished" if stopped_at is None else "stopped",
+        Ending.FINISHED if stopped_at is None else Ending.STOPPED,
         tuple(waves),
         Toll(tally.in_progress + tally.seen, tally.succeeded, tally.failed, tally.in_progress, 0),
         failures,
@@ -239,7 +240,10 @@ class Calibration:
             f"{100 * fleet.offline_ratio:.2g}% away, {100 * fleet.sleeper_ratio:.2g}% asleep"
         )
         done = "" if len(self.runs.trials) == self.asked else f" (interrupted: of {self.asked:,})"
-        yield f"Simulated  {counted(len(self.runs.trials), 'run')} of this plan against such a fleet{done}"
+        yield (
+            f"Simulated  {counted(len(self.runs.trials), 'run')} of this plan against such a fleet{done}; "
+            f"{share_text(self.alike)} {actual.ending} as it was"
+        )
         yield ""
         yield f"{'':<26}  {'ACTUAL':>10}  {'PREDICTED':>10}  {'10%':>10}  {'90%':>10}  {'OFF BY':>7}"
         for row in self.rows():
@@ -253,10 +257,20 @@ class Calibration:
         for remark in actual.remarks:
             yield f"note: {remark}"
 
+    @property
+    def alike(self) -> Share:
+        """The share of runs that ended as the campaign did."""
+        return self.runs.share(self.actual.ending)
+
     def rows(self) -> list[dict[str, Any]]:
-        """Return what is compared: name, unit, the actual value, the predicted ones, and the error as a share."""
+        """Return what is compared: name, unit, the actual value, the predicted ones, and the error as a share.
+
+        Predicted by the runs that ended as the campaign did: a stop has nothing to say about the length of a campaign
+        that was finished.
+        """
         actual, plan = self.actual, self.actual.plan
         found = []
+        trials = self.runs.ended(actual.ending)
         steps: tuple[tuple[str, Callable[[WaveTimes], float | None]], ...] = (
             ("gate", lambda w: w.passed_s),
             ("through", lambda w: w.finished_s),
@@ -265,9 +279,8 @@ class Calibration:
             for step, of in steps:
                 name = f"{clipped(safe(planned.name), WAVE_WIDTH)}: {step}"
                 mine = _since(actual.waves[planned.index], of)
-                theirs = [_since(trial.waves[planned.index], of) for trial in self.runs.trials]
+                theirs = [_since(trial.waves[planned.index], of) for trial in trials]
                 found.append(_row(name, "s", mine, [value for value in theirs if value is not None]))
-        trials = self.runs.trials
         found.append(_row("campaign", "s", actual.took_s, [trial.took_s for trial in trials]))
         reached = [(t.stop.toll if t.stop else t.ended).reached for t in trials]
         found.append(_row("devices exposed", "devices", actual.toll.reached, reached))
@@ -278,6 +291,7 @@ class Calibration:
         """Return the comparison as the content of a JSON document."""
         actual, fleet = self.actual, self.actual.population
         low, high = actual.failures.interval
+        low_alike, high_alike = self.alike.interval
         return {
             "schemaVersion": SCHEMA_VERSION,
             "campaignId": actual.plan.campaign.id,
@@ -287,6 +301,7 @@ class Calibration:
             "ending": actual.ending,
             "runsAsked": self.asked,
             "runsDone": len(self.runs.trials),
+            "endedAlike": {"runs": self.alike.hits, "low": round(low_alike, 6), "high": round(high_alike, 6)},
             "estimated": {
                 "failedRatio": round(actual.failures.value, 6),
                 "failedRatioLow": round(low, 6),

@@ -83,10 +83,24 @@ def test_a_stopped_campaign_is_compared_too():
     strict = gate(stop=StopRule(5), on_fail=OnFail.PAUSE)
     calibration = calibrated(bad, waves=(("canary", [50], strict, SPEC), WAVES[1]))
     rows = {row["what"]: row for row in calibration.rows()}
+    assert calibration.alike.value > 0.8
     assert calibration.actual.ending == Ending.STOPPED
     assert "total: gate" not in rows
     assert rows["devices exposed"]["actual"] <= 50
     assert rows["devices exposed"]["median"] <= 50
+
+
+def test_runs_that_ended_otherwise_predict_nothing():
+    """A finished campaign is compared with runs that finished, and told how many did."""
+    calibration = calibrated(PLAIN, runs=4)
+    stopped = replace(calibration.runs.trials[0], ending=Ending.STOPPED, took_s=1.0)
+    mixed = replace(
+        calibration, runs=replace(calibration.runs, trials=(stopped, *calibration.runs.trials[1:]))
+    )
+    assert (mixed.alike.hits, mixed.alike.runs) == (3, 4)
+    campaign = next(row for row in mixed.rows() if row["what"] == "campaign")
+    assert campaign["p10"] > 1.0
+    assert "75% (30-95%) finished as it was" in next(line for line in mixed.lines() if "Simulated" in line)
 
 
 def test_what_no_simulation_repeats_is_remarked():
