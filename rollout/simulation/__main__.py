@@ -28,11 +28,22 @@ WRITTEN_SEEDS = 10
 
 @click.command(help=__doc__)
 @click.option(
-    "--seeds", default=1000, show_default=True, help="How many seeds; with --table, of each trouble."
+    "--seeds",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="How many seeds; with --table, of each trouble.",
 )
 @click.option("--from", "first", default=0, show_default=True, help="The first seed.")
-@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
-@click.option("--trouble", type=click.Choice(sorted(TROUBLES)), help="Only trials of this trouble.")
+@click.option(
+    "--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, show_default=True, help="Processes."
+)
+@click.option(
+    "--trouble",
+    type=click.Choice(list(TROUBLES)),
+    metavar="NAME",
+    help="Only trials of this trouble: a row of the fault table.",
+)
 @click.option("--seed", type=int, help="Run one seed and tell everything about it.")
 @click.option(
     "--enumerate", "crashes", is_flag=True, help="Stop a small campaign at every step, under each trouble."
@@ -104,6 +115,12 @@ def _tell_all(reports: Iterable[Report], what: str) -> int:
 
 def _write_table(path: Path, first: int, seeds: int, troubles: list[str], jobs: int) -> int:
     table = Table(troubles)
+    try:
+        path.write_text(table.markdown(), encoding="utf-8")
+    except OSError as error:
+        raise click.BadParameter(
+            f"{path} cannot be written: {error.strerror}", param_hint="--table"
+        ) from error
     # seeds outermost, so that a run that is ended early has looked at every trouble alike
     cases = ((number, trouble) for number in range(first, first + seeds) for trouble in troubles)
     for count, report in enumerate(_with_progress(explore(cases, jobs)), 1):
