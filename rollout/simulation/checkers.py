@@ -422,13 +422,13 @@ def counts_add_up(evidence: Evidence) -> list[str]:
 
 
 def counts_agree_with_the_platform(evidence: Evidence) -> list[str]:
-    """Where all devices of some jobs are through, their counts are the platform's own."""
+    """Where all devices of some jobs are through, their counts are the platform's own; not where jobs are doubled."""
     if evidence.tampered or evidence.state.status is not CampaignStatus.FINISHED:
         return []
     jobs = {job.id: job for held in evidence.jobs.values() for job in held}
     broken = []
     for group in evidence.state.groups:
-        if group.settled:
+        if group.settled and not evidence.state.duplicated.intersection(group.batches):
             ids = [evidence.state.batches[index].job_id for index in group.batches]
             mine = [jobs[job_id] for job_id in ids if job_id in jobs]
             truth = tuple(

@@ -171,10 +171,17 @@ def _late(low: float, high: float) -> Trouble:
 
     def change(dice: Random, shape: Shape) -> Shape:
         share = high if high <= 1 and dice.random() < 0.5 else dice.uniform(low, high)
-        seconds = share * shape.scenario.latest_effect_s
+        # L counts from the last byte, so within it the way to the platform is a part of it
+        way_s = shape.scenario.wires.transit_s[1] if high <= 1 else 0.0
+        seconds = share * shape.scenario.latest_effect_s - way_s
         return _fault(f"delay={{p}},seconds={seconds}")(dice, replace(shape, within_bounds=high <= 1))
 
     return change
+
+
+def _late_at_first(dice: Random, shape: Shape) -> Shape:
+    seconds = shape.scenario.latest_effect_s - shape.scenario.wires.transit_s[1]
+    return _fault(f"delay=1,limit=2,seconds={seconds}")(dice, shape)
 
 
 def _twice(dice: Random, shape: Shape) -> Shape:
@@ -357,7 +364,7 @@ ENUMERATED: dict[str, Trouble] = {
     "answer lost": _wires("answer_lost", 0.6),
     "connection closed after the effect": _fault("commit_then_drop=1,limit=2"),
     "5xx after the effect": _fault("commit_then_500=1,limit=2"),
-    "effect late, within L": _fault("delay=1,limit=2,seconds=10"),
+    "effect late, within L": _late_at_first,
     "flow control": _fault("http_429=1,limit=2"),
     "token refused": _fault("unauthorized=1,limit=1"),
     "call carried out twice": _twice_once,

@@ -1,6 +1,7 @@
 """`python -m rollout.simulation`, as somebody uses it who does not believe us."""
 
 from click.testing import CliRunner
+from mutants import MUTANTS
 
 from rollout.simulation.__main__ import main
 from rollout.simulation.trials import TROUBLES
@@ -31,6 +32,15 @@ def test_many_seeds_are_counted():
     assert result.exit_code == 0
     for part in ("seeds 40 to 45", "6 trials", "0 with violations", "endings: ", "never reached: "):
         assert part in result.output
+
+
+def test_what_is_broken_is_told_with_its_seed():
+    """An engine without intents: exit code 1, and each violation names the seed that shows it again."""
+    with next(mutant for mutant in MUTANTS if mutant.name == "no intent before the send").patch():
+        result = run("--seeds", "3", "--jobs", "1")
+    assert result.exit_code == 1
+    assert "VIOLATION seed 0, " in result.output
+    assert "no_create_without_a_durable_intent" in result.output
 
 
 def test_the_table_has_a_row_for_each_trouble(tmp_path):
