@@ -195,8 +195,8 @@ class _Life(Exchange):
             await self._power.step("before the guard")
             try:
                 await guard()
-            except NotNow:
-                return BrokenOff("withheld", handed=False, withheld=True)
+            except NotNow as error:
+                return BrokenOff(str(error) or "withheld", handed=False, withheld=True)
             await self._power.step("before the first byte")
             sent = network.note_create(_job_name(request.body), self._life)
         coming = network.send(_call(request), sent)
