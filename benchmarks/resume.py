@@ -37,7 +37,8 @@ from support.world import World
 from rollout.core.commands import UnderWay
 from rollout.core.decide import decide
 from rollout.core.events import EPHEMERAL, CampaignStarted, Event
-from rollout.core.state import State, fold
+from rollout.core.fold import fold
+from rollout.core.state import State
 from rollout.journal.codec import encode
 from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal, read_events
 

@@ -20,8 +20,9 @@ from pathlib import Path
 
 from rollout.cli.command_line import command_line
 from rollout.core.events import CampaignStarted
+from rollout.core.fold import fold
 from rollout.core.plan import Plan
-from rollout.core.state import State, fold
+from rollout.core.state import State
 from rollout.engine.control import Inbox, Order
 from rollout.errors import CampaignBusy, RolloutError
 from rollout.intake.saved_plan import SavedPlan, open_saved_plan

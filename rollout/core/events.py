@@ -1,7 +1,7 @@
 """The facts: one frozen record per thing that happens to a campaign.
 
 Events are the only history. They are stored by the journal in the order they happened, folded into state
-by `core.state`, told to people by `telemetry`. `at` is seconds since the epoch on the engine's clock, which
+by `core.fold`, told to people by `telemetry`. `at` is seconds since the epoch on the engine's clock, which
 never goes backwards. `batch` is the batch's index in the plan, counted from 0; `wave` likewise.
 
 An event in `EPHEMERAL` changes only when we look next; it is folded but not stored, since a restart looks

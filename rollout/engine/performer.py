@@ -23,10 +23,11 @@ from rollout.core.commands import (
     StopJob,
 )
 from rollout.core.decide import may_create
+from rollout.core.fold import is_news
 from rollout.core.outcome import Accepted, Lookup, Throttled, Unknown
 from rollout.core.plan import batch_name, wave_prefix
 from rollout.core.retry import THROTTLES_MAX, after_create, after_lookup, backoff
-from rollout.core.state import BatchState, State, is_news
+from rollout.core.state import BatchState, State
 from rollout.engine.clock import Clock
 from rollout.engine.pacing import Pacer
 from rollout.errors import Phase, ServiceError

@@ -24,10 +24,11 @@ import anyio
 from rollout.core import events as ev
 from rollout.core.commands import CancelTasks, Command, CreateJob, Record, StopJob, UnderWay
 from rollout.core.decide import decide
+from rollout.core.fold import fold
 from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.plan import Plan
-from rollout.core.state import State, fold
+from rollout.core.state import State
 from rollout.engine.clock import Clock
 from rollout.engine.control import Abort, Approve, Order, Orders, Pause, Resume
 from rollout.engine.pacing import Pacer

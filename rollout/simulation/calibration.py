@@ -19,10 +19,11 @@ from math import exp, log
 from typing import Any
 
 from rollout.core import events as ev
+from rollout.core.fold import fold
 from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import CampaignStatus
 from rollout.core.plan import Plan
-from rollout.core.state import State, fold
+from rollout.core.state import State
 from rollout.emulator.population import Population
 from rollout.simulation.advice import share_text
 from rollout.simulation.figures import Share, quantile

@@ -15,9 +15,10 @@ from math import inf
 from rollout.core import events as ev
 from rollout.core.commands import UnderWay
 from rollout.core.decide import decide
+from rollout.core.fold import fold
 from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
 from rollout.core.plan import batch_name
-from rollout.core.state import State, fold
+from rollout.core.state import State
 from rollout.core.tally import Tally
 from rollout.emulator.job import Job
 from rollout.emulator.tasks import Status

@@ -16,9 +16,10 @@ from random import Random
 from typing import Self
 
 from rollout.core.events import CampaignAborted, CampaignFinished
+from rollout.core.fold import fold
 from rollout.core.lifecycle import CampaignStatus
 from rollout.core.plan import Plan
-from rollout.core.state import State, fold
+from rollout.core.state import State
 from rollout.emulator.faults import FaultPlan, Faults
 from rollout.emulator.gateway import Credentials, Gateway, GatewayRules
 from rollout.emulator.knobs import Knobs

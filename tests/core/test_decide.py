@@ -11,10 +11,11 @@ from support.world import Crash, L, S, World
 from rollout.core import events as ev
 from rollout.core.campaign import ApiRetry, CallLimit, JobSpec, Limits, OnFail, StopRule, WhenUnsure
 from rollout.core.decide import BLIND_MAX_S, may_create
+from rollout.core.fold import fold
 from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
 from rollout.core.plan import batch_name
-from rollout.core.state import State, fold
+from rollout.core.state import State
 
 TWO_WAVES = [("canary", [20, 20], gate(soak_s=3600.0), None), ("total", [50] * 6, None, None)]
 FAULTS = {"answer_lost": 0.3, "late": 0.2, "request_lost": 0.2, "unsent": 0.2, "throttled": 0.2}

@@ -10,9 +10,10 @@ from rollout.core.budget import group_exposure, job_exposure
 from rollout.core.campaign import CallLimit, JobSpec, Limits, RetryPolicy, Scope
 from rollout.core.commands import UnderWay
 from rollout.core.decide import BLIND_MAX_S, decide
+from rollout.core.fold import ENROL_S, fold, is_news
 from rollout.core.lifecycle import BatchStatus
 from rollout.core.polling import GROUP_MAX, PERIOD_MIN_S, SIGHT_S, group_size, next_period
-from rollout.core.state import ENROL_S, State, fold, is_news
+from rollout.core.state import State
 
 SPEC = JobSpec(version_numbers=("1.0",), maximum_concurrency=10)
 

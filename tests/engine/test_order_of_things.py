@@ -9,8 +9,8 @@ from support.plans import build
 
 from rollout.core import events as ev
 from rollout.core.campaign import CallLimit, Limits
+from rollout.core.fold import fold
 from rollout.core.outcome import Accepted, Found, Listing, Throttled, Unknown, Unsent
-from rollout.core.state import fold
 from rollout.engine.clock import Clock
 from rollout.engine.runner import EngineSettings, Leave, Runner
 from rollout.errors import JournalError, Phase, ServiceError

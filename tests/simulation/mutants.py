@@ -15,7 +15,7 @@ from random import Random
 from unittest.mock import patch
 
 import rollout.core.decide
-import rollout.core.state
+import rollout.core.fold
 import rollout.engine.performer
 import rollout.engine.runner
 import rollout.enos.service
@@ -131,7 +131,7 @@ def _wait_only_s():
 def _quarantine_from_the_start() -> Iterator[None]:
     """Absence counts from the moment the attempt began, however long it took to connect."""
     began: dict[tuple[int, int], float] = {}
-    send, doubt = rollout.core.state._send, rollout.core.state._doubt
+    send, doubt = rollout.core.fold._send, rollout.core.fold._doubt
 
     def note(state, event):
         began[id(state), event.batch] = event.at
@@ -141,8 +141,8 @@ def _quarantine_from_the_start() -> Iterator[None]:
         doubt(state, index, began.get((id(state), index), ended_at), look_at)
 
     with (
-        patch.object(rollout.core.state, "_send", note),
-        patch.object(rollout.core.state, "_doubt", from_start),
+        patch.object(rollout.core.fold, "_send", note),
+        patch.object(rollout.core.fold, "_doubt", from_start),
     ):
         yield
 
@@ -260,7 +260,7 @@ def _no_audit():
 
 def _no_budget_for_open_calls():
     """A create in doubt exposes no device."""
-    real = rollout.core.state.fold
+    real = rollout.core.fold.fold
 
     def forgetful(state, event):
         before = state.exposure

@@ -3,7 +3,8 @@
 import pytest
 from telemetry_plan import make_plan
 
-from rollout.core.state import State, fold
+from rollout.core.fold import fold
+from rollout.core.state import State
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from telemetry_plan import make_plan
 
 from rollout.core import events as e
-from rollout.core.state import State, fold
+from rollout.core.fold import fold
+from rollout.core.state import State
 from rollout.telemetry.progress import (
     ASCII_MARKS,
     MARKS,
