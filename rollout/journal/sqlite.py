@@ -545,8 +545,14 @@ def _explained(path: Path) -> Iterator[None]:
                 raise _damaged(path, str(error)) from error
             case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
                 raise _unusable(path, str(error)) from error
+            case None if isinstance(error, sqlite3.OperationalError):
+                # not SQLite's own error but Python's: it cannot read a text that was given back
+                raise _damaged(path, "a text is not UTF-8") from error
             case _:
                 raise _unwritten(path, error) from error
+    except UnicodeDecodeError as error:
+        # the same, where the words of that error would hold the text
+        raise _damaged(path, "a text is not UTF-8") from error
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
 

@@ -80,6 +80,17 @@ def flipped_in_a_body(path):
     path.write_bytes(data.replace(b'"wave":271}', b'"wave":272}'))
 
 
+def not_utf8_in_the_schema(path):
+    content = path.read_bytes()
+    assert content.count(b"kind TEXT NOT NULL") == 1
+    path.write_bytes(content.replace(b"kind TEXT NOT NULL", b"k\xcbnd TEXT NOT NULL"))
+
+
+def not_utf8_in_a_body(path):
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'"wave":271}', b'"wav\xcb":271}'))
+
+
 def flipped_in_a_page_header(path):
     data = bytearray(path.read_bytes())
     data[3 * 4096 : 3 * 4096 + 8] = b"\xff" * 8
@@ -159,6 +170,8 @@ BAD_FILES = [
     (truncated, "R705", "damaged", JournalCorrupt),  # J05
     (cut_inside_a_page, "R705", "damaged", JournalCorrupt),  # J05
     (flipped_in_a_body, "R705", "event 272", JournalCorrupt),  # J06
+    (not_utf8_in_a_body, "R705", "not UTF-8", JournalCorrupt),  # J06
+    (not_utf8_in_the_schema, "R705", "not UTF-8", JournalCorrupt),  # J06
     (flipped_in_a_page_header, "R705", "damaged", JournalCorrupt),  # J06
     (hole, "R705", "event 17 is missing", JournalCorrupt),  # J06
     (trigger, "R704", "tables", JournalCorrupt),  # J08

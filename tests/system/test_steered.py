@@ -97,7 +97,8 @@ def test_a_bad_firmware_never_reaches_the_next_wave(desk):
         assert ended.code == 3
         assert ended.out.startswith("Halted c1 in wave canary: ")
     names = emulator.names()
-    assert (len(names), canary_only(names)) == (4, True)
+    assert 1 <= len(names) <= 4, "the canary's own jobs, or as many as there were before it failed"
+    assert canary_only(names)
 
 
 @pytest.mark.parametrize("trouble", ["wrong keys", "nobody there"])
