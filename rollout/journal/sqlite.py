@@ -54,6 +54,12 @@ APPLICATION_ID = 0x524F4C4C
 """`ROLL` in ASCII: what makes a SQLite file a journal of ours."""
 LINGER_S = 0.002
 """How long an append waits for company, in seconds; with none, journalled calls ran at half the speed."""
+CROWD = 16
+"""Events that make an append wait on, if so many came while it waited: at such a rate it is the loop's time that is
+short, and a commit costs about the same of it for many events as for few."""
+LINGER_MAX_S = 0.02
+"""How long an append waits at most for a crowd to end, in seconds. Measured with 256 calls in flight: 6,700 journalled
+creates a second instead of 6,300."""
 COMMIT_EVENTS_MAX = 190
 """Most events in one commit: what one statement carries where 999 values are allowed, as in every build
 (SQLITE_MAX_VARIABLE_NUMBER). A statement alone is its own transaction, and SQLite leaves the interpreter's lock once a
@@ -279,10 +285,20 @@ class SqliteJournal:
         commit = _Commit()
         self._waiting.append(commit)
         if self._linger_s > 0:
-            loop.call_later(self._linger_s, self._ripen, commit)
+            loop.call_later(self._linger_s, self._linger_on, commit, 0, loop.time() + LINGER_MAX_S)
         else:
             loop.call_soon(self._ripen, commit)
         return commit
+
+    def _linger_on(self, commit: _Commit, seen: int, until: float) -> None:
+        """Let the commit go, unless a crowd has come since it was `seen` and it may wait on."""
+        grown = len(commit.values)
+        if commit.due:
+            return  # full, and gone already
+        if grown - seen >= CROWD * COLUMNS and self._loop().time() < until:
+            self._loop().call_later(self._linger_s, self._linger_on, commit, grown, until)
+        else:
+            self._ripen(commit)
 
     def _ripen(self, commit: _Commit) -> None:
         commit.due = True

@@ -427,6 +427,24 @@ async def test_appends_that_wait_together_share_a_commit(tmp_path):
     await journal.aclose()
 
 
+@pytest.mark.parametrize(
+    ("came", "time_left", "waits_on"),
+    [(sqlite.CROWD, 60.0, True), (sqlite.CROWD - 1, 60.0, False), (sqlite.CROWD, -1.0, False)],
+)
+async def test_a_commit_waits_on_only_for_a_crowd_and_not_for_ever(tmp_path, came, time_left, waits_on):
+    """Few newcomers do not hold it up, many do until its time is over; then all of them are stored."""
+    journal = SqliteJournal.create(tmp_path, "c1", "d1", linger_s=60.0)
+    tasks = [asyncio.create_task(journal.append([opened(n)])) for n in range(came)]
+    await asyncio.sleep(0)
+    commit = journal._waiting[0]
+    journal._linger_on(commit, 0, asyncio.get_running_loop().time() + time_left)
+    assert commit.due is not waits_on
+    journal._ripen(commit)
+    await asyncio.gather(*tasks)
+    assert len(list(journal.read())) == came
+    await journal.aclose()
+
+
 async def test_what_comes_while_the_disk_works_is_gathered(tmp_path):
     """However slow a commit is, only one more is made of all that came meanwhile."""
     journal = SqliteJournal.create(tmp_path, "c1", "d1", linger_s=0)
