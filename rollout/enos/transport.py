@@ -27,7 +27,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,7 @@ import aiohttp
 from yarl import URL
 
 from rollout.enos import limits
+from rollout.enos.deadlines import Deadlines
 from rollout.enos.translate import Answer, BrokenOff, clean
 from rollout.errors import SettingsError
 from rollout.ports import Guard, NotNow
@@ -203,7 +204,8 @@ class Transport(Exchange):
         self._fresh: aiohttp.ClientSession | None = None
         self._kept: aiohttp.ClientSession | None = None
         self._bare: aiohttp.ClientSession | None = None
-        self._last_url: tuple[object, URL] | None = None
+        self._last_url: tuple[str, Mapping[str, str], URL] | None = None
+        self._deadlines = Deadlines(connect_timeout_s + read_timeout_s)
         self._closed = False
 
     async def exchange(
@@ -216,16 +218,8 @@ class Transport(Exchange):
         attempt = _Attempt(guard, self._connect_timeout_s, request.timeout_s or self._read_timeout_s)
         under_way = _under_way.set(attempt)
         try:
-            async with (
-                attempt.deadline,
-                self._session(fresh=fresh).request(
-                    request.method,
-                    self._url(request),
-                    data=request.body,
-                    headers=request.headers,
-                    allow_redirects=False,
-                ) as response,
-            ):
+            async with attempt.deadline:
+                response = await self._request(self._session(fresh=fresh), request)
                 assert attempt.handed_at is not None, "an answer without a connection"
                 return await _read(response, body_bytes_max, attempt.handed_at)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, what counts is whether it was before or after
@@ -255,28 +249,30 @@ class Transport(Exchange):
         self._bare = self._bare or self._open(force_close=False, hooked=False)
         handed_at = time.monotonic()
         try:
-            async with (
-                asyncio.timeout(self._connect_timeout_s + self._read_timeout_s),
-                self._bare.request(
-                    request.method,
-                    self._url(request),
-                    data=request.body,
-                    headers=request.headers,
-                    allow_redirects=False,
-                ) as response,
-            ):
-                return await _read(response, body_bytes_max, handed_at)
+            with self._deadlines.one():
+                return await _read(await self._request(self._bare, request), body_bytes_max, handed_at)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, it may have been sent
             reason = _reason(error)
         return BrokenOff(reason, handed=True)
 
+    def _request(self, session: aiohttp.ClientSession, request: Request) -> Awaitable[aiohttp.ClientResponse]:
+        return session.request(
+            request.method,
+            self._url(request),
+            data=request.body,
+            headers=request.headers,
+            allow_redirects=False,
+        )
+
     def _url(self, request: Request) -> URL:
         """Return the whole address; that of the last request is kept, since all creates of a campaign share one."""
-        asked = (request.path, *request.query.items())
-        if self._last_url is None or self._last_url[0] != asked:
-            url = self._base.joinpath(*request.path.split("/")).with_query(dict(request.query))
-            self._last_url = (asked, url)
-        return self._last_url[1]
+        if self._last_url is not None:
+            path, query, url = self._last_url
+            if path == request.path and query == request.query:
+                return url
+        url = self._base.joinpath(*request.path.split("/")).with_query(dict(request.query))
+        self._last_url = (request.path, dict(request.query), url)
+        return url
 
     def _session(self, *, fresh: bool) -> aiohttp.ClientSession:
         """Return the session to use, opened now if it is the first time: that needs a running loop."""
@@ -318,20 +314,26 @@ class Transport(Exchange):
 
 
 async def _read(response: aiohttp.ClientResponse, body_bytes_max: int, handed_at: float) -> Answer:
-    """Return the answer, its body cut once it is longer than allowed."""
-    body = bytearray()
-    # asked only while there is more: a short answer comes whole, and its end need not be waited for
-    while not response.content.at_eof() and len(body) <= body_bytes_max:
-        body += await response.content.readany()
+    """Return the answer, its body cut once it is longer than allowed; its connection is kept if it came to its end."""
+    content = response.content
+    try:
+        pieces = [await content.readany()]
+        size = len(pieces[0])
+        # asked only while there is more: a short answer comes whole, and its end need not be waited for
+        while not content.at_eof() and size <= body_bytes_max:
+            pieces.append(await content.readany())
+            size += len(pieces[-1])
+    finally:
+        response.close()
     headers = response.headers
     return Answer(
         status=response.status,
-        body=bytes(body[:body_bytes_max]),
+        body=b"".join(pieces)[:body_bytes_max],
         content_type=headers.get("Content-Type", ""),
         content_encoding=headers.get("Content-Encoding", ""),
         retry_after=headers.get("Retry-After", ""),
         location_host=_host(headers.get("Location", "")),
-        truncated=len(body) > body_bytes_max,
+        truncated=size > body_bytes_max,
         elapsed_s=time.monotonic() - handed_at,
         date=headers.get("Date", ""),
     )
