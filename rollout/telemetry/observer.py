@@ -29,4 +29,4 @@ class EventLog:
             return  # the journal keeps it; as a line it would double the log and say nothing the next does not
         self._seq += 1
         record = render(event, state.plan, seq=self._seq)
-        getattr(self._log, record.level)(record.name, at=record.at, **record.fields)
+        getattr(self._log, record.level)(record.name, at=record.at, fields=record.fields)

@@ -52,8 +52,8 @@ class Redactor:
 
     def __init__(self) -> None:
         self._texts: set[str] = set()
-        self._bytes: tuple[bytes, ...] = ()
         self._values: re.Pattern[str] | None = None
+        self._written: re.Pattern[bytes] | None = None
 
     def learn(self, *secrets: str) -> None:
         """Know these values from now on."""
@@ -62,13 +62,16 @@ class Redactor:
         ordered = sorted(self._texts, key=len, reverse=True)
         self._values = re.compile("|".join(map(re.escape, ordered))) if ordered else None
         # as they stand inside a JSON line, where quotes and backslashes are escaped
-        written = {json.dumps(text)[1:-1].encode() for text in ordered}
+        written = sorted({json.dumps(text)[1:-1].encode() for text in ordered})
         # what contains another form is found by it
-        self._bytes = tuple(w for w in written if not any(o in w for o in written if o != w))
+        shortest = [w for w in written if not any(o in w for o in written if o != w)]
+        self._written = re.compile(b"|".join(map(re.escape, shortest))) if shortest else None
 
     def finds(self, line: bytes) -> bool:
         """Return whether an ASCII JSON line holds anything that must be hidden."""
-        return b"apim-" in line.lower() or any(map(line.__contains__, self._bytes))
+        return b"apim-" in line.lower() or (
+            self._written is not None and self._written.search(line) is not None
+        )
 
     @staticmethod
     def is_harmless_name(name: str) -> bool:

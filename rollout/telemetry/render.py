@@ -7,8 +7,8 @@ it applies which wave, batch, attempt, job, request and code. Device keys are in
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, assert_never
+from dataclasses import fields
+from typing import Any, NamedTuple, assert_never
 
 from rollout.core import events as e
 from rollout.core.plan import Plan
@@ -16,8 +16,7 @@ from rollout.core.plan import Plan
 __all__ = ["Record", "batch_label", "render"]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One log record: `at` in epoch seconds, `fields` flat and JSON-like."""
 
     name: str
@@ -96,16 +95,19 @@ _NAMES = {
 }
 
 
+_NUMBERS = (int, float)
+"""Types whose zero says something; no value, no text, no list and no flag say nothing."""
+
+
 def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> Record:
     """Return the log record of `event`; `seq` is its place among the events told in this life of the runner."""
     data: dict[str, Any] = {"campaignId": plan.campaign.id}
     if seq is not None:
         data["seq"] = seq
-    # no value, no text, no list and no flag say nothing; a zero does
     values = {
         told: value
         for name, told in _NAMES[event.kind]
-        if (value := getattr(event, name)) is not None and value is not False and value not in ("", ())
+        if (value := getattr(event, name)) or type(value) in _NUMBERS
     }
     batch = values.pop("batch", None)
     wave = values.pop("wave", None)
@@ -125,4 +127,5 @@ def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> Record:
         values["code"] = 429  # flow control answers with nothing but this status
     if "missing" in values:
         values["missing"] = [batch_label(plan, index) for index in values["missing"]]
-    return Record(event.kind, level(event), event.at, data | values)
+    data |= values
+    return Record(event.kind, level(event), event.at, data)

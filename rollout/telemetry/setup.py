@@ -126,7 +126,16 @@ class _Processors:
         at = fields.pop("at", None)
         at = self._clock() if at is None else at
         event = fields.pop("event", "")
-        return {"timestamp": iso_utc(at), "ts": round(at * 1000), "level": level, "event": event, **fields}
+        # a whole record may come as one field: as keywords its dozen would be copied at every step of the way
+        record = fields.pop("fields", None) or {}
+        return {
+            "timestamp": iso_utc(at),
+            "ts": round(at * 1000),
+            "level": level,
+            "event": event,
+            **record,
+            **fields,
+        }
 
     def finish(
         self, _logger: Any, _level: str, fields: MutableMapping[str, Any]
