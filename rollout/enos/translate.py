@@ -112,12 +112,12 @@ def create_body(order: CreateOrder) -> bytes:
         f"{_quote(locale)}:{_quote(f'{text} · {order.name}')}" for locale, text in order.label.i18n.items()
     )
     name = f'{{"defaultValue":{_quote(order.name)},"i18nValue":{{{shown}}}}}'.encode("ascii")
-    keys = b""
+    keys: tuple[bytes, ...] = ()
     if order.scope is None:
-        keys = b',"deviceKeys":[%s]' % order.device_keys
+        keys = (b',"deviceKeys":[', order.device_keys, b"]")
     else:
         assert not order.device_keys, "an order names its devices or a scope, not both"
-    return b'{"name":%s,%s%s}}' % (name, _frame(order.spec, order.scope), keys)
+    return b"".join((b'{"name":', name, b",", _frame(order.spec, order.scope), *keys, b"}}"))
 
 
 _frames: dict[tuple[int, int], tuple[JobSpec, Scope | None, bytes]] = {}
