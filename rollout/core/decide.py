@@ -83,7 +83,7 @@ def decide(state: State, now: float, under_way: UnderWay) -> Decision:
 
 def _blind(state: State, now: float) -> bool:
     """Return whether devices are out of sight: counts of some jobs fail, or this life has not seen them yet."""
-    return bool(state.unsighted) or any(now >= since + BLIND_MAX_S for since in state.blind.values())
+    return bool(state.unsighted) or now >= min(state.blind.values(), default=inf) + BLIND_MAX_S
 
 
 # --- facts -------------------------------------------------------------------------------------------------
@@ -336,17 +336,17 @@ def _creates(state: State, now: float, under_way: UnderWay, decision: Decision) 
             state.exposure_of(i) for i in under_way.creating if state.status_of(i) is BatchStatus.PLANNED
         )
         room = limits.devices_in_progress - state.exposure - intended
-    for batch in _creatable(state, now, under_way):
-        if slots <= 0:
-            break
+    for batch in _creatable(state, now, under_way) if slots > 0 else ():
         exposure = state.exposure_of(batch)
         if exposure > room:
             # in plan order: a smaller batch further on does not overtake, so a large one is never starved
             break
-        slots -= 1
         room -= exposure
         touched = state.batches.get(batch)
         decision.commands.append(CreateJob(batch, 1 if touched is None else touched.attempt + 1))
+        slots -= 1
+        if not slots:
+            break
     decision.wake(_or_never(state.retries.next_after(now)))
 
 
