@@ -66,7 +66,7 @@ def encrypt(app_key: str, timestamp_ms: int | str, app_secret: Secret) -> str:
 
 def params_data(query: Mapping[str, str]) -> str:
     """Return names and values of the decoded query, sorted by name in ASCII order, without separators."""
-    return "".join(name + query[name] for name in sorted(query))
+    return "".join([name + query[name] for name in sorted(query)])
 
 
 def signed_parts(
