@@ -229,7 +229,7 @@ def run_rollout(port, args, result):
     """Run the engine as `rollout run` assembles it, until the last job is created."""
     from rollout.core import events as ev  # noqa: PLC0415 - as above
     from rollout.engine.clock import Clock  # noqa: PLC0415 - as above
-    from rollout.engine.memory import settle  # noqa: PLC0415 - as above
+    from rollout.engine.interpreter import settle  # noqa: PLC0415 - as above
     from rollout.engine.runner import EngineSettings, Runner  # noqa: PLC0415 - as above
     from rollout.enos.caller import Caller  # noqa: PLC0415 - as above
     from rollout.enos.service import EnosService  # noqa: PLC0415 - as above

@@ -116,7 +116,7 @@ def run_study(directory: Path, options: argparse.Namespace) -> dict[str, float]:
 
 def run_campaign(directory: Path, options: argparse.Namespace) -> dict[str, float]:
     from rollout.emulator.population import Population  # noqa: PLC0415 - as above
-    from rollout.engine.memory import settle  # noqa: PLC0415 - as above
+    from rollout.engine.interpreter import settle  # noqa: PLC0415 - as above
     from rollout.simulation.trial import Ending, open_bench, try_once  # noqa: PLC0415 - as above
 
     start = time.perf_counter()

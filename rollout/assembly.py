@@ -35,7 +35,7 @@ from rollout.core.retry import backoff
 from rollout.core.state import State
 from rollout.engine.clock import Clock
 from rollout.engine.control import Inbox
-from rollout.engine.memory import settle
+from rollout.engine.interpreter import settle
 from rollout.engine.pacing import Pacer
 from rollout.engine.runner import GRACE_S, EngineSettings, Leave, Runner
 from rollout.enos.caller import Caller, at_once

@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from rollout.engine.memory import settle
+from rollout.engine.interpreter import settle
 from rollout.errors import RolloutError
 from rollout.simulation.figures import Share, quantile
 from rollout.simulation.trial import Bench, Trial, WaveTimes, try_once

@@ -26,13 +26,6 @@ QUEUE_LINES_MAX = 20_000
 GATHER_S = 0.02
 """How long lines are gathered before one write; lost by a kill, while the journal keeps what they told. Our choice."""
 
-CROWD_LINES = 50
-"""Lines within `GATHER_S` that make it worth to gather for longer: 2,500 a second, which nobody reads as they come."""
-
-CROWD_S = 0.25
-"""How much longer lines are gathered in a crowd. While a thread waits for the interpreter, every call of the event loop
-that lets go of it for a moment wakes the thread in vain: at 20 ms a load test spent 4 % of its time on that."""
-
 CLOSE_WAIT_S = 2.0
 """How long `close` waits for the last lines to be written. Our choice, inside the 10 s of a graceful stop."""
 
@@ -79,8 +72,6 @@ class LineSink:
                 if not self._closing:
                     # gather: a thread woken for every line would fight the event loop for the interpreter
                     self._wake.wait(GATHER_S)
-                if len(self._lines) >= CROWD_LINES and not self._closing:
-                    self._wake.wait(CROWD_S)
                 batch, self._lines = self._lines, deque()
             if not batch:
                 break

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import stat
 import threading
+import time
 from contextlib import closing
 
 import pytest
@@ -427,22 +428,42 @@ async def test_appends_that_wait_together_share_a_commit(tmp_path):
     await journal.aclose()
 
 
-@pytest.mark.parametrize(
-    ("came", "time_left", "waits_on"),
-    [(sqlite.CROWD, 60.0, True), (sqlite.CROWD - 1, 60.0, False), (sqlite.CROWD, -1.0, False)],
-)
-async def test_a_commit_waits_on_only_for_a_crowd_and_not_for_ever(tmp_path, came, time_left, waits_on):
-    """Few newcomers do not hold it up, many do until its time is over; then all of them are stored."""
-    journal = SqliteJournal.create(tmp_path, "c1", "d1", linger_s=60.0)
-    tasks = [asyncio.create_task(journal.append([opened(n)])) for n in range(came)]
-    await asyncio.sleep(0)
-    commit = journal._waiting[0]
-    journal._linger_on(commit, 0, asyncio.get_running_loop().time() + time_left)
-    assert commit.due is not waits_on
-    journal._ripen(commit)
-    await asyncio.gather(*tasks)
-    assert len(list(journal.read())) == came
+async def test_an_idle_loop_waits_for_no_company(tmp_path):
+    """However long an append may wait: nobody is there who could come."""
+    journal = SqliteJournal.create(tmp_path, "c1", "d1", linger_s=3600.0)
+    for n in range(3):
+        await journal.append([opened(n)])
     await journal.aclose()
+
+
+async def test_what_a_busy_loop_appends_shares_a_commit(tmp_path):
+    """Turn after turn, until there is nothing else to do."""
+    journal = SqliteJournal.create(tmp_path, "c1", "d1", linger_s=3600.0)
+    statements = []
+    journal._connection.set_trace_callback(statements.append)
+    tasks = []
+    for n in range(20):
+        tasks.append(asyncio.create_task(journal.append([opened(n)])))
+        time.sleep(20 * sqlite.IDLE_S)  # noqa: ASYNC251 - the loop is kept busy
+        await asyncio.sleep(0)
+    assert not statements
+    await asyncio.gather(*tasks)
+    assert len(statements) == 1
+    journal._connection.set_trace_callback(None)
+    await journal.aclose()
+
+
+async def test_a_loop_that_is_always_busy_holds_a_commit_up_for_a_while_only(tmp_path):
+    """`linger_s` is the bound."""
+    journal = SqliteJournal.create(tmp_path, "c1", "d1", linger_s=0.01)
+    stored = asyncio.create_task(journal.append([opened(1)]))
+    for _ in range(3_000):
+        time.sleep(20 * sqlite.IDLE_S)  # noqa: ASYNC251 - the loop is kept busy
+        await asyncio.sleep(0)
+        if in_time := stored.done():
+            break
+    await journal.aclose()
+    assert in_time
 
 
 async def test_what_comes_while_the_disk_works_is_gathered(tmp_path):

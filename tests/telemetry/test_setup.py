@@ -3,13 +3,11 @@
 import json
 import os
 import stat
-import time
 
 import pytest
 import structlog
 
 from rollout.errors import SettingsError
-from rollout.telemetry import sink as sink_module
 from rollout.telemetry.redact import Redactor
 from rollout.telemetry.setup import LogFormat, Outlet, configure, console_line, json_line
 from rollout.telemetry.sink import LineSink, open_log
@@ -151,20 +149,6 @@ def test_a_reader_that_sleeps_never_blocks_the_writer():
         os.read(reader, 65_536)
     os.close(reader)
     os.close(writer)
-
-
-def test_a_crowd_of_lines_is_gathered_for_longer_and_written_at_the_end(tmp_path, monkeypatch):
-    """They come by the thousand: still each once and in order, and closing does not wait for more."""
-    monkeypatch.setattr(sink_module, "CROWD_S", 600.0)
-    path = tmp_path / "events.ndjson"
-    sink = open_log(path)
-    lines = [b"%d\n" % n for n in range(sink_module.CROWD_LINES + 1)]
-    for line in lines:
-        sink.write(line)
-    time.sleep(10 * sink_module.GATHER_S)  # the thread waits for more of them by now, if it was quick
-    sink.close()
-    assert path.read_bytes() == b"".join(lines)
-    assert sink.dropped == 0
 
 
 def test_a_full_disk_costs_lines_and_nothing_else():
