@@ -59,6 +59,10 @@ def next_steps(state: State, directory: Path, run: str, *, alive: bool, ordered:
             return [Step("To pass this gate all the same", approve), resume, *after]
         case CampaignStatus.PAUSED:
             return [Step("End the pause with", about(directory, "resume")), *after]
+        case _ if state.stalled:
+            # nothing but their cancellation gives back the places of devices that do not report
+            end = about(directory, "abort", "--cancel-pending")
+            return [Step("To end it without the devices that have not begun", end), *after]
         case _:
             return [] if alive else [Step(GO_ON, run)]
 

@@ -127,6 +127,9 @@ def _facts(state: State, now: float, under_way: UnderWay, decision: Decision) ->
             yield ev.CampaignHalted(now, "batches parked", told)
         else:
             yield ev.CampaignFinished(now)
+    stall = _stall(state, now, under_way, decision)
+    if stall is not None:
+        yield stall
 
 
 def _trouble(state: State, now: float) -> ev.Event | None:
@@ -236,6 +239,23 @@ def _quiet_at(state: State, wave: WaveState) -> float:
         # an upgrade under way ends, one way or the other, within its time-out
         quiet_s = max(quiet_s, float(state.campaign.waves[wave.index].job.upgrade_timeout_s))
     return wave.moved_at + quiet_s
+
+
+def _stall(state: State, now: float, under_way: UnderWay, decision: Decision) -> ev.Event | None:
+    """Return that no further job has room and nothing will make any, once that is certain; it is told once."""
+    if state.stalled or state.unknown or under_way.creating or not state.full:
+        return None
+    waves = list(state.begun_waves())
+    quiet_at = max(_quiet_at(state, wave) for wave in waves)
+    if quiet_at > now:
+        decision.wake(quiet_at)
+        return None
+    if any(state.seen_at(wave) < quiet_at for wave in waves):
+        return None  # quiet is what a count says, not what the lack of one suggests
+    wave = next(wave for wave in waves if not wave.created)
+    cap = state.campaign.limits.devices_in_progress
+    told = f"{state.exposure:,} of {cap:,} devices may be in progress, the next job has no room, and nothing moves"
+    return ev.CampaignStalled(now, wave.index, told)
 
 
 # --- deeds -------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ __all__ = [
     "CampaignHalted",
     "CampaignPaused",
     "CampaignResumed",
+    "CampaignStalled",
     "CampaignStarted",
     "EngineStarted",
     "EngineStopped",
@@ -388,6 +389,19 @@ class CampaignHalted:
 
 
 @dataclass(frozen=True, slots=True)
+class CampaignStalled:
+    """The next job of the wave has no room in `devicesInProgress`, and nothing has moved for `stragglersAfter`.
+
+    Devices that do not report hold their places for as long as their tasks may begin: only a person can take those away.
+    """
+
+    kind: ClassVar[str] = "campaign.stalled"
+    at: float
+    wave: int
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class CampaignAbortRequested:
     """The campaign ends: nothing more is created; jobs stop and waiting tasks are cancelled if asked."""
 
@@ -478,6 +492,7 @@ Event = (
     | CampaignPaused
     | CampaignResumed
     | CampaignHalted
+    | CampaignStalled
     | CampaignAbortRequested
     | JobStopped
     | JobTasksCancelled

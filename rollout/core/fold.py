@@ -164,6 +164,8 @@ def fold(state: State, event: ev.Event) -> None:
             state.status = step(CAMPAIGN, state.status, event.kind)
             state.reason, state.evidence = event.reason, event.evidence
             state.halted_wave, state.halted_by_gate = event.wave, event.gate
+        case ev.CampaignStalled():
+            state.stalled_at = event.at
         case ev.CampaignAbortRequested():
             state.status = step(CAMPAIGN, state.status, event.kind)
             state.requests.add(event.request)

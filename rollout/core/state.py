@@ -203,6 +203,7 @@ class State:
     latest_effect_s: float = 60.0
     search_lag_s: float = 5.0
     last_at: float = 0.0
+    stalled_at: float | None = None
 
     @classmethod
     def initial(cls, plan: Plan) -> State:
@@ -250,6 +251,35 @@ class State:
         """Return where the batch stands."""
         touched = self.batches.get(batch)
         return BatchStatus.PLANNED if touched is None else touched.status
+
+    def next_batch(self) -> int | None:
+        """Return the batch whose create comes next: one to be repeated, else the first untried of the waves begun."""
+        untried = (
+            index
+            for wave in self.begun_waves()
+            for index in range(wave.cursor, wave.last)
+            if index not in self.batches
+        )
+        return next(iter(self.retries), next(untried, None))
+
+    @property
+    def full(self) -> bool:
+        """Whether the next batch has no room among the devices that may be in progress."""
+        cap = self.campaign.limits.devices_in_progress
+        if cap is None:
+            return False
+        batch = self.next_batch()
+        return batch is not None and self.exposure + self.exposure_of(batch) > cap
+
+    @property
+    def moved_at(self) -> float:
+        """When something last changed in any wave."""
+        return max((wave.moved_at for wave in self.begun_waves()), default=self.started_at)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether nothing has moved since the campaign was found without room for its next job."""
+        return self.stalled_at is not None and self.stalled_at >= self.moved_at
 
     def begun_waves(self) -> Iterator[WaveState]:
         """Yield the waves that were opened, in plan order."""

@@ -221,7 +221,7 @@ class Runner:
                 continue
             for command in decision.commands:
                 self._hand_out(command)
-            if self._settings.exit_on_wait and not self._under_way and self._waits():
+            if self._settings.exit_on_wait and self._under_way.only_counting and self._waits():
                 self.stop(Leave.WAITING.value)
                 continue
             await self._sleep(decision.wake_at)
@@ -244,7 +244,7 @@ class Runner:
 
     def _waits(self) -> bool:
         """Return whether only a person or a soak can bring the campaign on."""
-        if self.state.status is CampaignStatus.PAUSED:
+        if self.state.status is CampaignStatus.PAUSED or self.state.stalled:
             return True
         frontier = next((wave for wave in self.state.waves if wave.status is WaveStatus.OPEN), None)
         return frontier is not None and frontier.held in {HoldReason.SOAK, HoldReason.APPROVAL}

@@ -13,9 +13,8 @@ from typing import Any, Literal, assert_never
 
 from rollout.core.campaign import JobType
 from rollout.core.gate import HoldReason
-from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
+from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.plan import batch_name
-from rollout.core.state import State
 from rollout.emulator.faults import Fault, FaultPlan
 from rollout.emulator.refusal import Refusal
 from rollout.engine.control import Approve, Order, Resume
@@ -227,20 +226,8 @@ def conclude(world: World) -> Ending:
         if order is not None:
             perform(world, Give(order))
         elif len(world.disk.commits) == before:
-            return Ending.FULL if _is_full(world.state) else Ending.STUCK
+            return Ending.FULL if world.state.stalled else Ending.STUCK
     return Ending.STUCK
-
-
-def _is_full(state: State) -> bool:
-    """Tell whether the campaign waits for room in its budget of devices in progress."""
-    cap = state.campaign.limits.devices_in_progress
-    waiting = [
-        i
-        for w in state.begun_waves()
-        for i in range(w.first, w.last)
-        if state.status_of(i) is BatchStatus.PLANNED
-    ]
-    return cap is not None and any(state.exposure + state.exposure_of(batch) > cap for batch in waiting)
 
 
 def _answer(world: World, order_id: str) -> Order | None:

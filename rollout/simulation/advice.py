@@ -15,7 +15,7 @@ from rollout.core.campaign import Denominator, Gate, Scope
 from rollout.core.plan import Plan
 from rollout.simulation.figures import Share, chance_of_at_most
 from rollout.simulation.study import Rate, RateStudy, Study
-from rollout.simulation.trial import Ending
+from rollout.simulation.trial import NO_ROOM, Ending
 from rollout.telemetry.text import counted, duration, safe
 
 __all__ = ["Advice", "advise", "percent_text", "rate_text", "share_text", "tolerance"]
@@ -111,9 +111,12 @@ def _of_rate(plan: Plan, rates: RateStudy, accepted: Fraction | None, within_s: 
     if waiting.hits:
         hold = next(trial.hold for trial in rates.ended(Ending.WAITING))
         told = f"{build}: {share_text(waiting)} of runs do not end within {duration(within_s)}"
-        yield Advice(
-            "neverEnds", f"{told}: a gate waits for {hold or 'what never comes'}, and has no deadline"
-        )
+        if hold == NO_ROOM:
+            cap = plan.campaign.limits.devices_in_progress
+            why = f"devices that never report fill devicesInProgress ({cap:,}), and no further job has room"
+        else:
+            why = f"a gate waits for {hold or 'what never comes'}, and has no deadline"
+        yield Advice("neverEnds", f"{told}: {why}")
 
 
 def _why(plan: Plan, wave: int | None, reason: str) -> str:

@@ -44,6 +44,10 @@ READ_LAG_S = 2.0
 APPROVER = "simulation"
 
 
+NO_ROOM = "room"
+"""What a trial waits for whose devices that do not report have taken all places among those in progress."""
+
+
 class Ending:
     """How a trial ended: its words in results."""
 
@@ -187,6 +191,8 @@ def try_once(bench: Bench, rate: float | None, seed: int) -> Trial:
         platform.advance(world.now() + AFTERWARDS_S)
         meters, calls = platform.meters, world.network.meters
         hold = next((wave.held for wave in state.begun_waves() if not over and wave.held), "")
+        if state.stalled and not over:
+            hold = NO_ROOM
         return Trial(
             rate,
             seed,

@@ -152,6 +152,10 @@ def waiting_for(state: State, now: float) -> str:
     gate = state.gate_of(wave.index)
     if state.unknown:
         return f"{counted(state.unknown, 'create')} of unknown outcome"
+    if state.full:
+        cap = state.campaign.limits.devices_in_progress
+        quiet = f", none has moved for {duration(now - state.moved_at)}" if state.stalled else ""
+        return f"room: {state.exposure:,} of {cap:,} devices may be in progress{quiet}"
     if wave.status is WaveStatus.OPEN and wave.created:
         if wave.held == HoldReason.SOAK.value and wave.satisfied_at is not None and gate is not None:
             return f"soak, {duration(wave.satisfied_at + gate.soak_s - now)} left"
@@ -247,7 +251,8 @@ def headline(state: State) -> str:
             return f"Halted {state.campaign.id}{where}{reason}{evidence}"
         case _:
             how = "unfinished" if state.status is CampaignStatus.RUNNING else state.status.value
-            return f"Left {state.campaign.id} {how} after {took}{evidence}"
+            stalled = ": no room for its next job, and no device moves" if state.stalled else ""
+            return f"Left {state.campaign.id} {how} after {took}{evidence}{stalled}"
 
 
 NAMED_MAX = 5

@@ -60,6 +60,7 @@ def level(event: e.Event) -> str:
             | e.WaveAuditFailed()
             | e.GateUnsatisfied()
             | e.CampaignPaused()
+            | e.CampaignStalled()
             | e.CampaignAbortRequested()
         ):
             return "warning"

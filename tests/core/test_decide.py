@@ -10,6 +10,7 @@ from support.world import Crash, L, S, World
 
 from rollout.core import events as ev
 from rollout.core.campaign import ApiRetry, CallLimit, JobSpec, Limits, OnFail, StopRule, WhenUnsure
+from rollout.core.commands import CountTasks, CreateJob, FindJob, UnderWay
 from rollout.core.decide import BLIND_MAX_S, may_create
 from rollout.core.fold import fold
 from rollout.core.gate import HoldReason
@@ -193,6 +194,91 @@ def test_stragglers_do_not_keep_a_finished_campaign_open():
     assert state.tally().open == 5
     finished = next(e for e in w.journal if isinstance(e, ev.WaveFinished))
     assert finished.at >= 1600.0 + 5000.0
+
+
+def stalled_world(silent):
+    """A wave of ten jobs of 20 devices, 50 of which may be in progress; a share never answers."""
+    limits = Limits(CallLimit(1000.0), CallLimit(1000.0), devices_in_progress=50)
+    return world(
+        ("total", [20] * 10, None, None),
+        silent=silent,
+        campaign={"limits": limits, "stragglers_after_s": 5000.0},
+    )
+
+
+def test_a_budget_full_of_silent_devices_is_told_once_it_is_certain():
+    """Four jobs leave ten silent devices each, a fifth has no room: said once, after the quiet, in each life's sight."""
+    w = stalled_world(0.5)
+    state = w.live(until=60_000.0)
+    assert w.creates == 4
+    (told,) = (e for e in w.journal if isinstance(e, ev.CampaignStalled))
+    assert told.at >= state.waves[0].moved_at + 5000.0
+    assert told.evidence.startswith("40 of 50 devices")
+    assert (state.stalled, state.full, state.status) == (True, True, CampaignStatus.RUNNING)
+    state = w.live(until=120_000.0)
+    assert kinds(w).count(told.kind) == 1
+    assert state.stalled
+
+
+def test_devices_that_come_back_end_a_stall():
+    """Their places are free again: the campaign goes on by itself to its end."""
+    w = stalled_world(0.5)
+    assert w.live(until=60_000.0).stalled
+    w.platform.silent = 0.0
+    state = w.live()
+    assert state.status is CampaignStatus.FINISHED
+    assert not state.stalled
+    w.assert_complete()
+
+
+def test_a_full_budget_that_empties_is_no_stall():
+    """Waiting for devices that end is the budget's work."""
+    w = stalled_world(0.0)
+    assert w.live().status is CampaignStatus.FINISHED
+    assert w.exposed_max > 30
+    assert ev.CampaignStalled.kind not in kinds(w)
+
+
+def test_a_parked_create_that_takes_the_room_stalls_too():
+    """Its devices may be at work, so its place is kept; there are no counts to wait for, but the quiet time is."""
+    limits = Limits(CallLimit(1000.0), CallLimit(1000.0), devices_in_progress=30)
+    w = world(
+        ("total", [20, 20], None, None),
+        faults={"request_lost": 1e9},
+        campaign={"limits": limits, "stragglers_after_s": 5000.0},
+    )
+    w.witness = ("somebody-elses",)
+    state = w.live(until=60_000.0)
+    assert (w.creates, len(state.parked)) == (1, 1)
+    (told,) = (e for e in w.journal if isinstance(e, ev.CampaignStalled))
+    assert told.at >= state.moved_at + 5000.0
+
+
+def test_no_stall_is_told_from_counts_that_fail():
+    """Nobody can see whether the devices move."""
+    w = stalled_world(0.5)
+    w.live(until=w.now + 1_000.0)
+    w.counts_fail = True
+    state = w.live(until=60_000.0)
+    assert state.full
+    assert ev.CampaignStalled.kind not in kinds(w)
+
+
+@pytest.mark.parametrize(
+    ("commands", "only_counting"),
+    [
+        ([], True),
+        ([CountTasks(0), CountTasks(1)], True),
+        ([CountTasks(0), FindJob(1)], False),
+        ([CreateJob(0, 1)], False),
+    ],
+)
+def test_counts_alone_keep_nobody_from_leaving(commands, only_counting):
+    """They are always due again where time runs fast; anything else is waited for."""
+    under_way = UnderWay()
+    for command in commands:
+        under_way.begin(command)
+    assert under_way.only_counting is only_counting
 
 
 def test_approval_waits_for_a_person_and_counts_once_given():

@@ -276,6 +276,19 @@ async def test_a_pause_stops_creates_that_already_stand_at_the_door():
     assert made == sum(isinstance(e, ev.BatchJobCreated) for e in events)
 
 
+async def test_devices_that_never_report_fill_the_budget_and_that_is_told():
+    """Half of each job's devices sleep for good: the third has no room, and who may not wait leaves though counts go on."""
+    limits = Limits(FAST.create, FAST.read, devices_in_progress=30)
+    plan, manifest = build(("total", [20] * 6, None, None), limits=limits, stragglers_after_s=600.0)
+    asleep = Population(sleeper_ratio=0.5, work_s_median=60.0, work_s_sigma=0.1)
+    async with platform(population=asleep) as running:
+        leave, state, told = await run(running, plan, manifest, exit_on_wait=True)
+        assert leave is Leave.WAITING
+        assert state.stalled
+        assert 1 <= len(running.platform.jobs) < 6
+        assert sum(isinstance(e, ev.CampaignStalled) for e in told.events) == 1
+
+
 async def test_a_create_not_found_by_name_is_not_sent_again_where_its_devices_are_at_work():
     """Somebody else's job of this firmware has these devices: parked with its id, never repeated."""
     plan, manifest = build(("total", [3], None, None), limits=FAST)

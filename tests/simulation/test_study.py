@@ -115,6 +115,13 @@ def test_a_campaign_that_waits_for_ever_is_told():
     assert study_of(with_deadline, [None], seeds=3).by_rate[0].stops == [(0, "deadline", 3)]
 
 
+def test_sleepers_that_take_all_the_room_are_told():
+    """No gate is to blame where half of 30 devices in progress never end and a job brings 20."""
+    limits = Limits(CallLimit(10.0), CallLimit(10.0), devices_in_progress=30)
+    its_bench = bench(("total", [20] * 10, None), population=Population(sleeper_ratio=0.5), limits=limits)
+    assert "fill devicesInProgress (30)" in advice_of(its_bench, [None], seeds=1)["neverEnds"]
+
+
 def test_sleepers_that_wake_unwatched_are_told():
     """Devices that come back after the campaign has given them up are counted on their own."""
     late = Population(offline_ratio=0.3, offline_s=(50_000.0, 60_000.0))

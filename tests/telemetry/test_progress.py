@@ -1,11 +1,14 @@
 """What people watch tells the state by words and marks, and its sums add up to the fleet."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from telemetry_plan import make_plan
 
 from rollout.core import events as e
+from rollout.core.campaign import CallLimit, Limits
 from rollout.core.fold import fold
 from rollout.core.state import State
 from rollout.telemetry.progress import (
@@ -102,6 +105,21 @@ def test_the_live_view_fits_a_screen(folded):
 def test_a_wait_always_has_a_reason(folded, events, reason):
     """A campaign that seems to stand still says what it waits for."""
     assert waiting_for(folded(*events), 130.0).startswith(reason)
+
+
+def test_a_full_budget_says_how_full_and_for_how_long_nothing_has_moved():
+    """Silent devices keep their places; the numbers tell what a bigger budget would have to be."""
+    plan = make_plan()
+    limits = Limits(CallLimit(1.0), CallLimit(1.0), devices_in_progress=7)
+    state = State.initial(replace(plan, campaign=replace(plan.campaign, limits=limits)))
+    for event in (*STARTED, *created(0)):
+        fold(state, event)
+    assert waiting_for(state, 260.0) == "room: 5 of 7 devices may be in progress"
+    fold(state, e.CampaignStalled(250.0, 0, "5 of 7 devices may be in progress"))
+    assert waiting_for(state, 260.0) == "room: 5 of 7 devices may be in progress, none has moved for 2m30s"
+    assert "no room for its next job" in summary_lines(state, MARKS)[0]
+    fold(state, e.TasksCounted(270.0, 0, 269.0, 1, 5, 2, 2, 1))
+    assert "moved" not in waiting_for(state, 280.0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 10), st.integers(0, 10)), max_size=8))

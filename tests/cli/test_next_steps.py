@@ -1,0 +1,51 @@
+"""What an operator is told to do next."""
+
+from pathlib import Path
+
+import pytest
+from support.plans import build
+
+from rollout.cli.next_steps import next_steps
+from rollout.core import events as ev
+from rollout.core.campaign import CallLimit, Limits
+from rollout.core.fold import fold
+from rollout.core.state import State
+
+DIRECTORY = Path(".rollout/c1")
+RUN = "rollout run plan.yaml"
+
+
+@pytest.fixture
+def stalled():
+    """A campaign whose one job has taken the room of the next, and whose devices are silent."""
+    plan, _ = build(
+        ("total", [20, 20], None, None),
+        limits=Limits(CallLimit(1.0), CallLimit(1.0), devices_in_progress=30),
+    )
+    state = State.initial(plan)
+    for event in (
+        ev.CampaignStarted(1.0, "c1", plan.digest, 40, 2, 1),
+        ev.EngineStarted(1.0, "r", "1", 60.0, 5.0),
+        ev.WaveAudited(1.0, 0, 1.0, 0),
+        ev.WaveOpened(1.0, 0),
+        ev.BatchCreateSent(2.0, 0, 1, "n"),
+        ev.BatchJobCreated(3.0, 0, 1, "job-0"),
+        ev.CampaignStalled(9_000.0, 0, "20 of 30 devices may be in progress"),
+    ):
+        fold(state, event)
+    return state
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_stall_is_a_persons_to_end(stalled, alive):
+    """Going on changes nothing by itself; the way out is named, and the run line follows where no runner lives."""
+    first, *rest = next_steps(stalled, DIRECTORY, RUN, alive=alive)
+    assert "abort" in first.line
+    assert "--cancel-pending" in first.line
+    assert [step.line for step in rest] == ([] if alive else [RUN])
+
+
+def test_a_campaign_that_goes_on_by_itself_needs_nobody(stalled):
+    """Counted anew, its devices move."""
+    fold(stalled, ev.TasksCounted(9_100.0, 0, 9_099.0, 1, 20, 5, 5, 0))
+    assert next_steps(stalled, DIRECTORY, RUN, alive=True) == []
