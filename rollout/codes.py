@@ -685,7 +685,7 @@ EXITS: Final[Mapping[int, ExitCode]] = MappingProxyType(
         6: ExitCode(
             "left while waiting for a person or a soak",
             "--exit-on-wait was given.",
-            "Approve if that is asked, then run the same line again.",
+            "Approve if that is asked, or decide what `rollout status` tells; then run the same line again.",
         ),
         7: ExitCode(
             "another runner holds the campaign",

@@ -106,7 +106,8 @@ def _verdict(goal: str, seen: Campaign) -> int | None:
 
 
 def _waits_for_person(state: State) -> bool:
-    return waits_for_approval(state) or state.status in {CampaignStatus.PAUSED, CampaignStatus.HALTED}
+    stands = state.status in {CampaignStatus.PAUSED, CampaignStatus.HALTED}
+    return stands or state.stalled or waits_for_approval(state)
 
 
 def _standing(seen: Campaign) -> str:

@@ -87,11 +87,6 @@ class UnderWay:
     def __len__(self) -> int:
         return len(self.creating) + len(self.others)
 
-    @property
-    def only_counting(self) -> bool:
-        """Whether nothing is under way but counts, which are always due again where time is short."""
-        return not self.creating and all(isinstance(command, CountTasks) for command in self.others)
-
     def begin(self, command: Command) -> None:
         """Note that `command` was handed out."""
         if isinstance(command, CreateJob):

@@ -33,6 +33,7 @@ from rollout.core.state import AUDITS_MAX, State, WaveState
 
 __all__ = ["BLIND_MAX_S", "Decision", "decide", "may_create"]
 
+DAY_S = 86_400.0
 BLIND_MAX_S = 120.0
 """How long counts may fail before nothing more is created: a brake that cannot see fails closed. Seconds."""
 
@@ -242,11 +243,11 @@ def _quiet_at(state: State, wave: WaveState) -> float:
 
 
 def _stall(state: State, now: float, under_way: UnderWay, decision: Decision) -> ev.Event | None:
-    """Return that no further job has room and nothing will make any, once that is certain; it is told once."""
+    """Return that the next job has no room and nothing is left that would make any by itself; told once a standstill."""
     if state.stalled or state.unknown or under_way.creating or not state.full:
         return None
     waves = list(state.begun_waves())
-    quiet_at = max(_quiet_at(state, wave) for wave in waves)
+    quiet_at = max(_silent_at(state, wave) for wave in waves)
     if quiet_at > now:
         decision.wake(quiet_at)
         return None
@@ -256,6 +257,24 @@ def _stall(state: State, now: float, under_way: UnderWay, decision: Decision) ->
     cap = state.campaign.limits.devices_in_progress
     told = f"{state.exposure:,} of {cap:,} devices may be in progress, the next job has no room, and nothing moves"
     return ev.CampaignStalled(now, wave.index, told)
+
+
+def _silent_at(state: State, wave: WaveState) -> float:
+    """Return from when on silence means that nothing in the wave will move by itself, if nothing moves until then.
+
+    Later than for stragglers: EnOS brings failed devices back, and pushes to others when their window opens.
+    """
+    spec = state.campaign.waves[wave.index].job
+    since = state.vouched(wave.moved_at)
+    patience_s = max(state.campaign.stragglers_after_s, 2 * state.search_lag_s)
+    if wave.counted.in_progress:
+        patience_s = max(patience_s, float(spec.upgrade_timeout_s))
+    if spec.retry.enabled and wave.counted.failed:
+        patience_s += spec.retry.interval_s
+    if spec.schedule is not None:
+        since = max(since, spec.schedule.start_ms / 1000)
+        patience_s += DAY_S if spec.schedule.repeat_daily else 0.0
+    return since + patience_s
 
 
 # --- deeds -------------------------------------------------------------------------------------------------

@@ -390,9 +390,9 @@ class CampaignHalted:
 
 @dataclass(frozen=True, slots=True)
 class CampaignStalled:
-    """The next job of the wave has no room in `devicesInProgress`, and nothing has moved for `stragglersAfter`.
+    """The next job of the wave has no room in `devicesInProgress`, and nothing has moved for `stragglersAfter` or longer.
 
-    Devices that do not report hold their places for as long as their tasks may begin: only a person can take those away.
+    Devices that do not report hold their places for as long as their tasks may begin.
     """
 
     kind: ClassVar[str] = "campaign.stalled"

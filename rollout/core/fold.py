@@ -207,6 +207,9 @@ def _move(state: State, index: int, kind: str) -> BatchState:
     batch = state.batches.get(index)
     if batch is None:
         batch = state.batches[index] = BatchState()
+        wave = _wave_of(state, index)
+        while wave.cursor < wave.last and wave.cursor in state.batches:
+            wave.cursor += 1
     batch.status = step(BATCH, batch.status, kind)
     return batch
 
@@ -274,9 +277,6 @@ def _send(state: State, event: ev.BatchCreateSent) -> None:
     batch.attempt = event.attempt
     state.retries.drop(event.batch)
     state.exposure += state.exposure_of(event.batch)
-    wave = _wave_of(state, event.batch)
-    while wave.cursor < wave.last and wave.cursor in state.batches:
-        wave.cursor += 1
 
 
 def _answer(state: State, index: int, kind: str) -> BatchState:

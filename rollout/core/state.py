@@ -278,8 +278,9 @@ class State:
 
     @property
     def stalled(self) -> bool:
-        """Whether nothing has moved since the campaign was found without room for its next job."""
-        return self.stalled_at is not None and self.stalled_at >= self.moved_at
+        """Whether the campaign was found without room for its next job, and nothing has changed since."""
+        told = self.stalled_at is not None and self.stalled_at >= self.moved_at
+        return told and self.status is CampaignStatus.RUNNING and not self.unknown and self.full
 
     def begun_waves(self) -> Iterator[WaveState]:
         """Yield the waves that were opened, in plan order."""

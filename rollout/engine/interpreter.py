@@ -24,7 +24,10 @@ SWITCH_S = 0.00002
 
 
 def settle() -> None:
-    """Take all that exists now for permanent. Call once, when everything is loaded and before the engine runs."""
+    """Take all that exists now for permanent, and let threads insist; for the whole process and for good.
+
+    Call once, when everything is loaded and before the engine runs.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, 20, 50)

@@ -22,7 +22,7 @@ from typing import assert_never
 import anyio
 
 from rollout.core import events as ev
-from rollout.core.commands import CancelTasks, Command, CreateJob, Record, StopJob, UnderWay
+from rollout.core.commands import CancelTasks, Command, CountTasks, CreateJob, Record, StopJob, UnderWay
 from rollout.core.decide import decide
 from rollout.core.fold import fold
 from rollout.core.gate import HoldReason
@@ -219,11 +219,15 @@ class Runner:
             if facts:
                 await self.record(facts)
                 continue
-            for command in decision.commands:
+            commands = decision.commands
+            if self._settings.exit_on_wait and self._waits():
+                # counts that are due again and again keep nobody here; those under way end first, and are judged
+                commands = [command for command in commands if not isinstance(command, CountTasks)]
+                if not commands and not self._under_way:
+                    self.stop(Leave.WAITING.value)
+                    continue
+            for command in commands:
                 self._hand_out(command)
-            if self._settings.exit_on_wait and self._under_way.only_counting and self._waits():
-                self.stop(Leave.WAITING.value)
-                continue
             await self._sleep(decision.wake_at)
 
     def _reason_to_leave(self) -> Leave | None:
@@ -243,7 +247,9 @@ class Runner:
         return None
 
     def _waits(self) -> bool:
-        """Return whether only a person or a soak can bring the campaign on."""
+        """Return whether only a person or a soak can bring the campaign on, as far as this life has looked."""
+        if self.state.unsighted - self.state.blind.keys():
+            return False  # what has happened since the last life is news
         if self.state.status is CampaignStatus.PAUSED or self.state.stalled:
             return True
         frontier = next((wave for wave in self.state.waves if wave.status is WaveStatus.OPEN), None)

@@ -14,7 +14,7 @@ __all__ = ["Deadlines"]
 
 
 class Deadlines:
-    """Makes blocks that end with `TimeoutError` after `seconds`: `with deadlines.one(): await ...`."""
+    """Makes blocks that end with `TimeoutError` after `seconds`: `with deadlines.one(): await ...`. For one event loop."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

@@ -17,7 +17,7 @@ from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.state import State, WaveState
 from rollout.core.tally import Tally
 from rollout.telemetry.render import batch_label
-from rollout.telemetry.text import clipped, count, counted, duration, safe
+from rollout.telemetry.text import clipped, count, counted, duration, local_time, safe
 
 __all__ = [
     "ASCII_MARKS",
@@ -154,7 +154,7 @@ def waiting_for(state: State, now: float) -> str:
         return f"{counted(state.unknown, 'create')} of unknown outcome"
     if state.full:
         cap = state.campaign.limits.devices_in_progress
-        quiet = f", none has moved for {duration(now - state.moved_at)}" if state.stalled else ""
+        quiet = f", none has moved since {local_time(state.moved_at)}" if state.stalled else ""
         return f"room: {state.exposure:,} of {cap:,} devices may be in progress{quiet}"
     if wave.status is WaveStatus.OPEN and wave.created:
         if wave.held == HoldReason.SOAK.value and wave.satisfied_at is not None and gate is not None:

@@ -49,3 +49,10 @@ def test_a_campaign_that_goes_on_by_itself_needs_nobody(stalled):
     """Counted anew, its devices move."""
     fold(stalled, ev.TasksCounted(9_100.0, 0, 9_099.0, 1, 20, 5, 5, 0))
     assert next_steps(stalled, DIRECTORY, RUN, alive=True) == []
+
+
+def test_what_is_being_aborted_needs_no_second_order(stalled):
+    """The stall is over with the campaign's running."""
+    fold(stalled, ev.CampaignAbortRequested(9_100.0, "ana", "enough", stop_jobs=True))
+    assert next_steps(stalled, DIRECTORY, RUN, alive=True) == []
+    assert [step.line for step in next_steps(stalled, DIRECTORY, RUN, alive=False)] == [RUN]

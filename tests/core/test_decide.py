@@ -9,8 +9,17 @@ from support.plans import build, gate
 from support.world import Crash, L, S, World
 
 from rollout.core import events as ev
-from rollout.core.campaign import ApiRetry, CallLimit, JobSpec, Limits, OnFail, StopRule, WhenUnsure
-from rollout.core.commands import CountTasks, CreateJob, FindJob, UnderWay
+from rollout.core.campaign import (
+    ApiRetry,
+    CallLimit,
+    JobSpec,
+    Limits,
+    OnFail,
+    RetryPolicy,
+    SchedulePolicy,
+    StopRule,
+    WhenUnsure,
+)
 from rollout.core.decide import BLIND_MAX_S, may_create
 from rollout.core.fold import fold
 from rollout.core.gate import HoldReason
@@ -196,12 +205,13 @@ def test_stragglers_do_not_keep_a_finished_campaign_open():
     assert finished.at >= 1600.0 + 5000.0
 
 
-def stalled_world(silent):
+def stalled_world(silent, failing=0.0, **job):
     """A wave of ten jobs of 20 devices, 50 of which may be in progress; a share never answers."""
     limits = Limits(CallLimit(1000.0), CallLimit(1000.0), devices_in_progress=50)
     return world(
-        ("total", [20] * 10, None, None),
+        ("total", [20] * 10, None, JobSpec(version_numbers=("1.0",), **job)),
         silent=silent,
+        failing=failing,
         campaign={"limits": limits, "stragglers_after_s": 5000.0},
     )
 
@@ -264,21 +274,32 @@ def test_no_stall_is_told_from_counts_that_fail():
     assert ev.CampaignStalled.kind not in kinds(w)
 
 
-@pytest.mark.parametrize(
-    ("commands", "only_counting"),
-    [
-        ([], True),
-        ([CountTasks(0), CountTasks(1)], True),
-        ([CountTasks(0), FindJob(1)], False),
-        ([CreateJob(0, 1)], False),
-    ],
-)
-def test_counts_alone_keep_nobody_from_leaving(commands, only_counting):
-    """They are always due again where time runs fast; anything else is waited for."""
-    under_way = UnderWay()
-    for command in commands:
-        under_way.begin(command)
-    assert under_way.only_counting is only_counting
+def test_failed_devices_that_enos_brings_back_are_no_stall():
+    """Their places come free when the last retry is over, six hours later: the campaign goes on by itself."""
+    w = stalled_world(0.0, retry=RetryPolicy(True, 21_600, 1), failing=0.5)
+    assert w.live().status is CampaignStatus.FINISHED
+    assert ev.CampaignStalled.kind not in kinds(w)
+
+
+def test_no_stall_is_told_before_the_window_opens():
+    """Until EnOS may push at all, silence says nothing; where the window opens daily, a day more."""
+    opens = 40_000.0
+    for daily, earliest in ((False, opens + 5000.0), (True, opens + 5000.0 + 86_400.0)):
+        w = stalled_world(0.5, schedule=SchedulePolicy(int(opens * 1000), 10**12, daily))
+        w.live(until=400_000.0)
+        (told,) = (e for e in w.journal if isinstance(e, ev.CampaignStalled))
+        assert told.at >= earliest
+
+
+def test_a_new_life_looks_for_as_long_before_it_tells_a_stall():
+    """Its clock says nothing of the time before it; jobs without any task give their places back just as late."""
+    w = stalled_world(0.0)
+    w.platform.lag = 1e9
+    w.live(until=w.now + 1_000.0)
+    w.now += 50_000.0
+    w.live(until=w.now + 20_000.0)
+    assert ev.CampaignStalled.kind not in kinds(w)
+    assert w.creates > 2
 
 
 def test_approval_waits_for_a_person_and_counts_once_given():

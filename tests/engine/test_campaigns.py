@@ -21,6 +21,7 @@ from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
 from rollout.enos.transport import Transport
 from rollout.errors import ServiceError
+from rollout.journal.memory import MemoryJournal
 from rollout.ports import CreateOrder
 from rollout.simulation.world import Scenario, World
 
@@ -282,11 +283,17 @@ async def test_devices_that_never_report_fill_the_budget_and_that_is_told():
     plan, manifest = build(("total", [20] * 6, None, None), limits=limits, stragglers_after_s=600.0)
     asleep = Population(sleeper_ratio=0.5, work_s_median=60.0, work_s_sigma=0.1)
     async with platform(population=asleep) as running:
-        leave, state, told = await run(running, plan, manifest, exit_on_wait=True)
+        journal = MemoryJournal("c1", plan.digest)
+        leave, state, told = await run(running, plan, manifest, exit_on_wait=True, journal=journal)
         assert leave is Leave.WAITING
         assert state.stalled
         assert 1 <= len(running.platform.jobs) < 6
         assert sum(isinstance(e, ev.CampaignStalled) for e in told.events) == 1
+        # the next run looks first: what has come back meanwhile would be news
+        leave, state, told = await run(running, plan, manifest, exit_on_wait=True, journal=journal.reopen())
+        assert leave is Leave.WAITING
+        assert not state.unsighted
+        assert any(isinstance(e, ev.TasksCounted) for e in told.events)
 
 
 async def test_a_create_not_found_by_name_is_not_sent_again_where_its_devices_are_at_work():
