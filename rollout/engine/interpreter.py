@@ -6,8 +6,8 @@ of its sight, and full walks become rare.
 
 *Threads.* The writers of journal and log need the interpreter for moments, while the loop uses it all the time. A loop
 that lets go of it (to hash a body, to read a socket) wakes whoever waits, and has it back before they are awake; by
-default they insist only after 5 ms without such a false alarm, which never come. Measured at 5,000 creates a second: three
-futile wakings a create, a tenth of its CPU. Told to insist sooner, they wait for one.
+default they insist only after 5 ms without such a false alarm, and under load there never are 5 ms without one. Measured at
+5,000 creates a second: three futile wakings a create, a tenth of its CPU. Told to insist sooner, they need one.
 """
 
 from __future__ import annotations
