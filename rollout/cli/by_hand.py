@@ -27,7 +27,7 @@ from rollout.cli.console import Console, document
 from rollout.cli.profiles import platform_profile
 from rollout.cli.types import ORG, Number, Parsed
 from rollout.enos.codes import CODES, GATEWAY, PROXY, Code, Meaning
-from rollout.enos.signing import Secret, params_data, signed_parts
+from rollout.enos.signing import Secret, params_data, signed_text
 from rollout.enos.translate import JSON_TYPE, Answer, BrokenOff, Unreadable, clean, strict_object
 from rollout.enos.transport import Request
 from rollout.settings import Profile, follow, reference
@@ -254,7 +254,7 @@ def _read_body(source: str) -> bytes:
 def _signing(call: Call, signed: Request, *, is_real: bool) -> dict[str, Any]:
     """Return the steps of the signature, token and secret hidden."""
     timestamp = int(signed.headers["apim-timestamp"])
-    text = b"".join(signed_parts(HIDDEN_SECRET, call.query, call.body, timestamp, HIDDEN_SECRET))
+    text = signed_text(HIDDEN_SECRET, call.query, call.body, timestamp, HIDDEN_SECRET)
     return {
         "parameters": [f"{name}={call.query[name]}" for name in sorted(call.query)],
         "paramsData": params_data(call.query),

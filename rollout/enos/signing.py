@@ -12,7 +12,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 
-__all__ = ["Secret", "Timestamps", "encrypt", "params_data", "sign", "signed_parts"]
+__all__ = ["Secret", "Timestamps", "encrypt", "params_data", "sign", "signed_text"]
 
 
 class Secret:
@@ -69,12 +69,18 @@ def params_data(query: Mapping[str, str]) -> str:
     return "".join([name + query[name] for name in sorted(query)])
 
 
-def signed_parts(
+def signed_text(
     token: Secret, query: Mapping[str, str], body: bytes | None, timestamp_ms: int | str, app_secret: Secret
-) -> tuple[bytes, bytes, bytes]:
-    """Return what the signature of a call is the hash of: token with parameters, body, timestamp with secret."""
-    head = f"{token.reveal()}{params_data(query)}".encode()
-    return head, body or b"", f"{timestamp_ms}{app_secret.reveal()}".encode()
+) -> bytes:
+    """Return what the signature of a call is the hash of: token, parameters, body, timestamp and secret, joined."""
+    # at once: a body may be large, and no secret stands in a variable
+    return b"".join(
+        (
+            f"{token.reveal()}{params_data(query)}".encode(),
+            body or b"",
+            f"{timestamp_ms}{app_secret.reveal()}".encode(),
+        )
+    )
 
 
 def sign(
@@ -84,7 +90,4 @@ def sign(
 
     `query` holds every parameter, `action` and `orgId` too. `body` is None when the request has none; `{}` counts.
     """
-    signature = hashlib.sha256()
-    for part in signed_parts(token, query, body, timestamp_ms, app_secret):
-        signature.update(part)  # not joined before: a body may be large
-    return signature.hexdigest()
+    return hashlib.sha256(signed_text(token, query, body, timestamp_ms, app_secret)).hexdigest()
