@@ -219,3 +219,21 @@ def test_a_large_batch_is_not_overtaken_by_smaller_ones(unknown):
     ):
         fold(state, event)
     assert not [c for c in decide(state, 3.0, UnderWay()).commands if type(c).__name__ == "CreateJob"]
+
+
+def test_a_waves_cursor_passes_what_was_sent_and_what_an_audit_found():
+    """Whoever looks for the next batch begins there: in a long campaign all before it would be walked again and again."""
+    state = opened(("total", [5] * 4, None, None))
+    assert (state.waves[0].cursor, state.next_batch()) == (4, None)
+    plan, _ = build(("total", [5] * 4, None, None))
+    found = State.initial(plan)
+    for event in (
+        ev.CampaignStarted(1.0, "c1", plan.digest, plan.devices, 4, 1),
+        ev.EngineStarted(1.0, "test", "0", 60.0, 5.0),
+        ev.WaveAudited(1.0, 0, 1.0, 0),
+        ev.WaveOpened(1.0, 0),
+        ev.BatchJobCreated(100.0, 0, 0, "j0", adopted=True),
+        ev.BatchJobCreated(100.0, 2, 0, "j2", adopted=True),
+    ):
+        fold(found, event)
+    assert (found.waves[0].cursor, found.next_batch()) == (1, 1)

@@ -11,7 +11,7 @@ from scripted_server import envelope, http
 from rollout.core.outcome import Accepted, Rejected, Throttled, Unknown, Unsent
 from rollout.enos import limits
 from rollout.enos.signing import Secret, sign
-from rollout.enos.transport import _under_way
+from rollout.enos.transport import Request, Transport, _under_way
 from rollout.ports import NotNow
 
 pytestmark = pytest.mark.anyio
@@ -319,6 +319,15 @@ async def test_a_call_on_a_shared_connection_has_its_deadline_too(server, connec
     assert await service.create(order, passing) == Unknown("time-out")
     assert isinstance(await service.create(order, passing), Accepted)
     assert len({call.connection for call in server.calls}) == 2
+
+
+def test_the_kept_address_is_not_that_of_another_query():
+    """Even if the caller uses its query's dict again."""
+    transport, query = Transport("http://127.0.0.1:1"), {"action": "create"}
+    request = Request("POST", "ota-jobs", query, {})
+    assert transport._url(request).query["action"] == "create"
+    query["action"] = "delete"
+    assert transport._url(request).query["action"] == "delete"
 
 
 async def test_no_redirect_is_followed(server, connect, order, passing):

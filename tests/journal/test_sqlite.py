@@ -431,8 +431,9 @@ async def test_appends_that_wait_together_share_a_commit(tmp_path):
 async def test_an_idle_loop_waits_for_no_company(tmp_path):
     """However long an append may wait: nobody is there who could come."""
     journal = SqliteJournal.create(tmp_path, "c1", "d1", linger_s=3600.0)
-    for n in range(3):
-        await journal.append([opened(n)])
+    async with asyncio.timeout(60):
+        for n in range(3):
+            await journal.append([opened(n)])
     await journal.aclose()
 
 

@@ -108,7 +108,7 @@ def test_a_wait_always_has_a_reason(folded, events, reason):
     assert waiting_for(folded(*events), 130.0).startswith(reason)
 
 
-def test_a_full_budget_says_how_full_and_for_how_long_nothing_has_moved():
+def test_a_full_budget_says_how_full_and_since_when_nothing_has_moved():
     """Silent devices keep their places; the numbers tell what a bigger budget would have to be."""
     plan = make_plan()
     limits = Limits(CallLimit(1.0), CallLimit(1.0), devices_in_progress=7)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.telemetry.redact import HIDDEN, Redactor
+from rollout.telemetry.redact import HIDDEN, Redactor, forms
 
 SECRET = "cAnAry/secret+77=="
 
@@ -94,3 +94,20 @@ def test_a_secret_inside_another_leaves_no_rest():
     redactor.learn("short")
     redactor.learn("short-and-longer")
     assert redactor.text("x short-and-longer y") == f"x {HIDDEN} y"
+
+
+@pytest.mark.parametrize("secret", [SECRET, "another-secret-0123", 'quo"ted\\secret-9'])
+def test_a_finished_line_is_searched_for_every_form_of_every_secret(secret):
+    """The short cut for harmless lines: it may find too much, never too little."""
+    redactor = Redactor()
+    redactor.learn(SECRET, "another-secret-0123", 'quo"ted\\secret-9')
+    for form in forms(secret):
+        assert redactor.finds(json.dumps({"message": f"so: {form}."}).encode()), form
+    assert redactor.finds(b'{"message": "APIM-signature"}')
+    assert not redactor.finds(b'{"message": "nothing to hide", "code": 24500}')
+
+
+def test_who_knows_no_secret_finds_none():
+    """Nothing learnt, nothing found, but for the names of headers."""
+    assert not Redactor().finds(b'{"message": "another-secret-0123"}')
+    assert Redactor().finds(b'{"message": "apim-timestamp"}')

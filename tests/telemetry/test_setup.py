@@ -49,6 +49,19 @@ def test_a_record_has_time_level_name_and_its_fields(tmp_path):
     }
 
 
+def test_a_record_handed_over_whole_is_as_flat_as_one_in_keywords(tmp_path):
+    """What the event log does; a secret in it is hidden all the same."""
+    whole, apart, secret = records(
+        tmp_path / "log",
+        lambda log: log.info("x", fields={"jobId": "j1", "code": 0}),
+        lambda log: log.info("x", jobId="j1", code=0),
+        lambda log: log.info("x", fields={"message": f"so: {SECRET}"}),
+    )
+    assert whole == apart
+    assert whole["jobId"] == "j1"
+    assert secret["message"] == "so: ***"
+
+
 def test_one_line_a_record_whatever_is_in_it(tmp_path):
     """A line feed forges no record, an escape repaints no terminal, a direction mark turns nothing round."""
     path = tmp_path / "log"
