@@ -52,11 +52,11 @@ from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal
 from rollout.settings import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Profile
 from rollout.telemetry.live import LiveView
 from rollout.telemetry.observer import EventLog
-from rollout.telemetry.progress import Marks
 from rollout.telemetry.redact import REDACTOR
 from rollout.telemetry.setup import LogFormat, Outlet, configure
 from rollout.telemetry.sink import open_log
 from rollout.telemetry.watch import Watch
+from rollout.views.progress import Marks
 
 if TYPE_CHECKING:
     from rollout.emulator.population import Population

@@ -32,7 +32,7 @@ from rollout.enos.translate import JSON_TYPE, Answer, BrokenOff, Unreadable, cle
 from rollout.enos.transport import Request
 from rollout.settings import Profile, follow, reference
 from rollout.telemetry.redact import HIDDEN, REDACTOR
-from rollout.telemetry.text import iso_utc
+from rollout.text import iso_utc
 
 __all__ = ["request"]
 

@@ -12,8 +12,6 @@ import click
 
 from rollout.cli.console import Console, Output
 
-__all__ = ["STATE_DIR", "Common", "ca_file_option", "command", "refresh_option", "url_option"]
-
 STATE_DIR = ".rollout"
 
 

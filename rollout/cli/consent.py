@@ -7,8 +7,6 @@ import click
 from rollout.cli.console import Console
 from rollout.settings import Profile
 
-__all__ = ["agree"]
-
 
 def agree(
     console: Console,

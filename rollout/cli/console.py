@@ -17,9 +17,7 @@ from typing import Any, TextIO
 import click
 
 from rollout.telemetry.redact import REDACTOR
-from rollout.telemetry.text import safe
-
-__all__ = ["Console", "Output", "document", "envelope"]
+from rollout.text import safe
 
 
 class Output(StrEnum):

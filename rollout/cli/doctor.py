@@ -28,7 +28,7 @@ from rollout.enos.codes import Code
 from rollout.errors import RolloutError
 from rollout.journal.space import bytes_needed
 from rollout.settings import Profile
-from rollout.telemetry.text import counted
+from rollout.text import counted
 
 __all__ = ["doctor"]
 

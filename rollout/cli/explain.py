@@ -42,9 +42,7 @@ from rollout.enos.codes import (
     signal_of_token,
 )
 from rollout.errors import RolloutError
-from rollout.telemetry.text import clipped
-
-__all__ = ["explain"]
+from rollout.text import clipped
 
 
 class NoSuchCode(RolloutError):

@@ -22,8 +22,6 @@ from rollout.enos.codes import GATEWAY, PROXY
 from rollout.errors import Complaint, PlanError, RolloutError, ServiceError, Severity
 from rollout.telemetry.redact import REDACTOR
 
-__all__ = ["complaint_json", "complaint_lines", "report"]
-
 MORE_FAULTS = "R199"
 """The complaint that only says that there are more."""
 

@@ -14,12 +14,9 @@ from rollout.cli.command_line import command_line
 from rollout.cli.common import Common, command
 from rollout.cli.console import Output, document
 from rollout.core.lifecycle import BatchStatus
-from rollout.core.plan import batch_name
+from rollout.core.plan import batch_label, batch_name
 from rollout.core.state import BatchState, State
-from rollout.telemetry.render import batch_label
-from rollout.telemetry.text import clipped, count, safe
-
-__all__ = ["jobs"]
+from rollout.text import clipped, count, safe
 
 COLUMNS = (
     "batch",

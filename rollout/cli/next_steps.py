@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rollout.cli.command_line import about, command_line
 from rollout.core.lifecycle import CampaignStatus
 from rollout.core.state import State
-from rollout.telemetry.progress import current_wave, waits_for_approval
+from rollout.views.progress import current_wave, waits_for_approval
 
 __all__ = ["Step", "next_steps"]
 

@@ -15,13 +15,14 @@ from rollout.cli.command_line import command_line
 from rollout.cli.common import Common, command, refresh_option, url_option
 from rollout.cli.console import Output, document
 from rollout.cli.planning import Asking, Prepared, open_or_compile
-from rollout.cli.preview import Preview
 from rollout.cli.types import SEED, check_output_file
 from rollout.core.campaign import Gate
 from rollout.core.lifecycle import WaveStatus
 from rollout.core.plan import Batch, Plan
 from rollout.core.state import State, WaveState
-from rollout.settings import Profile, load_profile
+from rollout.intake.saved_plan import PlanningReport
+from rollout.settings import EMULATOR_URL, Profile, load_profile
+from rollout.views.preview import FleetView, Preview, SearchView
 
 __all__ = ["make_preview", "plan"]
 
@@ -45,8 +46,9 @@ def make_preview(prepared: Prepared, profile: Profile | None, speed: float = 1.0
     target = "" if profile is None else f"{'the emulator' if profile.in_process else profile.url} · "
     return Preview(
         plan=prepared.saved.plan,
-        report=prepared.saved.report,
-        path=prepared.path,
+        fleet=_fleet(prepared.saved.report),
+        warnings=prepared.saved.report.warnings,
+        path=str(prepared.path),
         target=target,
         created=state.jobs,
         latest_effect_s=bounds.latest_effect_s,
@@ -57,6 +59,21 @@ def make_preview(prepared: Prepared, profile: Profile | None, speed: float = 1.0
         closed=state.status.value if state.closed else "",
         speed=speed,
     )
+
+
+def _fleet(report: PlanningReport) -> FleetView:
+    """Return the planning report as a preview shows it."""
+    searches = [
+        SearchView(
+            listing.source,
+            "the emulator" if listing.url == EMULATOR_URL else listing.url,
+            listing.url,
+            listing.found,
+            listing.asked_at,
+        )
+        for listing in report.listings
+    ]
+    return FleetView(report.rows, report.duplicates, report.excluded, report.filtered, searches)
 
 
 def _soak_left(state: State, wave: WaveState, gate: Gate) -> float:

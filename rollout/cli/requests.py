@@ -22,7 +22,7 @@ from rollout.enos.translate import JOBS_PATH, JSON_TYPE, create_body, create_que
 from rollout.ports import CreateOrder, Manifest
 from rollout.settings import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Profile
 from rollout.telemetry.redact import HIDDEN
-from rollout.telemetry.text import counted
+from rollout.text import counted
 
 __all__ = ["As", "Shown", "base_url", "curl_script", "postman_collection", "request_json", "shown"]
 

@@ -37,9 +37,9 @@ from rollout.errors import CampaignBusy, JournalHeld, OtherRehearsal, RolloutErr
 from rollout.journal.space import require_space
 from rollout.settings import Profile, emulator_profile, load_profile
 from rollout.telemetry.live import LiveView
-from rollout.telemetry.progress import marks_for, summary_lines, wave_rows
 from rollout.telemetry.setup import LogFormat, Outlet
 from rollout.telemetry.sink import stream_sink
+from rollout.views.progress import marks_for, summary_lines, wave_rows
 
 if TYPE_CHECKING:
     from rollout.emulator.population import Population

@@ -17,7 +17,8 @@ from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.state import State, WaveState
 from rollout.core.tally import Tally
 from rollout.engine.control import Order
-from rollout.telemetry.progress import (
+from rollout.text import count, counted, duration, iso_utc, local_time, safe
+from rollout.views.progress import (
     devices_moving,
     in_doubt,
     marks_for,
@@ -27,9 +28,6 @@ from rollout.telemetry.progress import (
     wave_rows,
     without_task,
 )
-from rollout.telemetry.text import count, counted, duration, iso_utc, local_time, safe
-
-__all__ = ["status"]
 
 POLL_S = 0.5
 """How often `--wait` looks. The engine itself looks for orders as often. Our choice."""

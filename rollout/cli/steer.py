@@ -19,8 +19,8 @@ from rollout.cli.common import Common, command
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.engine.control import Abort, Approve, Inbox, Order, Pause, Resume
 from rollout.errors import RolloutError
-from rollout.telemetry.progress import devices_moving
-from rollout.telemetry.text import counted, safe
+from rollout.text import counted, safe
+from rollout.views.progress import devices_moving
 
 __all__ = ["abort", "approve", "pause", "resume"]
 

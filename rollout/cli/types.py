@@ -13,19 +13,6 @@ from typing import Any
 
 import click
 
-__all__ = [
-    "DURATION",
-    "ORG",
-    "PORT",
-    "SEED",
-    "SHARE",
-    "SITE_SHARE",
-    "SPEED",
-    "Number",
-    "Parsed",
-    "check_output_file",
-]
-
 
 class Number(click.ParamType[float]):
     """A decimal number between two bounds, both included."""

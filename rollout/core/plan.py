@@ -472,3 +472,9 @@ def batch_name(campaign_id: str, batch: Batch) -> str:
     the digest makes a job found by name a job with our content. ASCII letters, digits, hyphens and a dot.
     """
     return f"{wave_prefix(campaign_id, batch.wave)}{batch.number:06d}-{batch.digest}."
+
+
+def batch_label(plan: Plan, batch: int) -> str:
+    """Return how people name a batch: `canary/0001`, the wave and the number in it; four digits or more."""
+    planned = plan.batches[batch]
+    return f"{plan.waves[planned.wave].name}/{planned.number:04d}"

@@ -16,7 +16,7 @@ from rollout.core.plan import Plan
 from rollout.simulation.figures import Share, chance_of_at_most
 from rollout.simulation.study import Rate, RateStudy, Study
 from rollout.simulation.trial import NO_ROOM, Ending
-from rollout.telemetry.text import counted, duration, safe
+from rollout.text import counted, duration, safe
 
 __all__ = ["Advice", "advise", "percent_text", "rate_text", "share_text", "tolerance"]
 

@@ -30,7 +30,7 @@ from rollout.simulation.figures import Share, quantile
 from rollout.simulation.report import moment, short
 from rollout.simulation.study import RateStudy, failed
 from rollout.simulation.trial import Ending, Toll, WaveTimes
-from rollout.telemetry.text import clipped, counted, duration, iso_utc, safe
+from rollout.text import clipped, counted, duration, iso_utc, safe
 
 __all__ = ["Actual", "Calibration", "NotOver", "read_actual"]
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from html import escape
 
 from rollout.simulation.advice import rate_text, share_text
-from rollout.simulation.charts import Band, Dots, bands, dots, sample
 from rollout.simulation.figures import quantile
 from rollout.simulation.report import Report, moment, short
 from rollout.simulation.study import RateStudy, exposed, failed
 from rollout.simulation.trial import Ending
-from rollout.telemetry.text import count, safe
+from rollout.text import count, safe
+from rollout.views.charts import Band, Dots, bands, dots, sample
 
 __all__ = ["page"]
 

@@ -13,7 +13,7 @@ from rollout.simulation.advice import Advice, advise, percent_text, rate_text, s
 from rollout.simulation.figures import Share
 from rollout.simulation.study import Middle, RateStudy, Study, exposed, failed
 from rollout.simulation.trial import Ending, Trial, WaveTimes
-from rollout.telemetry.text import clipped, counted, duration, iso_utc, safe
+from rollout.text import clipped, counted, duration, iso_utc, safe
 
 __all__ = ["Report"]
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from rollout.telemetry.text import clipped
-
-__all__ = ["FRAME_S", "LiveView"]
+from rollout.text import clipped
 
 FRAME_S = 0.25
 """The shortest time between two pictures: 4 Hz. Source: measured, a redraw costs 33-53 ms."""

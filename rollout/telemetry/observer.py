@@ -12,8 +12,6 @@ from rollout.core.events import BatchCreateSent, Event
 from rollout.core.state import State
 from rollout.telemetry.render import render
 
-__all__ = ["EventLog"]
-
 
 class EventLog:
     """Tells every event to the log. An `Observer`."""

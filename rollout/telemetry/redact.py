@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-__all__ = ["HIDDEN", "REDACTOR", "Redactor", "forms"]
-
 HIDDEN = "***"
 
 _SECRET_NAME = re.compile(

@@ -11,9 +11,7 @@ from dataclasses import fields
 from typing import Any, NamedTuple, assert_never
 
 from rollout.core import events as e
-from rollout.core.plan import Plan
-
-__all__ = ["Record", "batch_label", "render"]
+from rollout.core.plan import Plan, batch_label
 
 
 class Record(NamedTuple):
@@ -23,12 +21,6 @@ class Record(NamedTuple):
     level: str
     at: float
     fields: dict[str, Any]
-
-
-def batch_label(plan: Plan, batch: int) -> str:
-    """Return how people name a batch: `canary/0001`; four digits or more."""
-    planned = plan.batches[batch]
-    return f"{plan.waves[planned.wave].name}/{planned.number:04d}"
 
 
 def level(event: e.Event) -> str:

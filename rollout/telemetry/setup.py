@@ -24,14 +24,12 @@ import structlog
 
 from rollout.telemetry.redact import REDACTOR, Redactor
 from rollout.telemetry.sink import LineSink
-from rollout.telemetry.text import iso_utc, safe
+from rollout.text import iso_utc, safe
 
 try:
     import orjson
 except ImportError:  # the `speed` extra is not installed
     orjson = None  # type: ignore[assignment]  # the module's name stands for its absence
-
-__all__ = ["LogFormat", "Outlet", "configure", "console_line", "json_line"]
 
 Fields = Mapping[str, Any]
 

@@ -18,8 +18,6 @@ from pathlib import Path
 
 from rollout.errors import SettingsError
 
-__all__ = ["CLOSE_WAIT_S", "QUEUE_LINES_MAX", "LineSink", "open_log", "stream_sink"]
-
 QUEUE_LINES_MAX = 20_000
 """Lines that may wait to be written; at about 300 bytes a line some 6 MB. Our choice."""
 

@@ -14,9 +14,7 @@ import structlog
 from rollout.core.events import Event
 from rollout.core.state import State
 from rollout.telemetry.live import FRAME_S, LiveView
-from rollout.telemetry.progress import Marks, heartbeat, live_lines
-
-__all__ = ["HEARTBEAT_S", "Watch"]
+from rollout.views.progress import Marks, heartbeat, live_lines
 
 HEARTBEAT_S = 60.0
 """How often a campaign that is not on a terminal says that it lives. Real seconds."""

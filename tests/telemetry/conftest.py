@@ -1,10 +1,7 @@
 """Fixtures of this room."""
 
 import pytest
-from telemetry_plan import make_plan
-
-from rollout.core.fold import fold
-from rollout.core.state import State
+from support.watched import make_plan, state_after
 
 
 @pytest.fixture
@@ -15,11 +12,4 @@ def plan():
 @pytest.fixture
 def folded(plan):
     """Return a function that folds events into a new state of the plan."""
-
-    def state_after(*events):
-        state = State.initial(plan)
-        for event in events:
-            fold(state, event)
-        return state
-
-    return state_after
+    return lambda *events: state_after(plan, *events)

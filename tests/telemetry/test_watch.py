@@ -10,8 +10,8 @@ import structlog
 from rollout.core import events as e
 from rollout.simulation.loop import run
 from rollout.telemetry.live import LiveView
-from rollout.telemetry.progress import MARKS
 from rollout.telemetry.watch import HEARTBEAT_S, Watch
+from rollout.views.progress import MARKS
 
 STARTED = e.CampaignStarted(100.0, "demo", "d", 30, 3, 2)
 

@@ -1,4 +1,4 @@
-"""A small plan whose states the tests of this room look at."""
+"""A small plan, and its states, that the tests of views and of the log look at."""
 
 from fractions import Fraction
 
@@ -13,7 +13,9 @@ from rollout.core.campaign import (
     Threshold,
     Wave,
 )
+from rollout.core.fold import fold
 from rollout.core.plan import Batch, Plan, PlannedWave
+from rollout.core.state import State
 
 
 def make_plan():
@@ -34,3 +36,11 @@ def make_plan():
         30,
         "ab" * 32,
     )
+
+
+def state_after(plan, *events):
+    """Return a new state of the plan with the events folded into it."""
+    state = State.initial(plan)
+    for event in events:
+        fold(state, event)
+    return state

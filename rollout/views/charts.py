@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 
-__all__ = ["Band", "Dots", "bands", "dots", "sample"]
-
 Point = tuple[float, float]
 
 TICKS = 5

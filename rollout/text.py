@@ -11,8 +11,6 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
-__all__ = ["clipped", "count", "counted", "duration", "iso_utc", "local_time", "safe"]
-
 # C0, DEL and C1; soft hyphen, Arabic letter mark, Mongolian separator; zero-width and bidirectional marks,
 # line and paragraph separators, invisible operators, byte order mark, interlinear marks, lone surrogates.
 _UNSAFE = re.compile(

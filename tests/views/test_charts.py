@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from rollout.simulation.charts import Band, Dots, bands, dots, sample
+from rollout.views.charts import Band, Dots, bands, dots, sample
 
 
 def test_curves_are_sampled_as_steps():

@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from telemetry_plan import make_plan
+from support.watched import make_plan
 
 from rollout.core import events as e
 from rollout.core.campaign import CallLimit, Limits
 from rollout.core.fold import fold
 from rollout.core.state import State
-from rollout.telemetry.progress import (
+from rollout.text import local_time
+from rollout.views.progress import (
     ASCII_MARKS,
     MARKS,
     devices_moving,
@@ -23,7 +24,6 @@ from rollout.telemetry.progress import (
     waiting_for,
     wave_mark,
 )
-from rollout.telemetry.text import local_time
 
 STARTED = (
     e.CampaignStarted(100.0, "demo", "d", 30, 3, 2),

@@ -10,19 +10,14 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 from rollout.core.budget import job_exposure
 from rollout.core.campaign import CallLimit, Gate, JobSpec, Scope, Threshold, Wave, WhenUnsure
 from rollout.core.gate import percent
 from rollout.core.plan import Plan, PlannedWave
-from rollout.intake.listing import Listing
-from rollout.intake.saved_plan import PlanningReport
-from rollout.settings import EMULATOR_URL
-from rollout.telemetry.text import clipped, count, counted, duration, iso_utc, local_time, safe
-
-__all__ = ["Preview", "rate_text"]
+from rollout.errors import Complaint
+from rollout.text import clipped, count, counted, duration, iso_utc, local_time, safe
 
 GATE_WIDTH = 48
 """Columns of the GATE column at most; longer gates are wrapped between words."""
@@ -38,6 +33,31 @@ WAVE_WIDTH = 24
 
 
 @dataclass(frozen=True, slots=True)
+class SearchView:
+    """One search of EnOS whose devices the plan takes: what the plan calls it, and what it found.
+
+    `where` is the platform's name for people, `url` its address; `asked_at` in epoch seconds.
+    """
+
+    source: str
+    where: str
+    url: str
+    found: int
+    asked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class FleetView:
+    """What became of the rows of a plan's device lists: `rows` is the devices in scope and the other three counts."""
+
+    rows: int = 0
+    duplicates: int = 0
+    excluded: int = 0
+    filtered: int = 0
+    searches: Sequence[SearchView] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """All a preview tells.
 
@@ -47,8 +67,9 @@ class Preview:
     """
 
     plan: Plan
-    report: PlanningReport
-    path: Path
+    fleet: FleetView
+    warnings: Sequence[Complaint]
+    path: str
     target: str
     created: int
     latest_effect_s: float
@@ -78,7 +99,7 @@ class Preview:
             f"Campaign   {campaign.id} · {safe(campaign.name.default)}",
             f"Target     {self.target}org {campaign.org_id} · firmware {campaign.firmware_id}{_from(campaign.waves)}",
             f"Devices    {self._devices()}",
-            *map(_listed, self.report.listings),
+            *map(_listed, self.fleet.searches),
             "",
             *self._table(gate_width),
             "",
@@ -92,9 +113,9 @@ class Preview:
                 f"Lost call  {self._lost_call()}",
                 "",
             ]
-        if self.report.warnings:
+        if self.warnings:
             lines.append("Warnings")
-            lines += [f"  {warning.code} {safe(warning.message)}" for warning in self.report.warnings]
+            lines += [f"  {warning.code} {safe(warning.message)}" for warning in self.warnings]
             lines.append("")
         lines += [
             f"Plan: {self._to_do()}",
@@ -113,22 +134,22 @@ class Preview:
             "firmwareId": campaign.firmware_id,
             "seed": plan.seed,
             "digest": plan.digest,
-            "saved": str(self.path),
+            "saved": self.path,
             "devices": {
-                "rows": self.report.rows,
-                "duplicates": self.report.duplicates,
-                "excluded": self.report.excluded,
-                "filtered": self.report.filtered,
+                "rows": self.fleet.rows,
+                "duplicates": self.fleet.duplicates,
+                "excluded": self.fleet.excluded,
+                "filtered": self.fleet.filtered,
                 "inScope": plan.devices,
                 "listings": [
                     {
-                        "source": listing.source,
-                        "url": listing.url,
-                        "found": listing.found,
-                        "askedAt": round(listing.asked_at * 1000),
-                        "askedAtIso": iso_utc(listing.asked_at),
+                        "source": search.source,
+                        "url": search.url,
+                        "found": search.found,
+                        "askedAt": round(search.asked_at * 1000),
+                        "askedAtIso": iso_utc(search.asked_at),
                     }
-                    for listing in self.report.listings
+                    for search in self.fleet.searches
                 ],
             },
             "waves": [
@@ -156,15 +177,13 @@ class Preview:
             "soakSeconds": self.soak_s,
             "latestEffectSeconds": self.latest_effect_s,
             "searchLagSeconds": self.search_lag_s,
-            "warnings": [
-                {"code": warning.code, "message": warning.message} for warning in self.report.warnings
-            ],
+            "warnings": [{"code": warning.code, "message": warning.message} for warning in self.warnings],
             "jobsToCreate": self.jobs_left,
             "jobsCreated": self.created,
         }
 
     def _devices(self) -> str:
-        fleet = self.report
+        fleet = self.fleet
         if not fleet.rows and not self.plan.devices:
             return "picked by EnOS"
         told = [f"{count(fleet.rows)} rows"]
@@ -245,12 +264,12 @@ class Preview:
         return f"{local_time(at)} (calls and soaks only{pace}; the devices' time{more} not counted)"
 
 
-def _listed(listing: Listing) -> str:
+def _listed(search: SearchView) -> str:
     """Return what a search found, where and when; planning again keeps it."""
-    where = "the emulator" if listing.url == EMULATOR_URL else listing.url
-    asked = f"at {where} on {local_time(listing.asked_at)}"
+    found = counted(search.found, "device")
     return (
-        f"Listed     {safe(listing.source)}: {counted(listing.found, 'device')} {asked}, kept until --refresh"
+        f"Listed     {safe(search.source)}: {found} at {search.where} on {local_time(search.asked_at)}, "
+        "kept until --refresh"
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.telemetry.text import clipped, count, duration, iso_utc, safe
+from rollout.text import clipped, count, duration, iso_utc, safe
 
 
 @given(st.text(st.characters()))

@@ -14,29 +14,10 @@ from typing import Any
 
 from rollout.core.gate import HoldReason, percent
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
+from rollout.core.plan import batch_label
 from rollout.core.state import State, WaveState
 from rollout.core.tally import Tally
-from rollout.telemetry.render import batch_label
-from rollout.telemetry.text import clipped, count, counted, duration, local_time, safe
-
-__all__ = [
-    "ASCII_MARKS",
-    "MARKS",
-    "Marks",
-    "current_wave",
-    "devices_moving",
-    "headline",
-    "heartbeat",
-    "live_lines",
-    "marks_for",
-    "moving",
-    "summary_lines",
-    "waiting_for",
-    "waits_for_approval",
-    "wave_mark",
-    "wave_rows",
-    "without_task",
-]
+from rollout.text import clipped, count, counted, duration, local_time, safe
 
 
 @dataclass(frozen=True, slots=True)
