@@ -52,9 +52,9 @@ def body_of(keys: Sequence[str]) -> dict[str, object]:
 
 
 def run_emulator(devices: int, jobs: int, creates: int) -> dict[str, float]:  # noqa: ARG001 - of other cases
-    from rollout.emulator.model import Platform  # noqa: PLC0415 - a case loads what it needs itself
-    from rollout.emulator.population import Population  # noqa: PLC0415 - as above
-    from rollout.emulator.search import search_tasks  # noqa: PLC0415 - as above
+    from rollout.emulator.platform.model import Platform  # noqa: PLC0415 - a case loads what it needs itself
+    from rollout.emulator.platform.population import Population  # noqa: PLC0415 - as above
+    from rollout.emulator.platform.search import search_tasks  # noqa: PLC0415 - as above
 
     began = time.process_time()
     field = Population(failed_ratio=0.004, offline_ratio=0.03)
@@ -105,7 +105,7 @@ def _count(ask, ids) -> float:
 
 
 def run_served(devices: int, jobs: int, creates: int) -> dict[str, float]:  # noqa: ARG001 - of other cases
-    from rollout.emulator.server import EmulatorConfig, serve  # noqa: PLC0415 - as above
+    from rollout.emulator.http.server import EmulatorConfig, serve  # noqa: PLC0415 - as above
 
     nothing: dict[str, str] = {}
     config = EmulatorConfig(devices=((key_of(number), nothing) for number in range(devices)))
@@ -145,7 +145,7 @@ def run_echo(devices: int, jobs: int, creates: int) -> dict[str, float]:  # noqa
 async def _time_creates(served, devices: int, creates: int) -> dict[str, float]:
     import aiohttp  # noqa: PLC0415 - as above
 
-    from rollout.emulator.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY  # noqa: PLC0415 - as above
+    from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY  # noqa: PLC0415 - as above
     from rollout.enos.signing import Secret, Timestamps, encrypt, sign  # noqa: PLC0415 - as above
 
     secret, timestamps = Secret(DEMO_SECRET_KEY), Timestamps(time.time)

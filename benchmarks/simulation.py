@@ -94,7 +94,7 @@ def write_plan(directory: Path, text: str, devices: int, per_job: int) -> Path:
 
 
 def run_study(directory: Path, options: argparse.Namespace) -> dict[str, float]:
-    from rollout.emulator.population import Population  # noqa: PLC0415 - as above
+    from rollout.emulator.platform.population import Population  # noqa: PLC0415 - as above
     from rollout.simulation.study import StudyOrder, carry_out  # noqa: PLC0415 - as above
     from rollout.simulation.trial import Ending, open_bench  # noqa: PLC0415 - as above
 
@@ -115,7 +115,7 @@ def run_study(directory: Path, options: argparse.Namespace) -> dict[str, float]:
 
 
 def run_campaign(directory: Path, options: argparse.Namespace) -> dict[str, float]:
-    from rollout.emulator.population import Population  # noqa: PLC0415 - as above
+    from rollout.emulator.platform.population import Population  # noqa: PLC0415 - as above
     from rollout.engine.interpreter import settle  # noqa: PLC0415 - as above
     from rollout.simulation.trial import Ending, open_bench, try_once  # noqa: PLC0415 - as above
 
@@ -141,8 +141,8 @@ def run_campaign(directory: Path, options: argparse.Namespace) -> dict[str, floa
 
 
 def run_heap(_: Path, options: argparse.Namespace) -> dict[str, float]:
-    from rollout.emulator.behaviour import Behaviour  # noqa: PLC0415 - as above
-    from rollout.emulator.population import Population  # noqa: PLC0415 - as above
+    from rollout.emulator.platform.behaviour import Behaviour  # noqa: PLC0415 - as above
+    from rollout.emulator.platform.population import Population  # noqa: PLC0415 - as above
 
     start = time.perf_counter()
     behaviour = Behaviour(Population(failed_ratio=FAILED, offline_ratio=AWAY, offline_s=AWAY_S), 1)

@@ -59,7 +59,7 @@ from rollout.telemetry.watch import Watch
 from rollout.views.progress import Marks
 
 if TYPE_CHECKING:
-    from rollout.emulator.population import Population
+    from rollout.emulator.platform.population import Population
 
 __all__ = [
     "EMULATOR_LOG",
@@ -283,7 +283,7 @@ async def list_devices(
 
 async def _serve_made_up(stack: AsyncExitStack, campaign: Campaign, fleet: MadeUpFleet) -> str:
     """Start an emulator that has the made-up devices and nothing else to do; return its URL."""
-    from rollout.emulator.server import EmulatorConfig, serve  # noqa: PLC0415 - only a rehearsal loads the emulator
+    from rollout.emulator.http.server import EmulatorConfig, serve  # noqa: PLC0415 - only a rehearsal loads the emulator
 
     nothing: Mapping[str, str] = {}
     config = EmulatorConfig(
@@ -344,7 +344,7 @@ def _emulator_time(order: RunOrder) -> float:
 
 async def _start_emulator(stack: AsyncExitStack, order: RunOrder, clock: Clock) -> str:
     """Start the emulator on a free loopback port, with the plan's devices as its fleet; return its URL."""
-    from rollout.emulator.server import EmulatorConfig, serve  # noqa: PLC0415 - only a rehearsal loads it
+    from rollout.emulator.http.server import EmulatorConfig, serve  # noqa: PLC0415 - only a rehearsal loads it
 
     rehearsal = order.rehearsal
     assert rehearsal is not None, "only a rehearsal has an emulator"

@@ -14,18 +14,16 @@ from rollout.cli.common import Common, command
 from rollout.cli.flags_file import config_option
 from rollout.cli.fleets import columns_to_read, open_fleet, population_of
 from rollout.cli.types import DURATION, ORG, PORT, SEED, SHARE, SITE_SHARE, SPEED, Parsed
-from rollout.emulator.faults import Fault, FaultPlan
-from rollout.emulator.gateway import Credentials, GatewayRules, Quota
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.server import EmulatorConfig, serve_forever
-from rollout.emulator.service import PERMISSIONS
-from rollout.emulator.settings import turned
+from rollout.emulator.http.faults import Fault, FaultPlan
+from rollout.emulator.http.gateway import Credentials, GatewayRules, Quota
+from rollout.emulator.http.server import EmulatorConfig, serve_forever
+from rollout.emulator.http.service import PERMISSIONS
+from rollout.emulator.http.settings import turned
+from rollout.emulator.platform.knobs import Knobs
 from rollout.enos.signing import Secret
 
 if TYPE_CHECKING:
-    from rollout.intake.population_file import FleetDescription
-
-__all__ = ["emulator"]
+    from rollout.emulator.population_file import FleetDescription
 
 DEVICES_MAX = 10_000_000
 """Devices the emulator makes up at most; memory is about 100 bytes each. Our choice."""

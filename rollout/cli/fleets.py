@@ -12,13 +12,11 @@ import click
 from rollout.cli.console import Console
 
 if TYPE_CHECKING:
-    from rollout.emulator.population import Population
+    from rollout.emulator.platform.population import Population
+    from rollout.emulator.population_file import FleetDescription
     from rollout.intake.document import PlanDocument
     from rollout.intake.fleet_file import Source
-    from rollout.intake.population_file import FleetDescription
     from rollout.intake.saved_plan import PlanningReport
-
-__all__ = ["FLEET_SUFFIXES", "columns_to_read", "device_lists", "open_fleet", "population_of", "read_columns"]
 
 FLEET_SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -29,7 +27,7 @@ def open_fleet(path: Path | None, console: Console) -> FleetDescription | None:
         return None
     if path.suffix not in FLEET_SUFFIXES:
         raise click.UsageError(f"--fleet: {path} is no YAML file; a list of devices goes to --devices")
-    from rollout.intake.population_file import (  # noqa: PLC0415 - building the models takes a tenth of a second
+    from rollout.emulator.population_file import (  # noqa: PLC0415 - building the models takes a tenth of a second
         load_fleet_description,
     )
 
@@ -43,7 +41,7 @@ def population_of(
     fleet: FleetDescription | None, *, failed: float | None, offline: float | None
 ) -> Population:
     """Return the fleet's population, or the standard one; a share of failures given by flag is that of all devices."""
-    from rollout.emulator.population import Population  # noqa: PLC0415 - only rehearsals need the emulator
+    from rollout.emulator.platform.population import Population  # noqa: PLC0415 - only rehearsals need the emulator
 
     population = Population() if fleet is None else fleet.population
     if offline is not None:

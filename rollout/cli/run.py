@@ -42,8 +42,8 @@ from rollout.telemetry.sink import stream_sink
 from rollout.views.progress import marks_for, summary_lines, wave_rows
 
 if TYPE_CHECKING:
-    from rollout.emulator.population import Population
-    from rollout.intake.population_file import FleetDescription
+    from rollout.emulator.platform.population import Population
+    from rollout.emulator.population_file import FleetDescription
 
 __all__ = ["exit_code", "run"]
 

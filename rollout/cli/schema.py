@@ -25,7 +25,7 @@ def schema(common: Common, *, what: str) -> None:
         schema_id = "urn:enos-rollout:schema:emulator:1"
         common.console.result(document(flags_schema(emulator, "Flags of rollout emulator", schema_id)))
     elif what == "fleet":
-        from rollout.intake.population_file import fleet_schema  # noqa: PLC0415 - as said
+        from rollout.emulator.population_file import fleet_schema  # noqa: PLC0415 - as said
 
         common.console.result(document(fleet_schema()))
     else:

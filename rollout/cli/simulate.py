@@ -35,7 +35,7 @@ from rollout.settings import Profile, emulator_profile, load_profile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rollout.intake.population_file import FleetDescription
+    from rollout.emulator.population_file import FleetDescription
     from rollout.simulation.study import Rate
 
 __all__ = ["simulate"]

@@ -18,10 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rollout.emulator.operations import Operation
+from rollout.emulator.platform.operations import Operation
 from rollout.errors import OtherRehearsal, RolloutError
-
-__all__ = ["OpLog", "read_last_time"]
 
 FORMAT = "rollout-emulator-1"
 

@@ -15,8 +15,8 @@ from rollout.core.campaign import JobType
 from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.plan import batch_name
-from rollout.emulator.faults import Fault, FaultPlan
-from rollout.emulator.refusal import Refusal
+from rollout.emulator.http.faults import Fault, FaultPlan
+from rollout.emulator.platform.refusal import Refusal
 from rollout.engine.control import Approve, Order, Resume
 from rollout.engine.runner import GRACE_S
 from rollout.simulation.wires import Wires

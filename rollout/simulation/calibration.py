@@ -24,7 +24,7 @@ from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import CampaignStatus
 from rollout.core.plan import Plan
 from rollout.core.state import State
-from rollout.emulator.population import Population
+from rollout.emulator.platform.population import Population
 from rollout.simulation.advice import share_text
 from rollout.simulation.figures import Share, quantile
 from rollout.simulation.report import moment, short

@@ -20,8 +20,8 @@ from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
 from rollout.core.plan import batch_name
 from rollout.core.state import State
 from rollout.core.tally import Tally
-from rollout.emulator.job import Job
-from rollout.emulator.tasks import Status
+from rollout.emulator.platform.job import Job
+from rollout.emulator.platform.tasks import Status
 from rollout.engine.pacing import MARGIN
 from rollout.simulation.acts import Ending
 from rollout.simulation.disk import SYNC_S

@@ -17,10 +17,10 @@ from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import CampaignStatus
 from rollout.core.plan import Plan
 from rollout.core.state import State
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.model import Platform
-from rollout.emulator.population import Population
-from rollout.emulator.tasks import IN_PROGRESS, Status
+from rollout.emulator.platform.knobs import Knobs
+from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.population import Population
+from rollout.emulator.platform.tasks import IN_PROGRESS, Status
 from rollout.engine.control import Approve
 from rollout.intake.saved_plan import open_saved_plan
 from rollout.ports import Manifest

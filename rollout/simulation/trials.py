@@ -34,9 +34,9 @@ from rollout.core.campaign import (
     Rest as RestOfFleet,
 )
 from rollout.core.plan import plan_fleet
-from rollout.emulator.faults import Fault, FaultPlan
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.population import Population
+from rollout.emulator.http.faults import Fault, FaultPlan
+from rollout.emulator.platform.knobs import Knobs
+from rollout.emulator.platform.population import Population
 from rollout.engine.control import Abort, Approve, Order, Pause, Resume
 from rollout.simulation.acts import Act, Give, Kill, Live, PowerCut, Quit, Rest, Stall, Tamper, Weather
 from rollout.simulation.wires import Wires

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from math import inf
 from random import Random
 
-from rollout.emulator.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
-from rollout.emulator.index import JobView
-from rollout.emulator.service import Call, Ending, Reply, Service
-from rollout.emulator.tasks import STATUSES
+from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
+from rollout.emulator.http.service import Call, Ending, Reply, Service
+from rollout.emulator.platform.index import JobView
+from rollout.emulator.platform.tasks import STATUSES
 from rollout.enos import limits
 from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService

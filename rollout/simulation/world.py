@@ -20,13 +20,13 @@ from rollout.core.fold import fold
 from rollout.core.lifecycle import CampaignStatus
 from rollout.core.plan import Plan
 from rollout.core.state import State
-from rollout.emulator.faults import FaultPlan, Faults
-from rollout.emulator.gateway import Credentials, Gateway, GatewayRules
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.model import Platform
-from rollout.emulator.operations import Operation
-from rollout.emulator.population import Population
-from rollout.emulator.service import Service
+from rollout.emulator.http.faults import FaultPlan, Faults
+from rollout.emulator.http.gateway import Credentials, Gateway, GatewayRules
+from rollout.emulator.http.service import Service
+from rollout.emulator.platform.knobs import Knobs
+from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.operations import Operation
+from rollout.emulator.platform.population import Population
 from rollout.engine.clock import Clock
 from rollout.engine.control import Order, Orders
 from rollout.engine.runner import EngineSettings, Leave, Runner

@@ -10,7 +10,7 @@ import yaml
 
 from rollout.cli.emulator import emulator
 from rollout.cli.flags_file import flags_schema
-from rollout.emulator.settings import NAMES, choices
+from rollout.emulator.http.settings import NAMES, choices
 from rollout.enos.signing import Secret, encrypt
 from rollout.errors import PlanError
 

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from rollout.emulator.faults import FaultPlan
-from rollout.emulator.server import EmulatorConfig, serve
+from rollout.emulator.http.faults import FaultPlan
+from rollout.emulator.http.server import EmulatorConfig, serve
 
 SOURCE = "enos:productKey=inverter-x"
 PLAN = f"""\

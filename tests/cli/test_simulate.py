@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from rollout.emulator.population import Population
+from rollout.emulator.platform.population import Population
 from rollout.intake.saved_plan import open_saved_plan
 from rollout.journal.sqlite import SqliteJournal
 from rollout.simulation.world import Scenario, World

@@ -14,13 +14,13 @@ import pytest
 from rollout.core.campaign import JobSpec, JobType, Localized, Scope
 from rollout.core.outcome import Accepted, Rejected, Unsent
 from rollout.core.records import JobFilter, TaskFilter
-from rollout.emulator.faults import Faults
-from rollout.emulator.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Credentials, Gateway, GatewayRules
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.model import Platform
-from rollout.emulator.population import Population
-from rollout.emulator.server import EmulatorConfig, serve
-from rollout.emulator.service import Service
+from rollout.emulator.http.faults import Faults
+from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Credentials, Gateway, GatewayRules
+from rollout.emulator.http.server import EmulatorConfig, serve
+from rollout.emulator.http.service import Service
+from rollout.emulator.platform.knobs import Knobs
+from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.population import Population
 from rollout.enos.caller import Caller
 from rollout.enos.limits import PAGE_SIZE_MAX
 from rollout.enos.service import EnosService

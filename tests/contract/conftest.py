@@ -8,9 +8,9 @@ import pytest
 from contract_caller import Caller
 from contract_tenant import DEVICES, FLEET, ORG, PRODUCT, SELECTORS, Tenant, metadata, real_tenant, setting
 
-from rollout.emulator.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.server import EmulatorConfig, serve
+from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
+from rollout.emulator.http.server import EmulatorConfig, serve
+from rollout.emulator.platform.knobs import Knobs
 
 
 @pytest.fixture(scope="session")

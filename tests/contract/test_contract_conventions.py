@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from rollout.emulator.faults import FaultPlan
+from rollout.emulator.http.faults import FaultPlan
 
 JOBS, FIRMWARE, DEVICES = "ota-jobs", "ota-firmwares", "devices"
 SEARCHES = {

@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 import pytest
 from contract_caller import encryption, signature
 
-from rollout.emulator.faults import FaultPlan
-from rollout.emulator.gateway import GatewayRules, Quota
+from rollout.emulator.http.faults import FaultPlan
+from rollout.emulator.http.gateway import GatewayRules, Quota
 
 DOCUMENTED = '{\n  "count": 20,\n  "page": 1,\n  "desc": "描述"\n}'
 SECRET = "demo-app-secret"

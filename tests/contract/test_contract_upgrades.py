@@ -6,7 +6,7 @@ A real organisation would have to upgrade devices, and to have some that fail, a
 import pytest
 from contract_tenant import DAY_MS, FLEET
 
-from rollout.emulator.population import Population
+from rollout.emulator.platform.population import Population
 
 PROMPT = {"first_report_s": (10.0, 10.0), "work_s_median": 600.0, "work_s_sigma": 0.0}
 """Devices that report after 10 s and are done after another 600 s."""

@@ -13,8 +13,8 @@ import pytest
 from contract_tenant import FLEET, ORG
 from support.foreign import python_of
 
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.openapi import describe
+from rollout.emulator.http.openapi import describe
+from rollout.emulator.platform.knobs import Knobs
 
 HERE = Path(__file__).parent
 EXAMPLES = int(os.environ.get("ROLLOUT_SCHEMATHESIS_EXAMPLES", "8"))

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 from emulator_client import Client, new_session
 
-from rollout.emulator.server import EmulatorConfig, serve
+from rollout.emulator.http.server import EmulatorConfig, serve
 
 
 class HandClock:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.emulator.expression import DEPTH_MAX, LENGTH_MAX, constraints, matches, parse
-from rollout.emulator.refusal import Refusal
+from rollout.emulator.platform.expression import DEPTH_MAX, LENGTH_MAX, constraints, matches, parse
+from rollout.emulator.platform.refusal import Refusal
 
 FIELDS = {
     "a": frozenset({"=", "in"}),

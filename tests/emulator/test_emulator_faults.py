@@ -7,8 +7,8 @@ import aiohttp
 import pytest
 from emulator_client import TOKEN_GET, keys, upgrade
 
-from rollout.emulator.faults import Fault, FaultKind, FaultPlan, Faults
-from rollout.emulator.knobs import Knobs
+from rollout.emulator.http.faults import Fault, FaultKind, FaultPlan, Faults
+from rollout.emulator.platform.knobs import Knobs
 
 pytestmark = pytest.mark.anyio
 

@@ -6,9 +6,9 @@ import aiohttp
 import pytest
 from emulator_client import FIRMWARE, JOBS, ORG, TOKEN_GET, TOKEN_REFRESH, Client, keys, upgrade, verify
 
-from rollout.emulator.gateway import GatewayRules, Quota
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.population import Population
+from rollout.emulator.http.gateway import GatewayRules, Quota
+from rollout.emulator.platform.knobs import Knobs
+from rollout.emulator.platform.population import Population
 from rollout.enos.signing import encrypt
 
 pytestmark = pytest.mark.anyio
@@ -359,7 +359,7 @@ async def test_creates_are_counted_as_they_arrive(emulator):
 
 async def test_emulator_does_not_listen_to_the_world():
     """A host that is not the loopback interface is refused unless it is allowed in so many words."""
-    from rollout.emulator.server import EmulatorConfig
+    from rollout.emulator.http.server import EmulatorConfig
     from rollout.errors import SettingsError
 
     with pytest.raises(SettingsError):

@@ -10,15 +10,15 @@ from emulator_client import Client, keys, new_session, upgrade
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.emulator.faults import FaultPlan
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.model import Platform
-from rollout.emulator.operations import Operation, perform
+from rollout.emulator.http.faults import FaultPlan
+from rollout.emulator.http.server import EmulatorConfig, ScaledClock, serve
 from rollout.emulator.oplog import OpLog, read_last_time
-from rollout.emulator.population import Population
-from rollout.emulator.refusal import Refusal
-from rollout.emulator.search import search_jobs, search_tasks
-from rollout.emulator.server import EmulatorConfig, ScaledClock, serve
+from rollout.emulator.platform.knobs import Knobs
+from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.operations import Operation, perform
+from rollout.emulator.platform.population import Population
+from rollout.emulator.platform.refusal import Refusal
+from rollout.emulator.platform.search import search_jobs, search_tasks
 from rollout.errors import RolloutError
 
 FIELD = Population(failed_ratio=0.2, offline_ratio=0.2, sleeper_ratio=0.5, mute_ratio=0.05)
@@ -73,7 +73,7 @@ def test_killed_process_leaves_a_readable_log(tmp_path):
     program = f"""
 import os, signal
 from pathlib import Path
-from rollout.emulator.operations import Operation
+from rollout.emulator.platform.operations import Operation
 from rollout.emulator.oplog import OpLog
 log = OpLog(Path({str(path)!r}), {{}}, 5.0)
 log.append(Operation(6.0, "stop", {{"jobId": "x"}}))
@@ -191,7 +191,7 @@ def test_history_does_not_depend_on_who_looks_when(steps, looks):
 STAND_ALONE = """
 import asyncio, sys
 from pathlib import Path
-from rollout.emulator.server import EmulatorConfig, serve_forever
+from rollout.emulator.http.server import EmulatorConfig, serve_forever
 asyncio.run(serve_forever(EmulatorConfig(log_path=Path(sys.argv[1])), lambda line: print(line, flush=True)))
 """
 

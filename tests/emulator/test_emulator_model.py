@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from rollout.emulator.knobs import Knobs, with_settings
-from rollout.emulator.meters import most_in_any_second
-from rollout.emulator.model import Platform
-from rollout.emulator.population import FAILURE_TEXTS, Population
-from rollout.emulator.refusal import Refusal
-from rollout.emulator.search import (
+from rollout.emulator.platform.knobs import Knobs, with_settings
+from rollout.emulator.platform.meters import most_in_any_second
+from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.population import FAILURE_TEXTS, Population
+from rollout.emulator.platform.refusal import Refusal
+from rollout.emulator.platform.search import (
     get_firmware,
     get_job,
     list_versions,
@@ -24,7 +24,7 @@ from rollout.emulator.search import (
     search_jobs,
     search_tasks,
 )
-from rollout.emulator.tasks import CANCELLED, CLASHED, IN_PROGRESS, STOPPED, TIMED_OUT, Status
+from rollout.emulator.platform.tasks import CANCELLED, CLASHED, IN_PROGRESS, STOPPED, TIMED_OUT, Status
 
 START = 1_000_000.0
 HEALTHY = Population(work_s_median=600, work_s_sigma=0, first_report_s=(10, 10))

@@ -5,9 +5,9 @@ import re
 import pytest
 from emulator_client import ORG
 
-from rollout.emulator import search
-from rollout.emulator.expression import parse
-from rollout.emulator.openapi import describe, expression_pattern
+from rollout.emulator.http.openapi import describe, expression_pattern
+from rollout.emulator.platform import search
+from rollout.emulator.platform.expression import parse
 
 pytestmark = pytest.mark.anyio
 

@@ -8,13 +8,13 @@ from emulator_client import keys, upgrade
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.emulator.behaviour import Behaviour
-from rollout.emulator.chance import DRAWS, Lots
-from rollout.emulator.knobs import Knobs, with_settings
-from rollout.emulator.model import Platform
-from rollout.emulator.population import Habits, Population, Stratum
-from rollout.emulator.search import search_devices, search_tasks
-from rollout.emulator.window import DAY_S, Daily, is_open, moment_after, next_open
+from rollout.emulator.platform.behaviour import Behaviour
+from rollout.emulator.platform.chance import DRAWS, Lots
+from rollout.emulator.platform.knobs import Knobs, with_settings
+from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.population import Habits, Population, Stratum
+from rollout.emulator.platform.search import search_devices, search_tasks
+from rollout.emulator.platform.window import DAY_S, Daily, is_open, moment_after, next_open
 
 MIDNIGHT = 1_000_000 // DAY_S * DAY_S
 MANY = keys(4000)

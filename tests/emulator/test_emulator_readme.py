@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import rollout.emulator
-from rollout.emulator.faults import FaultKind
-from rollout.emulator.settings import EXPLAINED, NAMES, choices
+from rollout.emulator.http.faults import FaultKind
+from rollout.emulator.http.settings import EXPLAINED, NAMES, choices
 
 README = (Path(rollout.emulator.__file__).parent / "README.md").read_text()
 TESTS = Path(__file__).parent

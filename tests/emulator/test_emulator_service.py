@@ -6,11 +6,11 @@ from emulator_client import FIRMWARE, JOBS, keys, upgrade, verify
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.emulator.faults import FaultPlan, Faults
-from rollout.emulator.gateway import Credentials, Gateway, GatewayRules
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.model import Platform
-from rollout.emulator.service import Call, Service
+from rollout.emulator.http.faults import FaultPlan, Faults
+from rollout.emulator.http.gateway import Credentials, Gateway, GatewayRules
+from rollout.emulator.http.service import Call, Service
+from rollout.emulator.platform.knobs import Knobs
+from rollout.emulator.platform.model import Platform
 
 ORG = "o00000000000000"
 

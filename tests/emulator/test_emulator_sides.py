@@ -8,11 +8,11 @@ import aiohttp
 import pytest
 from emulator_client import FIRMWARE, JOBS, TOKEN_GET, TOKEN_REFRESH, keys, upgrade
 
-from rollout.emulator.faults import WHAT_FAULTS_DO, FaultPlan
-from rollout.emulator.gateway import GatewayRules
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.server import EmulatorConfig, serve_forever
-from rollout.emulator.settings import EXPLAINED, choices
+from rollout.emulator.http.faults import WHAT_FAULTS_DO, FaultPlan
+from rollout.emulator.http.gateway import GatewayRules
+from rollout.emulator.http.server import EmulatorConfig, serve_forever
+from rollout.emulator.http.settings import EXPLAINED, choices
+from rollout.emulator.platform.knobs import Knobs
 
 pytestmark = pytest.mark.anyio
 

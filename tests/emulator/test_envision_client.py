@@ -16,10 +16,10 @@ import pytest
 from emulator_client import JOBS, ORG
 from support.foreign import python_of
 
-from rollout.emulator.faults import FaultPlan
-from rollout.emulator.gateway import GatewayRules
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.population import Population
+from rollout.emulator.http.faults import FaultPlan
+from rollout.emulator.http.gateway import GatewayRules
+from rollout.emulator.platform.knobs import Knobs
+from rollout.emulator.platform.population import Population
 
 pytestmark = pytest.mark.anyio
 

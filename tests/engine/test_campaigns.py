@@ -12,9 +12,9 @@ from rollout.core.campaign import CallLimit, JobSpec, Limits
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.outcome import Accepted
 from rollout.core.plan import batch_name
-from rollout.emulator.faults import FaultPlan
-from rollout.emulator.meters import most_in_any_second
-from rollout.emulator.population import Population
+from rollout.emulator.http.faults import FaultPlan
+from rollout.emulator.platform.meters import most_in_any_second
+from rollout.emulator.platform.population import Population
 from rollout.engine.runner import Leave
 from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService

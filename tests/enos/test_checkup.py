@@ -12,9 +12,9 @@ import pytest
 from scripted_server import envelope, grant, http
 
 from rollout.core.campaign import Campaign, JobSpec, JobType, Localized, Rest, Wave
-from rollout.emulator.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, GatewayRules
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.server import EmulatorConfig, serve
+from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, GatewayRules
+from rollout.emulator.http.server import EmulatorConfig, serve
+from rollout.emulator.platform.knobs import Knobs
 from rollout.enos import checkup
 from rollout.enos.caller import Caller
 from rollout.enos.checkup import Health, Target, examine

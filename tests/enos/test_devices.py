@@ -5,9 +5,9 @@ import json
 import pytest
 from scripted_server import envelope, http
 
-from rollout.emulator.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.server import EmulatorConfig, serve
+from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
+from rollout.emulator.http.server import EmulatorConfig, serve
+from rollout.emulator.platform.knobs import Knobs
 from rollout.enos import limits
 from rollout.enos.caller import Caller
 from rollout.enos.devices import EnosDevices

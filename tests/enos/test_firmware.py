@@ -11,9 +11,9 @@ from scripted_server import CANARY, TOKEN_CANARY, envelope, http
 
 from rollout.core.campaign import JobSpec, JobType, Localized
 from rollout.core.outcome import Accepted
-from rollout.emulator.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.server import EmulatorConfig, serve
+from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
+from rollout.emulator.http.server import EmulatorConfig, serve
+from rollout.emulator.platform.knobs import Knobs
 from rollout.enos.caller import Caller
 from rollout.enos.firmware import DeviceVersion, EnosFirmware, FirmwareRecord, Upload
 from rollout.enos.service import EnosService

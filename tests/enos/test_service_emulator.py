@@ -8,10 +8,10 @@ import pytest
 from rollout.core.campaign import JobSpec, JobType, Localized, Scope
 from rollout.core.outcome import Accepted, Rejected, Throttled, Unknown
 from rollout.core.records import JobFilter
-from rollout.emulator.faults import FaultPlan
-from rollout.emulator.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, GatewayRules
-from rollout.emulator.knobs import Knobs
-from rollout.emulator.server import EmulatorConfig, serve
+from rollout.emulator.http.faults import FaultPlan
+from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, GatewayRules
+from rollout.emulator.http.server import EmulatorConfig, serve
+from rollout.emulator.platform.knobs import Knobs
 from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret

@@ -18,10 +18,11 @@ from pathlib import Path
 from rollout.codes import CATALOGUE
 from rollout.core import events as ev
 from rollout.core.outcome import Accepted
-from rollout.emulator.expression import constraints, matches, parse
-from rollout.emulator.faults import FaultPlan
-from rollout.emulator.refusal import Refusal
-from rollout.emulator.search import JOB_FIELDS
+from rollout.emulator.http.faults import FaultPlan
+from rollout.emulator.platform.expression import constraints, matches, parse
+from rollout.emulator.platform.refusal import Refusal
+from rollout.emulator.platform.search import JOB_FIELDS
+from rollout.emulator.population_file import load_fleet_description
 from rollout.engine.control import Inbox
 from rollout.enos.codes import Operation
 from rollout.enos.messages import JobBrief, TokenData
@@ -32,7 +33,6 @@ from rollout.intake.complaints import Complaints
 from rollout.intake.device_search import read_search
 from rollout.intake.fleet_file import Source, read_rows
 from rollout.intake.plan_file import load_plan_file
-from rollout.intake.population_file import load_fleet_description
 from rollout.intake.saved_plan import compile_plan, open_saved_plan
 from rollout.intake.units import Unreadable
 from rollout.journal.codec import decode, encode

@@ -3,8 +3,8 @@
 import pytest
 
 from rollout.core.records import Condition, DeviceFilter, Sign
-from rollout.emulator.expression import parse
-from rollout.emulator.search import DEVICE_FIELDS
+from rollout.emulator.platform.expression import parse
+from rollout.emulator.platform.search import DEVICE_FIELDS
 from rollout.enos.translate import device_expression
 from rollout.errors import PlanError
 from rollout.intake.device_search import FIELDS, WORDS, read_search

@@ -6,7 +6,7 @@ import pytest
 from support.plans import build, gate
 
 from rollout.core.campaign import CallLimit, Denominator, JobSpec, Limits, OnFail, StopRule, Threshold
-from rollout.emulator.population import Population
+from rollout.emulator.platform.population import Population
 from rollout.engine.control import Pause, Resume
 from rollout.simulation.calibration import Calibration, NotOver, read_actual
 from rollout.simulation.study import StudyOrder, carry_out

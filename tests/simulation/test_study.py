@@ -6,7 +6,7 @@ import pytest
 from support.plans import build, gate, success
 
 from rollout.core.campaign import CallLimit, Denominator, JobSpec, Limits, OnFail, StopRule
-from rollout.emulator.population import Population
+from rollout.emulator.platform.population import Population
 from rollout.simulation.advice import advise
 from rollout.simulation.figures import chance_of_at_most
 from rollout.simulation.report import Report

@@ -7,7 +7,7 @@ from support.plans import build, gate
 
 from rollout.core.campaign import CallLimit, Limits
 from rollout.core.plan import batch_name
-from rollout.emulator.faults import FaultPlan
+from rollout.emulator.http.faults import FaultPlan
 from rollout.engine.control import Pause, Resume
 from rollout.engine.runner import Leave
 from rollout.simulation.wires import Wires

@@ -4,9 +4,9 @@ import asyncio
 from contextlib import asynccontextmanager
 from random import Random
 
-from rollout.emulator.faults import FaultPlan
-from rollout.emulator.population import Population
-from rollout.emulator.server import EmulatorConfig, serve
+from rollout.emulator.http.faults import FaultPlan
+from rollout.emulator.http.server import EmulatorConfig, serve
+from rollout.emulator.platform.population import Population
 from rollout.engine.clock import Clock
 from rollout.engine.runner import EngineSettings, Runner
 from rollout.enos.caller import Caller

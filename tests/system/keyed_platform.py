@@ -5,9 +5,9 @@ import os
 import sys
 from functools import partial
 
-from rollout.emulator.faults import FaultPlan
-from rollout.emulator.gateway import Credentials
-from rollout.emulator.server import EmulatorConfig, serve_forever
+from rollout.emulator.http.faults import FaultPlan
+from rollout.emulator.http.gateway import Credentials
+from rollout.emulator.http.server import EmulatorConfig, serve_forever
 from rollout.enos.signing import Secret
 
 if __name__ == "__main__":

@@ -1,0 +1,234 @@
+"""The emulator as a running server: settings in, a base URL out.
+
+    async with serve(EmulatorConfig(speed=600)) as running:
+        ... running.url ...
+
+The platform's clock may run faster than real time (`speed`). It comes from the caller, who then shares it with an
+engine, or is a `ScaledClock` of the server's own. With a `log_path` the emulator survives its process: see `oplog`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+from aiohttp import web
+
+from rollout.emulator.http.app import HEAD_LINE_MAX, make_app
+from rollout.emulator.http.faults import FaultPlan, Faults
+from rollout.emulator.http.gateway import DEMO_SECRET_KEY, Credentials, Gateway, GatewayRules
+from rollout.emulator.http.service import Service
+from rollout.emulator.oplog import OpLog, read_last_time
+from rollout.emulator.platform.knobs import Knobs
+from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.operations import Operation, perform
+from rollout.emulator.platform.population import Population
+from rollout.emulator.platform.refusal import Refusal
+from rollout.errors import SettingsError
+
+TICK_S = 0.05
+"""Real seconds between two steps of the platform while nobody asks, so that no caller waits for a long one; ours."""
+
+SHUTDOWN_S = 1.0
+"""Real seconds open calls have to end when the server stops; ours."""
+
+Clock = Callable[[], float]
+"""Gives seconds since the epoch, never going back."""
+
+
+class ScaledClock:
+    """Time from `start` on, `speed` seconds for every real one; never goes back, whatever the machine's clock does."""
+
+    def __init__(self, speed: float = 1.0, start: float | None = None) -> None:
+        self._speed = speed
+        self._start = time.time() if start is None else start
+        self._origin = time.monotonic()
+
+    def __call__(self) -> float:
+        """Return the time, seconds since the epoch."""
+        return self._start + (time.monotonic() - self._origin) * self._speed
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatorConfig:
+    """Everything an emulator is started with; the defaults are a healthy platform that takes any device.
+
+    `devices`: key and columns of each device; None registers keys on their first use. `denied`: actions without
+    permission (99403), such as `create` or `firmware search`. `open_network` must be set to listen anywhere but on
+    the loopback interface: an emulator is no server for others.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    open_network: bool = False
+    org_id: str = "o00000000000000"
+    credentials: Credentials = field(default_factory=Credentials)
+    rules: GatewayRules = field(default_factory=GatewayRules)
+    seed: int = 0
+    speed: float = 1.0
+    population: Population = field(default_factory=Population)
+    knobs: Knobs = field(default_factory=Knobs)
+    faults: FaultPlan = field(default_factory=FaultPlan)
+    devices: Iterable[tuple[str, Mapping[str, str]]] | None = None
+    denied: frozenset[str] = frozenset()
+    log_path: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.speed <= 0:
+            raise SettingsError(f"speed must be above 0, not {self.speed}")
+        if not self.open_network and not _is_loopback(self.host):
+            raise SettingsError(
+                f"the emulator listens on the loopback interface only, not on {self.host}",
+                hint="everybody who reaches it can do everything; allow it explicitly if that is meant",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class RunningEmulator:
+    """A server that answers at `url`. `platform` and `service` are its live parts, for instruments and faults."""
+
+    url: str
+    config: EmulatorConfig
+    platform: Platform
+    service: Service
+    clock: Clock
+
+
+@asynccontextmanager
+async def serve(config: EmulatorConfig, clock: Clock | None = None) -> AsyncIterator[RunningEmulator]:
+    """Run an emulator until the block is left; it answers when the block begins.
+
+    Args:
+        clock: the platform's time; `config.speed` then has no effect. Must not begin before `read_last_time` of the
+            log: earlier calls would count as made at that time.
+    Raises: RolloutError if the log cannot be used, OSError if the port cannot.
+    """
+    with ExitStack() as held:
+        if clock is None:
+            clock = ScaledClock(config.speed, _first_instant(config))
+        platform, record = _platform(config, clock, held)
+        service = Service(
+            platform,
+            Gateway(config.credentials, config.rules, config.seed),
+            Faults(config.faults, config.seed),
+            clock=clock,
+            wall=time.time,
+            record=record,
+            denied=config.denied,
+        )
+        runner = web.AppRunner(
+            make_app(service, any_name=config.open_network),
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_S,
+            max_line_size=HEAD_LINE_MAX,
+            max_field_size=HEAD_LINE_MAX,
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, config.host, config.port).start()
+            host, port = runner.addresses[0][:2]
+            url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            held.enter_context(_Ticking(service))
+            yield RunningEmulator(url, config, platform, service, clock)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await runner.cleanup()
+
+
+async def serve_forever(config: EmulatorConfig, announce: Callable[[str], None]) -> None:
+    """Run an emulator until cancelled, and announce line by line where it is and how to use it."""
+    async with serve(config) as running:
+        pace = "real time" if config.speed == 1 else f"1 s here = {_span(config.speed)} there"
+        announce(f"emulator  {running.url}      admin page /_admin      {pace}")
+        # a secret of somebody's own is not printed; the demonstration's is no secret
+        shown = DEMO_SECRET_KEY if config.credentials.secret_key.reveal() == DEMO_SECRET_KEY else "as given"
+        keys = f"access {config.credentials.access_key} / secret {shown}"
+        announce(f"keys      {keys}    org {config.org_id}")
+        await anyio.sleep_forever()
+
+
+class _Ticking:
+    """Steps the platform regularly while the block runs.
+
+    A timer and not a task: a task group would wrap whatever the caller's block raises.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self) -> None:
+        self._service.advance()
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+
+def _first_instant(config: EmulatorConfig) -> float:
+    """Return now, or when the log ends if its clock has run ahead of ours."""
+    last = None if config.log_path is None else read_last_time(config.log_path)
+    return time.time() if last is None else max(time.time(), last)
+
+
+def _platform(
+    config: EmulatorConfig, clock: Clock, held: ExitStack
+) -> tuple[Platform, Callable[[Operation], None]]:
+    """Return the platform as its log left it, or a new one; and what records its operations from now on."""
+    devices = None if config.devices is None else list(config.devices)
+    knobs = config.knobs
+    if devices is None:
+        knobs = Knobs(**(asdict(knobs) | {"any_device": True}))
+
+    def make(start: float) -> Platform:
+        return Platform(
+            seed=config.seed,
+            start=start,
+            org_id=config.org_id,
+            population=config.population,
+            knobs=knobs,
+            devices=devices or (),
+        )
+
+    if config.log_path is None:
+        return make(clock()), lambda _: None
+    settings: dict[str, Any] = {
+        "seed": config.seed,
+        "orgId": config.org_id,
+        "population": asdict(config.population),
+        "knobs": asdict(knobs),
+        "devices": None if devices is None else len(devices),
+    }
+    log = held.enter_context(OpLog(config.log_path, settings, clock()))
+    platform = make(log.start)
+    for operation in log.operations():
+        try:
+            perform(platform, operation)
+        except (Refusal, ValueError):
+            # refused then, and so again
+            continue
+    return platform, log.append
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:g} s"
+    return f"{seconds / 60:g} min" if seconds < 3600 else f"{seconds / 3600:g} h"

@@ -1,0 +1,465 @@
+"""From a call to its reply, without HTTP machinery: the order of checks, the routes, the envelope, the faults.
+
+A call is checked in this order, which no page states: token and signature (401), flow control (429), size (413),
+then by the platform: action, `orgId` and the other parameters (99400), permission (99403), existence (24404),
+body (99400), the operation's own rules. A fault is drawn once the gateway let the call pass.
+
+What the platform is to do goes through `record` first, so the history is complete whenever the process ends.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any
+
+from rollout.emulator.http.faults import Fault, FaultKind, Faults
+from rollout.emulator.http.gateway import Gateway, Turned, token_reply
+from rollout.emulator.http.settings import turned
+from rollout.emulator.platform import search
+from rollout.emulator.platform.chance import dice
+from rollout.emulator.platform.knobs import WHAT_KNOBS_DO
+from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.operations import Operation, perform
+from rollout.emulator.platform.refusal import Refusal, invalid
+from rollout.enos.codes import CODES, GATEWAY, PROXY, Code, SdkStatus, TokenStatus
+
+CALLS_REMEMBERED = 500
+"""Calls the request log keeps; ours."""
+
+JOBS = "/connect-service/v2.1/ota-jobs"
+FIRMWARE = "/connect-service/v2.1/ota-firmwares"
+DEVICES = frozenset({"/connect-service/v2.1/devices", "/connect-service/v2.4/devices"})
+TOKEN = "/apim-token-service/v2.0/token/"  # noqa: S105 - a path
+
+CHECKED = {"strict": "good", "token": "token good", "none": "not checked"}
+"""What the request log says of a call that was let pass, by how strict the gateway is."""
+
+NO_BODY = frozenset({"get", "listVersion"})
+"""Actions a GET may ask for; everything else is a POST."""
+
+JOB_ACTIONS = frozenset(
+    {"create", "get", "search", "start", "stop", "delete", "searchTask", "cancelTask", "retryTask"}
+)
+FIRMWARE_ACTIONS = frozenset({"create", "get", "search", "listVersion", "searchDeviceUpgrade", "delete"})
+DEVICE_ACTIONS = frozenset({"search"})
+
+PERMISSIONS = (
+    JOB_ACTIONS
+    | {f"firmware {action}" for action in FIRMWARE_ACTIONS}
+    | {f"device {action}" for action in DEVICE_ACTIONS}
+)
+"""What an application may lack permission for, by the names that `denied` takes."""
+
+
+class Ending(Enum):
+    """How the connection goes on after a call."""
+
+    ANSWER = auto()  # the reply is sent whole
+    CLOSE = auto()  # closed without a byte
+    RESET = auto()  # reset without a byte
+    HALF = auto()  # closed after half of the body that was announced
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request. Header names in lower case; `body` None if it was too long to be taken.
+
+    `upload` holds the parts of a multipart body (`metadata` as text, `file` as bytes), which is not signed;
+    `unreadable` if it is none, whatever it calls itself.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes | None
+    upload: Mapping[str, bytes] | None = None
+    unreadable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer, or what happens instead. `wait_s`: real seconds until it is given."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    ending: Ending = Ending.ANSWER
+    wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One line of the request log. `at` on the emulator's clock; `fault` names what struck the call."""
+
+    at: float
+    method: str
+    path: str
+    action: str
+    status: int
+    code: int | None
+    request_id: str
+    signature: str
+    fault: str
+
+
+class Service:
+    """Everything behind the socket: gateway, faults, platform, and a memory of the last calls.
+
+    Args:
+        clock: the platform's time, seconds since the epoch.
+        wall: real time, seconds since the epoch.
+        record: takes every mutating operation before it is performed.
+        denied: actions this application lacks the permission for (99403).
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        gateway: Gateway,
+        faults: Faults,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        record: Callable[[Operation], None],
+        denied: frozenset[str] = frozenset(),
+    ) -> None:
+        self.platform = platform
+        self.gateway = gateway
+        self.faults = faults
+        self.calls: deque[Seen] = deque(maxlen=CALLS_REMEMBERED)
+        self._clock = clock
+        self._wall = wall
+        self._record = record
+        self._denied = denied
+        self._started_at = clock()
+        self._answered = 0
+
+    def now(self) -> float:
+        """Return the platform's time; never before anything that has happened."""
+        return max(self._clock(), self.platform.now)
+
+    def advance(self) -> None:
+        """Let happen what is due by now."""
+        self.platform.advance(self.now())
+
+    def perform(self, name: str, args: Mapping[str, Any]) -> Any:
+        """Do something to the platform, now, and have it in the history first. Raises: what the operation raises."""
+        operation = Operation(self.now(), name, args)
+        self._record(operation)
+        return perform(self.platform, operation)
+
+    def turn(self, settings: Mapping[str, Any]) -> None:
+        """Turn knobs of platform and gateway by name; one that cannot be set leaves all as they are.
+
+        Raises: ValueError naming it.
+        """
+        _, rules = turned(self.platform.knobs, self.gateway.rules, settings)
+        for_platform = {name: value for name, value in settings.items() if name in WHAT_KNOBS_DO}
+        if for_platform:
+            self.perform("setKnobs", for_platform)
+        self.gateway.rules = rules
+
+    def answer(self, call: Call) -> Reply:
+        """Return the reply to a call; never raises for what a caller sends."""
+        self._answered += 1
+        request_id = str(
+            uuid.UUID(int=dice(self.platform.seed, "call", self._answered).getrandbits(128), version=4)
+        )
+        action = call.query.get("action", "")
+        if call.path.startswith(TOKEN):
+            fault = self._draw("token")
+            reply = self._strike(fault, lambda: self._token_reply(call), request_id)
+            signature = "none needed"
+        else:
+            turned = self._turn_away(call)
+            signature = CHECKED[self.gateway.rules.signature]
+            if turned is not None and turned.status == 401:
+                signature = f"refused: {turned.why}"
+            if turned is not None:
+                fault = None
+                reply = _gateway_reply(turned)
+            else:
+                fault = self._draw(_struck_operation(call.path, action))
+                reply = self._strike(
+                    fault, lambda: self._platform_reply(call, action, request_id), request_id, call
+                )
+        self._remember(call, reply, request_id, signature, fault)
+        return reply
+
+    # --- gateway --------------------------------------------------------------------------------------------------
+
+    def _turn_away(self, call: Call) -> Turned | None:
+        now = self._wall()
+        if call.body is None:
+            # what was not read cannot be held against its signature
+            return self.gateway.check_token(call.headers, now) or self.gateway.check_quota(now) or Turned(413)
+        signed = None if call.upload is not None else call.body
+        return (
+            self.gateway.check_credentials(call.headers, call.query, signed, now)
+            or self.gateway.check_quota(now)
+            or (Turned(400) if call.unreadable else None)
+        )
+
+    def _token_reply(self, call: Call) -> Reply:
+        try:
+            body = json.loads(call.body or b"")
+        except (ValueError, RecursionError):
+            return _gateway_reply(Turned(400))
+        if call.path == TOKEN + "get":
+            return _json_reply(200, self.gateway.get_token(body, self._wall()))
+        if call.path == TOKEN + "refresh":
+            return _json_reply(200, self.gateway.refresh_token(body, self._wall()))
+        return _no_route()
+
+    # --- faults -----------------------------------------------------------------------------------------------------
+
+    def _draw(self, operation: str) -> Fault | None:
+        return self.faults.draw(operation, self.now() - self._started_at)
+
+    def _strike(
+        self, fault: Fault | None, act: Callable[[], Reply], request_id: str, call: Call | None = None
+    ) -> Reply:
+        """Return what becomes of a call: `act` carries it out and gives its honest reply."""
+        if fault is None:
+            return act()
+        gone = Reply(0, b"", ending=Ending.CLOSE)
+        match fault.kind:
+            case FaultKind.COMMIT_THEN_DROP:
+                act()
+                return gone
+            case FaultKind.COMMIT_THEN_RESET:
+                act()
+                return Reply(0, b"", ending=Ending.RESET)
+            case FaultKind.DROP_BEFORE_COMMIT:
+                return gone
+            case FaultKind.RESET:
+                return Reply(0, b"", ending=Ending.RESET)
+            case FaultKind.HTTP_429:
+                return _gateway_reply(Turned(429, int(fault.seconds) or None))
+            case FaultKind.UNAUTHORIZED:
+                self.gateway.revoke_token()
+                return _gateway_reply(Turned(401))
+            case FaultKind.APIM_4011:
+                return _json_reply(200, self.gateway.renewal(SdkStatus.ADOPT_REFRESH_TOKEN))
+            case FaultKind.APIM_4012:
+                return _json_reply(200, self.gateway.renewal(SdkStatus.BUILD_NEW_TOKEN))
+            case FaultKind.DELAY:
+                if call is not None and call.path == JOBS and call.query.get("action") == "create":
+                    self._create_later(call, fault.seconds)
+                return gone
+            case FaultKind.READ_LAG:
+                self.platform.hold_reads(self.now(), fault.seconds)
+                return act()
+            case FaultKind.SLOW_ANSWER:
+                honest = act()
+                return Reply(honest.status, honest.body, honest.headers, honest.ending, fault.seconds)
+            case FaultKind.TRUNCATED:
+                honest = act()
+                return Reply(honest.status, honest.body[: len(honest.body) // 2], honest.headers)
+            case FaultKind.HALF_CLOSED:
+                honest = act()
+                return Reply(honest.status, honest.body, honest.headers, Ending.HALF)
+            case FaultKind.DUPLICATE_DELIVERY:
+                honest = act()
+                act()
+                return honest
+            case _:
+                number = fault.kind.number
+                assert number is not None, f"{fault.kind} has nothing to be answered with"
+                if fault.kind.commits:
+                    act()
+                return self._answered_with(number, request_id)
+
+    def _answered_with(self, number: int, request_id: str) -> Reply:
+        """Return the reply that a status or code comes with, in the shape of whoever gives it."""
+        if number in PROXY:
+            page = f"<html><body><h1>{number} {HTTPStatus(number).phrase}</h1></body></html>"
+            return Reply(number, page.encode(), {"Content-Type": "text/html"})
+        if number in GATEWAY:
+            return _gateway_reply(Turned(number))
+        if number < Code.DEVICE_NOT_FOUND:
+            return _json_reply(200, token_reply(TokenStatus(number)))
+        return self._refusal(Refusal(Code(number)), request_id)
+
+    def _create_later(self, call: Call, delay_s: float) -> None:
+        try:
+            body = json.loads(call.body or b"")
+        except ValueError:
+            # nothing that could take effect
+            return
+        args = {"firmwareId": call.query.get("firmwareId", ""), "body": body, "delayS": delay_s}
+        self.perform("createLater", args)
+
+    # --- platform ---------------------------------------------------------------------------------------------------
+
+    def _platform_reply(self, call: Call, action: str, request_id: str) -> Reply:
+        try:
+            return self._success(self._route(call, action), request_id)
+        except Refusal as refusal:
+            return self._refusal(refusal, request_id)
+        except _UnreadableBody:
+            return _gateway_reply(Turned(400))
+        except _NoRoute:
+            return _no_route()
+
+    def _route(self, call: Call, action: str) -> Any:
+        if call.path == JOBS:
+            return self._on_jobs(call, action)
+        if call.path == FIRMWARE:
+            return self._on_firmware(call, action)
+        if call.path in DEVICES:
+            return self._on_devices(call, action)
+        raise _NoRoute
+
+    def _on_jobs(self, call: Call, action: str) -> Any:
+        self._check_query(call, action, JOB_ACTIONS, action)
+        match action:
+            case "create":
+                firmware_id = _parameter(call, "firmwareId")
+                return {"jobId": self.perform("create", {"firmwareId": firmware_id, "body": _body(call)})}
+            case "get":
+                return search.get_job(self.platform, self.now(), _parameter(call, "jobId"))
+            case "search":
+                return search.search_jobs(self.platform, self.now(), _body(call, empty={}))
+            case "searchTask":
+                return search.search_tasks(self.platform, self.now(), _body(call, empty={}))
+            case "start" | "stop" | "delete":
+                return self.perform(action, {"jobId": _parameter(call, "jobId")})
+            case _:
+                return self.perform(
+                    action, {"jobId": _parameter(call, "jobId"), "body": _body(call, empty={})}
+                )
+
+    def _on_firmware(self, call: Call, action: str) -> Any:
+        self._check_query(call, action, FIRMWARE_ACTIONS, f"firmware {action}")
+        match action:
+            case "create":
+                upload = call.upload or {}
+                if "metadata" not in upload or "file" not in upload:
+                    raise invalid("the parts metadata and file are mandatory")
+                try:
+                    metadata = json.loads(upload["metadata"])
+                except ValueError:
+                    raise invalid("metadata cannot be read") from None
+                args = {
+                    "productKey": call.query.get("productKey") or None,
+                    "metadata": metadata,
+                    "fileSize": len(upload["file"]),
+                }
+                return {"firmwareId": self.perform("createFirmware", args)}
+            case "get":
+                return search.get_firmware(self.platform, self.now(), _parameter(call, "firmwareId"))
+            case "search":
+                return search.search_firmware(self.platform, self.now(), _body(call, empty={}))
+            case "searchDeviceUpgrade":
+                return search.search_device_upgrades(self.platform, self.now(), _body(call, empty={}))
+            case "listVersion":
+                return search.list_versions(self.platform, self.now(), _parameter(call, "productKey"))
+            case _:
+                return self.perform("deleteFirmware", {"firmwareId": _parameter(call, "firmwareId")})
+
+    def _on_devices(self, call: Call, action: str) -> Any:
+        self._check_query(call, action, DEVICE_ACTIONS, f"device {action}")
+        return search.search_devices(self.platform, self.now(), _body(call, empty={}))
+
+    def _check_query(self, call: Call, action: str, known: frozenset[str], permission: str) -> None:
+        if not action:
+            raise invalid("action is missing")
+        if action not in known or (call.method != "POST" and action not in NO_BODY):
+            raise invalid(f"action {action!r} is not known for {call.method}")
+        if _parameter(call, "orgId") != self.platform.org_id:
+            raise invalid("orgId does not exist")
+        if permission in self._denied:
+            raise Refusal(Code.DENIED, f"Denied resource: {permission}")
+
+    # --- replies ----------------------------------------------------------------------------------------------------
+
+    def _success(self, data: Any, request_id: str) -> Reply:
+        envelope: dict[str, Any] = {"code": 0, "msg": CODES[Code.OK].message, "requestId": request_id}
+        if isinstance(data, search.Page):
+            return _json_reply(200, envelope | {"data": data.records, "pagination": data.to_json()})
+        return _json_reply(200, envelope | {"data": data})
+
+    def _refusal(self, refusal: Refusal, request_id: str) -> Reply:
+        envelope = {"code": int(refusal.code), "msg": refusal.message, "requestId": request_id}
+        if self.platform.knobs.error_data == "null":
+            envelope["data"] = None
+        if self.platform.knobs.error_status == "200":
+            return _json_reply(200, envelope)
+        # the tail of a code is HTTP-like, or stands for a rule that forbids what was asked
+        tail = refusal.code % 1000
+        return _json_reply(tail if tail in {400, 403, 404, 500} else 409, envelope)
+
+    def _remember(
+        self, call: Call, reply: Reply, request_id: str, signature: str, fault: Fault | None
+    ) -> None:
+        code: int | None = None
+        if reply.ending is Ending.ANSWER and reply.body.startswith(b'{"code":'):
+            code = int(reply.body[len(b'{"code":') :].split(b",", 1)[0])
+        self.calls.append(
+            Seen(
+                at=self.now(),
+                method=call.method,
+                path=call.path,
+                action=call.query.get("action", ""),
+                status=reply.status,
+                code=code,
+                request_id=request_id,
+                signature=signature,
+                fault="" if fault is None else fault.kind.value,
+            )
+        )
+
+
+class _UnreadableBody(Exception):
+    """The body is not JSON; the gateway's business."""
+
+
+class _NoRoute(Exception):
+    """Nobody listens on this path."""
+
+
+def _struck_operation(path: str, action: str) -> str:
+    if path == FIRMWARE:
+        return "firmware"
+    return "device" if path in DEVICES else action
+
+
+def _parameter(call: Call, name: str) -> str:
+    value = call.query.get(name)
+    if not value:
+        raise invalid(f"{name} is missing")
+    return value
+
+
+def _body(call: Call, empty: Any = None) -> Any:
+    """Return the JSON of the body, or `empty` where there is none."""
+    if not call.body:
+        return empty
+    try:
+        return json.loads(call.body)
+    except (ValueError, RecursionError):
+        raise _UnreadableBody from None
+
+
+def _json_reply(status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+    # escaped: texts that callers sent may hold what UTF-8 has no bytes for
+    body = json.dumps(content, separators=(",", ":")).encode()
+    return Reply(status, body, {"Content-Type": "application/json;charset=UTF-8", **(headers or {})})
+
+
+def _gateway_reply(turned: Turned) -> Reply:
+    told = {} if turned.retry_after_s is None else {"Retry-After": str(turned.retry_after_s)}
+    return _json_reply(turned.status, turned.body, told)
+
+
+def _no_route() -> Reply:
+    # the wording of the gateway product whose other messages are documented
+    return _json_reply(404, {"message": "no Route matched with those values"})

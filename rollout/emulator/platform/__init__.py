@@ -1,0 +1,1 @@
+"""The platform as it behaves: jobs, tasks, devices and time, as pure values and functions; knows no HTTP."""
