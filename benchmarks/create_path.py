@@ -230,6 +230,7 @@ def run_rollout(port, args, result):
     from rollout.core import events as ev  # noqa: PLC0415 - as above
     from rollout.engine.clock import Clock  # noqa: PLC0415 - as above
     from rollout.engine.interpreter import settle  # noqa: PLC0415 - as above
+    from rollout.engine.pacing import Pacers  # noqa: PLC0415 - as above
     from rollout.engine.runner import EngineSettings, Runner  # noqa: PLC0415 - as above
     from rollout.enos.caller import Caller  # noqa: PLC0415 - as above
     from rollout.enos.service import EnosService  # noqa: PLC0415 - as above
@@ -265,13 +266,14 @@ def run_rollout(port, args, result):
         journal = SqliteJournal.create(directory, "bench", plan.digest)
         log = open_log(directory / "events.ndjson")
         configure((Outlet(log, LogFormat.JSON),))
+        pacers = Pacers.of(plan.campaign.limits)
         service = EnosService(
             Caller(
                 Transport(f"http://127.0.0.1:{port}", pooled=True),
                 org_id="o1",
                 app_key=app_key,
                 app_secret=Secret(app_secret),
-                read_permit=lambda: runner.read_pacer.permit(),  # noqa: PLW0108 - the runner comes after its service
+                read_permit=pacers.read.permit,
             )
         )
         watch = Watch()
@@ -280,6 +282,7 @@ def run_rollout(port, args, result):
             manifest=Slices(),
             journal=journal,
             service=service,
+            pacers=pacers,
             clock=Clock(),
             settings=EngineSettings("bench", "0"),
             rng=random.Random(1),

@@ -36,7 +36,7 @@ from rollout.core.state import State
 from rollout.engine.clock import Clock
 from rollout.engine.control import Inbox
 from rollout.engine.interpreter import settle
-from rollout.engine.pacing import Pacer
+from rollout.engine.pacing import Pacer, Pacers
 from rollout.engine.runner import GRACE_S, EngineSettings, Leave, Runner
 from rollout.enos.caller import Caller, at_once
 from rollout.enos.codes import Operation
@@ -146,19 +146,13 @@ async def carry_out(order: RunOrder) -> RunResult:
         configure((Outlet(log, LogFormat.JSON), *order.outlets), clock=clock)
         url = order.profile.url if order.rehearsal is None else await _start_emulator(stack, order, clock)
 
-        # The pacers belong to the runner, which needs the service first.
-        async def read_permit() -> None:
-            await runner.read_pacer.permit()
-
-        async def steer_permit() -> None:
-            await runner.brake_pacer.permit()
-
+        pacers = Pacers.of(plan.campaign.limits)
         caller = caller_of(
             order.profile,
             plan.campaign.org_id,
             url=url,
-            read_permit=read_permit,
-            steer_permit=steer_permit,
+            read_permit=pacers.read.permit,
+            steer_permit=pacers.brake.permit,
         )
         order.on_held()
         service = EnosService(caller, search_by_name=order.profile.search_by_name)
@@ -169,6 +163,7 @@ async def carry_out(order: RunOrder) -> RunResult:
             manifest=order.saved.manifest,
             journal=journal,
             service=service,
+            pacers=pacers,
             clock=clock,
             settings=_engine_settings(order, journal),
             rng=random.Random(),  # noqa: S311 - spreads retries, protects nothing

@@ -16,12 +16,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
 
 from aiolimiter import AsyncLimiter
 
-from rollout.core.campaign import CallLimit
-
-__all__ = ["MARGIN", "Pacer"]
+from rollout.core.campaign import CallLimit, Limits
 
 MARGIN = 0.02
 """Share of the rate that is not used: room for calls that overtake each other on the way."""
@@ -107,3 +107,29 @@ class Pacer:
         self._changed_at = self._time()
         self._bucket = self._full_bucket()
         await self._fill()
+
+
+@dataclass(frozen=True, slots=True)
+class Pacers:
+    """The pacers of one campaign: one for each kind of call that must not wait behind another kind.
+
+    Made before the service and the runner. The service takes `read.permit` and `brake.permit`. The runner takes
+    all three: it starts them, and tells them about flow control.
+
+    A brake stops a job or cancels its tasks. It has the rate of reads and a pacer of its own, so that it does not
+    wait when flow control has told the reads to come back later.
+    """
+
+    create: Pacer
+    read: Pacer
+    brake: Pacer
+
+    @classmethod
+    def of(cls, limits: Limits) -> Self:
+        """Return new pacers with the rates of the plan's limits."""
+        return cls(Pacer(limits.create), Pacer(limits.read), Pacer(limits.read))
+
+    async def start(self) -> None:
+        """Start every pacer. Call once, in the loop to be used, before the first call goes out."""
+        for pacer in (self.create, self.read, self.brake):
+            await pacer.start()

@@ -29,7 +29,7 @@ from rollout.core.plan import batch_name, wave_prefix
 from rollout.core.retry import THROTTLES_MAX, after_create, after_lookup, backoff
 from rollout.core.state import BatchState, State
 from rollout.engine.clock import Clock
-from rollout.engine.pacing import Pacer
+from rollout.engine.pacing import Pacers
 from rollout.errors import Phase, ServiceError
 from rollout.ports import CreateOrder, JobService, Manifest, NotNow
 
@@ -58,9 +58,7 @@ class Performer:
         manifest: Manifest,
         service: JobService,
         clock: Clock,
-        create_pacer: Pacer,
-        read_pacer: Pacer,
-        brake_pacer: Pacer,
+        pacers: Pacers,
         rng: Random,
         record: Callable[[list[ev.Event]], Awaitable[None]],
         note: Callable[[ev.Event], None],
@@ -73,9 +71,7 @@ class Performer:
         self._manifest = manifest
         self._service = service
         self._clock = clock
-        self._create_pacer = create_pacer
-        self._read_pacer = read_pacer
-        self._brake_pacer = brake_pacer
+        self._pacers = pacers
         self._rng = rng
         self._record = record
         self._note = note
@@ -106,20 +102,20 @@ class Performer:
     # --- creating ------------------------------------------------------------------------------------------
 
     async def _create(self, command: CreateJob) -> None:
-        await self._create_pacer.join()
+        await self._pacers.create.join()
         try:
             if self._stopping() or not may_create(self._state, command.batch, self._clock()):
                 return
             await self._send(command)
         finally:
-            self._create_pacer.leave()
+            self._pacers.create.leave()
 
     async def _send(self, command: CreateJob) -> None:
         batch = self._plan.batches[command.batch]
         order = CreateOrder.of_batch(self._campaign, batch, self._manifest)
 
         async def guard() -> None:
-            await self._create_pacer.permit()
+            await self._pacers.create.permit()
             if self._stopping() or not may_create(self._state, command.batch, self._clock()):
                 raise NotNow
 
@@ -136,12 +132,12 @@ class Performer:
             now=self._clock(),
         )
         if isinstance(outcome, Accepted):
-            await self._create_pacer.went_well()
+            await self._pacers.create.went_well()
         elif isinstance(outcome, Throttled):
-            await self._create_pacer.slow_down(outcome.retry_after_s)
+            await self._pacers.create.slow_down(outcome.retry_after_s)
         elif isinstance(outcome, Unknown) and outcome.http_status == TOO_MANY:
             # flow control in words we do not know: whether the call took effect is open, that it was too fast is not
-            await self._create_pacer.slow_down(None)
+            await self._pacers.create.slow_down(None)
         await self._record([fact])
         self._weigh(fact, touched)
 
@@ -321,7 +317,7 @@ class Performer:
         wait = self._failed_again(command)
         braking = isinstance(command, StopJob | CancelTasks)
         if error.http_status == TOO_MANY:
-            await (self._brake_pacer if braking else self._read_pacer).slow_down(error.retry_after_s)
+            await (self._pacers.brake if braking else self._pacers.read).slow_down(error.retry_after_s)
         refused = error.permanent and not braking
         hopeless = not self._state.jobs and self._read_failures[command] >= self._campaign.api_retry.attempts
         if error.credentials or refused or hopeless:
@@ -330,5 +326,5 @@ class Performer:
 
     async def _read_went_well(self, command: Command) -> None:
         self._read_failures.pop(command, None)
-        await self._read_pacer.went_well()
-        await self._brake_pacer.went_well()
+        await self._pacers.read.went_well()
+        await self._pacers.brake.went_well()

@@ -31,7 +31,7 @@ from rollout.core.plan import Plan
 from rollout.core.state import State
 from rollout.engine.clock import Clock
 from rollout.engine.control import Abort, Approve, Order, Orders, Pause, Resume
-from rollout.engine.pacing import Pacer
+from rollout.engine.pacing import Pacers
 from rollout.engine.performer import Performer
 from rollout.errors import RolloutError, ServiceError
 from rollout.ports import JobService, Journal, Manifest, Observer
@@ -84,6 +84,7 @@ class Runner:
         manifest: Manifest,
         journal: Journal,
         service: JobService,
+        pacers: Pacers,
         clock: Clock,
         settings: EngineSettings,
         rng: Random,
@@ -91,10 +92,7 @@ class Runner:
         observers: Iterable[Observer] = (),
     ) -> None:
         self.state = State.initial(plan)
-        self.read_pacer = Pacer(plan.campaign.limits.read)
-        # a brake does not wait behind counts that flow control has told to come back later
-        self.brake_pacer = Pacer(plan.campaign.limits.read)
-        self.create_pacer = Pacer(plan.campaign.limits.create)
+        self._pacers = pacers
         self._journal = journal
         self._clock = clock
         self._settings = settings
@@ -115,9 +113,7 @@ class Runner:
             manifest=manifest,
             service=service,
             clock=clock,
-            create_pacer=self.create_pacer,
-            read_pacer=self.read_pacer,
-            brake_pacer=self.brake_pacer,
+            pacers=pacers,
             rng=rng,
             record=self.record,
             note=self._note,
@@ -143,9 +139,7 @@ class Runner:
         """
         for event in self._journal.read():
             fold(self.state, event)
-        await self.create_pacer.start()
-        await self.read_pacer.start()
-        await self.brake_pacer.start()
+        await self._pacers.start()
         leave = Leave.STOPPED
         try:
             async with anyio.create_task_group() as tasks:

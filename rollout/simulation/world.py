@@ -29,6 +29,7 @@ from rollout.emulator.platform.operations import Operation
 from rollout.emulator.platform.population import Population
 from rollout.engine.clock import Clock
 from rollout.engine.control import Order, Orders
+from rollout.engine.pacing import Pacers
 from rollout.engine.runner import EngineSettings, Leave, Runner
 from rollout.enos import limits
 from rollout.errors import RolloutError
@@ -180,20 +181,14 @@ class World:
         journal = SimJournal(self.disk, power)
         clock = Clock(not_before=last, wall=lambda: self.now() + wall_error_s, monotonic=self.loop.time)
         self.paranoid += not journal.was_clean
-
-        async def read_permit() -> None:
-            await runner.read_pacer.permit()
-
-        async def steer_permit() -> None:
-            await runner.brake_pacer.permit()
-
+        pacers = Pacers.of(self.scenario.plan.campaign.limits)
         service = SimService(
             self.network,
             power,
             number,
             org_id=self.scenario.plan.campaign.org_id,
-            read_permit=read_permit,
-            steer_permit=steer_permit,
+            read_permit=pacers.read.permit,
+            steer_permit=pacers.brake.permit,
             page_size=self.scenario.page_size,
         )
         runner = Runner(
@@ -201,6 +196,7 @@ class World:
             manifest=self.scenario.manifest,
             journal=journal,
             service=service,
+            pacers=pacers,
             clock=clock,
             settings=EngineSettings(
                 f"life-{number}",

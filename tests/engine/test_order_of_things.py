@@ -12,6 +12,7 @@ from rollout.core.campaign import CallLimit, Limits
 from rollout.core.fold import fold
 from rollout.core.outcome import Accepted, Found, Listing, Throttled, Unknown, Unsent
 from rollout.engine.clock import Clock
+from rollout.engine.pacing import Pacers
 from rollout.engine.runner import EngineSettings, Leave, Runner
 from rollout.errors import JournalError, Phase, ServiceError
 from rollout.journal.memory import MemoryJournal
@@ -71,6 +72,7 @@ def runner(service, journal, *observers, speed=600.0):
         manifest=MANIFEST,
         journal=journal,
         service=service,
+        pacers=Pacers.of(PLAN.campaign.limits),
         clock=Clock(speed=speed),
         settings=EngineSettings("test", "0", 1.0, 1.0),
         rng=Random(1),
@@ -113,7 +115,7 @@ async def test_flow_control_slows_the_creates_down(answer):
 
     class Watch:
         def notice(self, event, state):
-            rates.append(engine.create_pacer.rate)
+            rates.append(engine._pacers.create.rate)
 
     engine._observers += (Watch(),)
     assert await asyncio.wait_for(engine.run(), 30) is Leave.FINISHED
@@ -131,11 +133,11 @@ async def test_a_brake_does_not_wait_behind_counts():
         refusals = 1
 
         async def stop_job(self, job_id):
-            await engine.brake_pacer.permit()
+            await engine._pacers.brake.permit()
             if self.refusals:
                 self.refusals -= 1
                 raise ServiceError("429", phase=Phase.REFUSED, http_status=429, retry_after_s=0.1)
-            rates.append(engine.brake_pacer.rate)
+            rates.append(engine._pacers.brake.rate)
             await super().stop_job(job_id)
 
     service = Busy()
@@ -153,7 +155,7 @@ async def test_a_brake_does_not_wait_behind_counts():
 
     engine._observers += (AbortOnceBlind(),)
     assert await asyncio.wait_for(engine.run(), 30) is Leave.ABORTED
-    assert engine.read_pacer.rate < LIMITS.read.rate
+    assert engine._pacers.read.rate < LIMITS.read.rate
     assert min(rates) == LIMITS.read.rate / 2, "a refused brake slows the brakes, and they go on"
     assert service.calls.count("stop") == len(service.jobs)
 

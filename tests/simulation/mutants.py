@@ -68,17 +68,15 @@ def restarted_while_sending(seed: int) -> Trial:
 class NaiveRunner:
     """What one writes first: create every batch, repeat whatever did not answer with success, remember nothing."""
 
-    def __init__(self, *, plan, manifest, service, **_):
+    def __init__(self, *, plan, manifest, service, pacers, **_):
         self.state = State.initial(plan)
-        self.read_pacer = Pacer(plan.campaign.limits.read)
-        self.brake_pacer = Pacer(plan.campaign.limits.read)
-        self._plan, self._manifest, self._service = plan, manifest, service
+        self._plan, self._manifest, self._service, self._pacers = plan, manifest, service, pacers
 
     def look(self):
         """Take no orders."""
 
     async def run(self):
-        await self.read_pacer.start()
+        await self._pacers.start()
         campaign = self._plan.campaign
         for batch in self._plan.batches:
             wave = campaign.waves[batch.wave]

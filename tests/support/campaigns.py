@@ -8,6 +8,7 @@ from rollout.emulator.http.faults import FaultPlan
 from rollout.emulator.http.server import EmulatorConfig, serve
 from rollout.emulator.platform.population import Population
 from rollout.engine.clock import Clock
+from rollout.engine.pacing import Pacers
 from rollout.engine.runner import EngineSettings, Runner
 from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService
@@ -51,21 +52,15 @@ async def engine(
         journal = MemoryJournal("c1", plan.digest) if directory is None else open_journal(directory, plan)
     collector = Collector()
     last = max((event.at for event in journal.read()), default=0.0)
-
-    async def permit():
-        await runner.read_pacer.permit()
-
-    async def steer():
-        await runner.brake_pacer.permit()
-
+    pacers = Pacers.of(plan.campaign.limits)
     service = EnosService(
         Caller(
             Transport(running.url),
             org_id="o1",
             app_key=running.config.credentials.access_key,
             app_secret=Secret(running.config.credentials.secret_key.reveal()),
-            read_permit=permit,
-            steer_permit=steer,
+            read_permit=pacers.read.permit,
+            steer_permit=pacers.brake.permit,
         )
     )
     runner = Runner(
@@ -73,6 +68,7 @@ async def engine(
         manifest=manifest,
         journal=journal,
         service=service,
+        pacers=pacers,
         clock=Clock(not_before=last, speed=speed),
         settings=EngineSettings("test", "0", latest_s * speed, lag_s * speed, **settings),
         rng=Random(1),
