@@ -12,8 +12,9 @@ from typing import Protocol, Self
 
 from rollout.core.campaign import Campaign, JobSpec, Localized, Scope
 from rollout.core.events import Event
+from rollout.core.names import batch_name
 from rollout.core.outcome import Listing, Outcome
-from rollout.core.plan import Batch, batch_name
+from rollout.core.plan import Batch
 from rollout.core.records import Hits, JobFilter, JobRecord, TaskFilter, TaskRecord
 from rollout.core.state import State
 

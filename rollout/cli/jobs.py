@@ -14,7 +14,8 @@ from rollout.cli.command_line import command_line
 from rollout.cli.common import Common, command
 from rollout.cli.console import Output, document
 from rollout.core.lifecycle import BatchStatus
-from rollout.core.plan import batch_label, batch_name
+from rollout.core.names import batch_name
+from rollout.core.plan import batch_label
 from rollout.core.state import BatchState, State
 from rollout.text import clipped, count, safe
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from rollout.core import events as ev
 from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
+from rollout.core.names import JobName
 from rollout.core.outcome import Found, Listing
-from rollout.core.plan import batch_name
 from rollout.core.state import State
-
-__all__ = ["compare"]
 
 _SETTLING = frozenset({BatchStatus.SENT, BatchStatus.UNKNOWN})
 """Batches that are looked up on their own; an audit does not interfere."""
@@ -26,22 +24,27 @@ def compare(state: State, wave: int, listing: Listing, *, began_at: float, now: 
     """
     assert listing.complete, "an incomplete listing proves nothing"
     planned = state.plan.waves[wave]
+    # before its first create every job of the wave is somebody else's; an abort looks for what to brake
+    begun = state.waves[wave].status is not WaveStatus.WAITING or state.status is CampaignStatus.ABORTING
     names = {
-        batch_name(state.campaign.id, state.plan.batches[i]): i for i in range(planned.first, planned.last)
+        JobName.of(state.campaign.id, state.plan.batches[i]): i for i in range(planned.first, planned.last)
     }
     jobs: dict[int, list[Found]] = {}
     foreign: list[str] = []
+    seen = 0
     for job in listing.jobs:
-        index = names.get(job.name)
-        if index is None:
+        name = JobName.parse(job.name)
+        if name is not None and name.campaign != state.campaign.id:
+            continue  # another campaign's, whose id begins like the names of our wave
+        seen += 1
+        index = None if name is None else names.get(name)
+        if index is None or not begun:
             foreign.append(job.name)
         else:
             jobs.setdefault(index, []).append(job)
     facts: list[ev.Event] = []
     missing: list[int] = []
-    if state.waves[wave].status is WaveStatus.WAITING and state.status is not CampaignStatus.ABORTING:
-        foreign = [job.name for job in listing.jobs]
-    else:
+    if begun:
         for index, found in sorted(jobs.items()):
             facts += _settle(state, index, found, now)
         visible_from = began_at - state.search_lag_s
@@ -55,7 +58,7 @@ def compare(state: State, wave: int, listing: Listing, *, began_at: float, now: 
                 and state.vouched(batch.created_at) <= visible_from
             ):
                 missing.append(index)
-    facts.append(ev.WaveAudited(now, wave, began_at, len(listing.jobs), tuple(missing), tuple(foreign[:20])))
+    facts.append(ev.WaveAudited(now, wave, began_at, seen, tuple(missing), tuple(foreign[:20])))
     return facts
 
 

@@ -42,14 +42,12 @@ __all__ = [
     "apportion",
     "assign_waves",
     "batch_digest",
-    "batch_name",
     "draw_places",
     "plan_digest",
     "plan_fleet",
     "seal_of",
     "size_waves",
     "spread_columns",
-    "wave_prefix",
 ]
 
 NO_WAVE = 255
@@ -458,20 +456,6 @@ def plan_fleet(campaign: Campaign, seed: int, fleet: Mapping[str, Mapping[str, s
 def spread_columns(waves: Sequence[Wave]) -> tuple[str, ...]:
     """Return the columns that waves spread by, each once, in order of the waves."""
     return tuple(dict.fromkeys(wave.spread_by for wave in waves if wave.spread_by is not None))
-
-
-def wave_prefix(campaign_id: str, wave: int) -> str:
-    """Return what the names of all jobs of one wave start with, and no other wave's."""
-    return f"{campaign_id}-w{wave + 1:02d}-b"
-
-
-def batch_name(campaign_id: str, batch: Batch) -> str:
-    """Return the batch's unique job name.
-
-    Fixed width with a final dot, so no name is part of another and a fuzzy search cannot confuse them;
-    the digest makes a job found by name a job with our content. ASCII letters, digits, hyphens and a dot.
-    """
-    return f"{wave_prefix(campaign_id, batch.wave)}{batch.number:06d}-{batch.digest}."
 
 
 def batch_label(plan: Plan, batch: int) -> str:

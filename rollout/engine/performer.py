@@ -24,8 +24,8 @@ from rollout.core.commands import (
 )
 from rollout.core.decide import may_create
 from rollout.core.fold import is_news
+from rollout.core.names import batch_name, wave_prefix
 from rollout.core.outcome import Accepted, Lookup, Throttled, Unknown
-from rollout.core.plan import batch_name, wave_prefix
 from rollout.core.retry import THROTTLES_MAX, after_create, after_lookup, backoff
 from rollout.core.state import BatchState, State
 from rollout.engine.clock import Clock

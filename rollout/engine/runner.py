@@ -97,7 +97,7 @@ class Runner:
         self._clock = clock
         self._settings = settings
         self._inbox = inbox
-        self._observers = tuple(observers)
+        self._observers = list(observers)
         self._under_way = UnderWay()
         self._unfolded: deque[ev.Event] = deque()
         self._folded = 0
@@ -120,6 +120,10 @@ class Runner:
             stopping=lambda: bool(self._stop_reason),
             give_up=self._give_up,
         )
+
+    def observe(self, observer: Observer) -> None:
+        """Tell `observer` of every event from now on, after it was folded and after those who came before."""
+        self._observers.append(observer)
 
     def stop(self, reason: str = "interrupted") -> None:
         """Leave in good order: no new call, open ones may end. Safe to call at any time, more than once."""

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rollout.core.campaign import Campaign, Scope, Share
+from rollout.core.names import batch_name
 from rollout.core.plan import (
     Batch,
     Cutter,
@@ -41,7 +42,6 @@ from rollout.core.plan import (
     ThinSpread,
     assign_waves,
     batch_digest,
-    batch_name,
     plan_digest,
     seal_of,
     size_waves,

@@ -14,7 +14,7 @@ from typing import Any, Literal, assert_never
 from rollout.core.campaign import JobType
 from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
-from rollout.core.plan import batch_name
+from rollout.core.names import batch_name
 from rollout.emulator.http.faults import Fault, FaultPlan
 from rollout.emulator.platform.refusal import Refusal
 from rollout.engine.control import Approve, Order, Resume

@@ -17,7 +17,7 @@ from rollout.core.commands import UnderWay
 from rollout.core.decide import decide
 from rollout.core.fold import fold
 from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
-from rollout.core.plan import batch_name
+from rollout.core.names import batch_name
 from rollout.core.state import State
 from rollout.core.tally import Tally
 from rollout.emulator.platform.job import Job

@@ -24,7 +24,7 @@ from rollout.core.decide import BLIND_MAX_S, may_create
 from rollout.core.fold import fold
 from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
-from rollout.core.plan import batch_name
+from rollout.core.names import batch_name
 from rollout.core.state import State
 
 TWO_WAVES = [("canary", [20, 20], gate(soak_s=3600.0), None), ("total", [50] * 6, None, None)]
@@ -344,6 +344,17 @@ def test_foreign_jobs_under_our_prefix_stop_the_first_create():
     state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana", "the journal was lost")])
     assert state.status is CampaignStatus.FINISHED
     w.assert_complete()
+
+
+def test_a_campaign_whose_id_begins_like_our_names_is_left_alone():
+    """Jobs of the campaign `c1-w01-b` begin like those of wave 1 of `c1`: they are neither ours nor in our way."""
+    w = world()
+    for batch in w.plan.batches:
+        w.platform.create(batch_name("c1-w01-b", batch), 20, w.now - 100)
+    state = w.live()
+    assert state.status is CampaignStatus.FINISHED
+    assert state.adopted == 0
+    assert len(w.platform.jobs) == 2 * len(w.plan.batches)
 
 
 def test_a_lost_journal_is_made_good_from_the_platform():

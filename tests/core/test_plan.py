@@ -14,12 +14,10 @@ from rollout.core.plan import (
     Quota,
     apportion,
     batch_digest,
-    batch_name,
     draw_places,
     plan_fleet,
     seal_of,
     size_waves,
-    wave_prefix,
 )
 
 JOB = JobSpec()
@@ -266,15 +264,3 @@ def test_places_are_keyed():
     place = draw_places(7)
     assert place("DEV-0001") == draw_places(7)("DEV-0001") != draw_places(8)("DEV-0001")
     assert len(place("DEV-0001")) == 16
-
-
-def test_no_name_is_part_of_another():
-    """Job names are unique, of fixed width in their numbers and end in a dot, so no search confuses them."""
-    fleet = {f"DEV-{n:04d}": {} for n in range(120)}
-    plan, _ = plan_fleet(campaign(wave("one", Count(60)), wave("two", Rest()), per_job=5), 1, fleet)
-    names = [batch_name("demo", batch) for batch in plan.batches]
-    assert not [(a, b) for a in names for b in names if a is not b and a in b]
-    assert all(
-        name.startswith(wave_prefix("demo", batch.wave))
-        for name, batch in zip(names, plan.batches, strict=True)
-    )

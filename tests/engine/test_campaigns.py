@@ -10,8 +10,8 @@ from support.plans import build, gate
 from rollout.core import events as ev
 from rollout.core.campaign import CallLimit, JobSpec, Limits
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
+from rollout.core.names import batch_name
 from rollout.core.outcome import Accepted
-from rollout.core.plan import batch_name
 from rollout.emulator.http.faults import FaultPlan
 from rollout.emulator.platform.meters import most_in_any_second
 from rollout.emulator.platform.population import Population
@@ -153,7 +153,7 @@ async def test_a_stopped_run_goes_on_where_it_was(tmp_path):
                     if state.jobs == 7:
                         runner.stop()
 
-            runner._observers += (StopAt(),)
+            runner.observe(StopAt())
             assert await runner.run() is Leave.STOPPED
             assert runner.state.jobs < len(plan.batches)
         leave, state, _ = await run(running, plan, manifest, directory=tmp_path)
@@ -196,7 +196,7 @@ async def test_abort_cancels_what_waits_then_stops_the_jobs():
                     all_at_work.set()
 
         async with engine(running, plan, manifest) as runner:
-            runner._observers += (Watch(),)
+            runner.observe(Watch())
             work = asyncio.create_task(runner.run())
             await asyncio.wait_for(all_at_work.wait(), 60)
             await runner.record([ev.CampaignAbortRequested(runner._clock(), "ana", "bad", True, True)])
@@ -263,7 +263,7 @@ async def test_a_pause_stops_creates_that_already_stand_at_the_door():
                         runner.stop()
 
             pause = PauseAt()
-            runner._observers += (pause,)
+            runner.observe(pause)
             await asyncio.wait_for(runner.run(), 60)
             events = runner.collector.events
         made = len(running.platform.jobs)
@@ -315,7 +315,7 @@ async def test_a_create_not_found_by_name_is_not_sent_again_where_its_devices_ar
                         running.service.faults.change(FaultPlan())
                         self.task = asyncio.create_task(runner._performer._service.create(order, at_once))
 
-            runner._observers += (ByHand(),)
+            runner.observe(ByHand())
             await asyncio.wait_for(runner.run(), 60)
             assert runner.state.parked == {0}
         assert dict(running.platform.meters.jobs_by_name) == {"by-hand": 1}

@@ -117,7 +117,7 @@ async def test_flow_control_slows_the_creates_down(answer):
         def notice(self, event, state):
             rates.append(engine._pacers.create.rate)
 
-    engine._observers += (Watch(),)
+    engine.observe(Watch())
     assert await asyncio.wait_for(engine.run(), 30) is Leave.FINISHED
     assert min(rates) == LIMITS.create.rate / 2
     assert set(service.jobs) == {e.name for e in engine._journal.read() if isinstance(e, ev.BatchCreateSent)}
@@ -153,7 +153,7 @@ async def test_a_brake_does_not_wait_behind_counts():
                 order = ev.CampaignAbortRequested(engine._clock(), "ana", stop_jobs=True)
                 self.task = asyncio.create_task(engine.record([order]))
 
-    engine._observers += (AbortOnceBlind(),)
+    engine.observe(AbortOnceBlind())
     assert await asyncio.wait_for(engine.run(), 30) is Leave.ABORTED
     assert engine._pacers.read.rate < LIMITS.read.rate
     assert min(rates) == LIMITS.read.rate / 2, "a refused brake slows the brakes, and they go on"

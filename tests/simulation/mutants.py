@@ -22,8 +22,9 @@ import rollout.enos.service
 import rollout.simulation.world
 from rollout.core import events as ev
 from rollout.core.campaign import CallLimit
+from rollout.core.names import batch_name
 from rollout.core.outcome import Accepted, Unknown, Unsent
-from rollout.core.plan import batch_name, plan_fleet
+from rollout.core.plan import plan_fleet
 from rollout.core.state import State
 from rollout.engine.pacing import Pacer
 from rollout.engine.performer import Performer

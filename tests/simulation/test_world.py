@@ -6,7 +6,7 @@ import pytest
 from support.plans import build, gate
 
 from rollout.core.campaign import CallLimit, Limits
-from rollout.core.plan import batch_name
+from rollout.core.names import batch_name
 from rollout.emulator.http.faults import FaultPlan
 from rollout.engine.control import Pause, Resume
 from rollout.engine.runner import Leave

@@ -17,8 +17,8 @@ from rollout.core.audit import compare
 from rollout.core.commands import AuditWave, CountTasks, CreateJob, FindJob, Record, StopJob, UnderWay
 from rollout.core.decide import decide, may_create
 from rollout.core.fold import fold, is_news
+from rollout.core.names import batch_name, wave_prefix
 from rollout.core.outcome import Accepted, Found, Listing, Lookup, Rejected, Throttled, Unknown, Unsent
-from rollout.core.plan import batch_name, wave_prefix
 from rollout.core.retry import after_create, after_lookup
 from rollout.core.state import State
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from processes import creates
 
-from rollout.core.plan import batch_name
+from rollout.core.names import batch_name
 from rollout.intake.saved_plan import open_saved_plan
 
 PROFILE = """\
