@@ -95,8 +95,8 @@ def write_plan(directory: Path, text: str, devices: int, per_job: int) -> Path:
 
 def run_study(directory: Path, options: argparse.Namespace) -> dict[str, float]:
     from rollout.emulator.platform.population import Population  # noqa: PLC0415 - as above
-    from rollout.simulation.study import StudyOrder, carry_out  # noqa: PLC0415 - as above
-    from rollout.simulation.trial import Ending, open_bench  # noqa: PLC0415 - as above
+    from rollout.forecast.run import Ending, open_bench  # noqa: PLC0415 - as above
+    from rollout.forecast.study import StudyOrder, carry_out  # noqa: PLC0415 - as above
 
     start = time.perf_counter()
     per_job = max(1, options.devices // 20)
@@ -117,7 +117,7 @@ def run_study(directory: Path, options: argparse.Namespace) -> dict[str, float]:
 def run_campaign(directory: Path, options: argparse.Namespace) -> dict[str, float]:
     from rollout.emulator.platform.population import Population  # noqa: PLC0415 - as above
     from rollout.engine.interpreter import settle  # noqa: PLC0415 - as above
-    from rollout.simulation.trial import Ending, open_bench, try_once  # noqa: PLC0415 - as above
+    from rollout.forecast.run import Ending, open_bench, try_once  # noqa: PLC0415 - as above
 
     start = time.perf_counter()
     path = write_plan(

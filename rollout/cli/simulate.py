@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rollout.emulator.population_file import FleetDescription
-    from rollout.simulation.study import Rate
+    from rollout.forecast.study import Rate
 
 __all__ = ["simulate"]
 
@@ -165,9 +165,9 @@ def simulate(
     if plan is None:
         raise click.UsageError("Missing argument 'PLAN', or --against CAMPAIGN")
     # loads the engine and the emulator: not for those who only ask for help
-    from rollout.simulation.report import Report  # noqa: PLC0415
-    from rollout.simulation.study import StudyOrder, carry_out  # noqa: PLC0415
-    from rollout.simulation.trial import open_bench  # noqa: PLC0415
+    from rollout.forecast.report import Report  # noqa: PLC0415
+    from rollout.forecast.run import open_bench  # noqa: PLC0415
+    from rollout.forecast.study import StudyOrder, carry_out  # noqa: PLC0415
     from rollout.simulation.world import START  # noqa: PLC0415
 
     if html is not None:
@@ -210,7 +210,7 @@ def simulate(
         within,
     )
     if html is not None:
-        from rollout.simulation.page import page  # noqa: PLC0415 - only for those who ask
+        from rollout.forecast.page import page  # noqa: PLC0415 - only for those who ask
 
         html.write_text(page(report), encoding="utf-8")
         common.console.note(f"Wrote {html}")
@@ -223,9 +223,9 @@ def simulate(
 
 def _calibrate(common: Common, name: str, *, seeds: int, jobs: int, within: float) -> int:
     """Print what the campaign's journal tells beside what simulation makes of it."""
-    from rollout.simulation.calibration import Calibration, NotOver, read_actual  # noqa: PLC0415 - as above
-    from rollout.simulation.study import StudyOrder, carry_out  # noqa: PLC0415 - as above
-    from rollout.simulation.trial import open_bench  # noqa: PLC0415 - as above
+    from rollout.forecast.calibration import Calibration, NotOver, read_actual  # noqa: PLC0415 - as above
+    from rollout.forecast.run import open_bench  # noqa: PLC0415 - as above
+    from rollout.forecast.study import StudyOrder, carry_out  # noqa: PLC0415 - as above
 
     directory = find_campaign(common.state_dir, name)
     if not has_journal(directory):

@@ -1,9 +1,9 @@
-"""Whole campaigns in virtual time: the same core, engine, codec, client and platform model, no sockets, no waiting.
+"""The virtual world: one campaign with its processes, platform, network and disk, in a time that jumps.
 
-    seed ─► Trial (Scenario + acts) ─► World ─► lives of the real Runner ─► Evidence ─► checkers ─► Report
-                                         │
-                   SimLoop (the clock jumps) · Wires (requests under way, faults) · Power (crashes) · SimJournal
+    Scenario ─► World ─► lives of the real Runner
+                  │
+    SimLoop (the clock jumps) · Wires (requests under way, faults) · Power (crashes) · SimJournal
 
-What is real: core, engine, client, journal codec, emulator. What is imitated: time, the network, the disk and death.
-`python -m rollout.simulation` explores seeds; `rollout simulate` asks what a plan does to a fleet.
+Real: core, engine, client, journal codec, emulator. Simulated: time, the network, the disk and the death of a process.
+Two rooms stand on this one and do not know each other: `forecast` (`rollout simulate`) and `proof` (`python -m rollout.proof`).
 """

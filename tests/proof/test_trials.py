@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from rollout.simulation.run import run_seed
-from rollout.simulation.trials import TROUBLES, Crash, draw_crash, draw_trial
+from rollout.proof.explore import run_seed
+from rollout.proof.trials import TROUBLES, Crash, draw_crash, draw_trial
 from rollout.simulation.world import World
 
 TRACES = """
-from rollout.simulation.run import run_seed
+from rollout.proof.explore import run_seed
 for seed in range(100, 106):
     report = run_seed((seed, None))
     print(report.trace, report.ending, sorted(report.reached.items()), report.virtual_s)

@@ -9,10 +9,10 @@ from textwrap import wrap
 from typing import Any
 
 from rollout.core.plan import Plan
-from rollout.simulation.advice import Advice, advise, percent_text, rate_text, share_text
-from rollout.simulation.figures import Share
-from rollout.simulation.study import Middle, RateStudy, Study, exposed, failed
-from rollout.simulation.trial import Ending, Trial, WaveTimes
+from rollout.forecast.advice import Advice, advise, percent_text, rate_text, share_text
+from rollout.forecast.figures import Share
+from rollout.forecast.run import Ending, Trial, WaveTimes
+from rollout.forecast.study import Middle, RateStudy, Study, exposed, failed
 from rollout.text import clipped, counted, duration, iso_utc, safe
 
 __all__ = ["Report"]

@@ -13,9 +13,9 @@ from math import floor
 
 from rollout.core.campaign import Denominator, Gate, Scope
 from rollout.core.plan import Plan
-from rollout.simulation.figures import Share, chance_of_at_most
-from rollout.simulation.study import Rate, RateStudy, Study
-from rollout.simulation.trial import NO_ROOM, Ending
+from rollout.forecast.figures import Share, chance_of_at_most
+from rollout.forecast.run import NO_ROOM, Ending
+from rollout.forecast.study import Rate, RateStudy, Study
 from rollout.text import counted, duration, safe
 
 __all__ = ["Advice", "advise", "percent_text", "rate_text", "share_text", "tolerance"]

@@ -31,8 +31,8 @@ from rollout.engine.performer import Performer
 from rollout.engine.runner import Leave, Runner
 from rollout.enos.service import EnosService
 from rollout.ports import CreateOrder
-from rollout.simulation.acts import Live, Quit
-from rollout.simulation.trials import Crash, Trial, draw_crash, draw_trial
+from rollout.proof.acts import Live, Quit
+from rollout.proof.trials import Crash, Trial, draw_crash, draw_trial
 
 __all__ = ["MUTANTS", "Mutant"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.simulation.figures import Share, chance_of_at_most, quantile
+from rollout.forecast.figures import Share, chance_of_at_most, quantile
 
 
 @pytest.mark.parametrize(

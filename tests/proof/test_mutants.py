@@ -3,7 +3,7 @@
 import pytest
 from mutants import MUTANTS
 
-from rollout.simulation.run import run_trial
+from rollout.proof.explore import run_trial
 
 SEEDS_MAX = 400
 """How many trials a mutant may survive."""

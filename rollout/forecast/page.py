@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable, Iterator
 from html import escape
 
-from rollout.simulation.advice import rate_text, share_text
-from rollout.simulation.figures import quantile
-from rollout.simulation.report import Report, moment, short
-from rollout.simulation.study import RateStudy, exposed, failed
-from rollout.simulation.trial import Ending
+from rollout.forecast.advice import rate_text, share_text
+from rollout.forecast.figures import quantile
+from rollout.forecast.report import Report, moment, short
+from rollout.forecast.run import Ending
+from rollout.forecast.study import RateStudy, exposed, failed
 from rollout.text import count, safe
 from rollout.views.charts import Band, Dots, bands, dots, sample
 

@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
-from rollout.simulation.acts import Ending
-from rollout.simulation.run import REACHED, explore
-from rollout.simulation.trials import TROUBLES
+from rollout.proof.acts import Ending
+from rollout.proof.explore import REACHED, explore
+from rollout.proof.trials import TROUBLES
 
 RARE = {"orders by people", "effect later than L"}
 FIXED = [(seed, trouble) for trouble in TROUBLES for seed in range(40 if trouble in RARE else 8)]
@@ -20,7 +20,7 @@ FRESH = int(os.environ.get("ROLLOUT_SEEDS", "200"))
 def told(reports):
     """Return what was broken, each with the command that shows it again."""
     return "\n".join(
-        f'python -m rollout.simulation --seed {report.seed} --trouble "{report.trouble}"  # {violation}'
+        f'python -m rollout.proof --seed {report.seed} --trouble "{report.trouble}"  # {violation}'
         for report in reports
         for violation in report.violations
     )
@@ -56,5 +56,5 @@ def test_fresh_seeds_break_no_rule(seed):
     print(f"{FRESH} fresh seeds from {seed}")
     broken = [r for r in explore((number, None) for number in range(seed, seed + FRESH)) if r.violations]
     assert not broken, "\n".join(
-        f"python -m rollout.simulation --seed {report.seed}  # {report.violations[0]}" for report in broken
+        f"python -m rollout.proof --seed {report.seed}  # {report.violations[0]}" for report in broken
     )

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from rollout.engine.control import Abort, Approve, Pause, Resume
-from rollout.simulation.acts import Give, Kill, Live, PowerCut, Quit, Rest, Stall, Tamper, conclude, perform
-from rollout.simulation.checkers import Evidence, check
-from rollout.simulation.trials import GAPS_S, draw_scenario, draw_weather
+from rollout.proof.acts import Give, Kill, Live, PowerCut, Quit, Rest, Stall, Tamper, conclude, perform
+from rollout.proof.checkers import Evidence, check
+from rollout.proof.trials import GAPS_S, draw_scenario, draw_weather
 from rollout.simulation.world import World
 
 STORIES = int(os.environ.get("ROLLOUT_STORIES", "40"))

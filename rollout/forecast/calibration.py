@@ -25,11 +25,11 @@ from rollout.core.lifecycle import CampaignStatus
 from rollout.core.plan import Plan
 from rollout.core.state import State
 from rollout.emulator.platform.population import Population
-from rollout.simulation.advice import share_text
-from rollout.simulation.figures import Share, quantile
-from rollout.simulation.report import moment, short
-from rollout.simulation.study import RateStudy, failed
-from rollout.simulation.trial import Ending, Toll, WaveTimes
+from rollout.forecast.advice import share_text
+from rollout.forecast.figures import Share, quantile
+from rollout.forecast.report import moment, short
+from rollout.forecast.run import Ending, Toll, WaveTimes
+from rollout.forecast.study import RateStudy, failed
 from rollout.text import clipped, counted, duration, iso_utc, safe
 
 __all__ = ["Actual", "Calibration", "NotOver", "read_actual"]

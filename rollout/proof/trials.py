@@ -38,7 +38,7 @@ from rollout.emulator.http.faults import Fault, FaultPlan
 from rollout.emulator.platform.knobs import Knobs
 from rollout.emulator.platform.population import Population
 from rollout.engine.control import Abort, Approve, Order, Pause, Resume
-from rollout.simulation.acts import Act, Give, Kill, Live, PowerCut, Quit, Rest, Stall, Tamper, Weather
+from rollout.proof.acts import Act, Give, Kill, Live, PowerCut, Quit, Rest, Stall, Tamper, Weather
 from rollout.simulation.wires import Wires
 from rollout.simulation.world import Scenario
 

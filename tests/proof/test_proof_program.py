@@ -1,10 +1,10 @@
-"""`python -m rollout.simulation`, as somebody uses it who does not believe us."""
+"""`python -m rollout.proof`, as somebody uses it who does not believe us."""
 
 from click.testing import CliRunner
 from mutants import MUTANTS
 
-from rollout.simulation.__main__ import main
-from rollout.simulation.trials import TROUBLES
+from rollout.proof.__main__ import main
+from rollout.proof.trials import TROUBLES
 
 
 def run(*arguments):

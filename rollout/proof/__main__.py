@@ -1,4 +1,4 @@
-"""`python -m rollout.simulation`: as many seeded campaigns as wanted, every crash of a small one, or the fault table.
+"""`python -m rollout.proof`: as many seeded campaigns as wanted, every crash of a small one, or the fault table.
 
 Exit code 0 where everything held, 1 where something did not.
 """
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import click
 
-from rollout.simulation.run import REACHED, Report, enumerate_crashes, explore, list_crashes, run_trial
-from rollout.simulation.table import Table
-from rollout.simulation.trials import TROUBLES, draw_trial
+from rollout.proof.explore import REACHED, Report, enumerate_crashes, explore, list_crashes, run_trial
+from rollout.proof.table import Table
+from rollout.proof.trials import TROUBLES, draw_trial
 
 SHOWN_MAX = 20
 """Violations told in full; the rest is counted."""

@@ -1,14 +1,14 @@
 """A crash at every step of a small campaign: every journal append, every await between intent and outcome.
 
-`ROLLOUT_ALL_CRASHES=1` runs each trouble, lag and gap, as `python -m rollout.simulation --enumerate` does.
+`ROLLOUT_ALL_CRASHES=1` runs each trouble, lag and gap, as `python -m rollout.proof --enumerate` does.
 """
 
 import os
 
 import pytest
 
-from rollout.simulation.run import enumerate_crashes, list_crashes
-from rollout.simulation.trials import ENUMERATED, GAPS_S, Crash
+from rollout.proof.explore import enumerate_crashes, list_crashes
+from rollout.proof.trials import ENUMERATED, GAPS_S, Crash
 
 ALL = os.environ.get("ROLLOUT_ALL_CRASHES") == "1"
 LAGS_S = (0.0, 2.0, 30.0) if ALL else (2.0,)

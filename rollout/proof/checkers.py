@@ -23,7 +23,7 @@ from rollout.core.tally import Tally
 from rollout.emulator.platform.job import Job
 from rollout.emulator.platform.tasks import Status
 from rollout.engine.pacing import MARGIN
-from rollout.simulation.acts import Ending
+from rollout.proof.acts import Ending
 from rollout.simulation.disk import SYNC_S
 from rollout.simulation.world import World
 

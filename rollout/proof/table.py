@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from rollout.simulation.acts import Ending
-from rollout.simulation.run import Report
+from rollout.proof.acts import Ending
+from rollout.proof.explore import Report
 
 __all__ = ["Table"]
 
@@ -27,15 +27,15 @@ COLUMNS: Final = (
 HEAD: Final = """\
 # Whole campaigns in virtual time, and what went wrong with them
 
-Made by `python -m rollout.simulation --table tests/simulation/README.md --seeds {seeds}`. Every trial can be had again by
-itself: `python -m rollout.simulation --trouble "{example}" --seed 7` tells its plan, its script, its journal and how it
+Made by `python -m rollout.proof --table tests/proof/README.md --seeds {seeds}`. Every trial can be had again by
+itself: `python -m rollout.proof --trouble "{example}" --seed 7` tells its plan, its script, its journal and how it
 ended.
 
 A trial is one seeded campaign: a fleet, a plan with waves and gates, limits, a platform with the trouble of its row, and
 in three of four trials one or more deaths of the process, at seeded steps or moments. The engine, the client, the
 journal's codec and the emulator's model are the real ones; time, network, disk and death are simulated. When the script is
 over, platform and network are mended, a person answers what the campaign asks, and every rule of
-`rollout/simulation/checkers.py` is judged.
+`rollout/proof/checkers.py` is judged.
 
 * **duplicates**: batches with more than one job at the end. Only a platform that breaks what every client must rely on (it
   carries out one call twice, or later than L) brings any; **unnoticed** are those that the campaign could still have

@@ -7,11 +7,11 @@ from support.plans import build, gate, success
 
 from rollout.core.campaign import CallLimit, Denominator, JobSpec, Limits, OnFail, StopRule
 from rollout.emulator.platform.population import Population
-from rollout.simulation.advice import advise
-from rollout.simulation.figures import chance_of_at_most
-from rollout.simulation.report import Report
-from rollout.simulation.study import StudyOrder, carry_out, exposed
-from rollout.simulation.trial import Bench, Ending, try_once
+from rollout.forecast.advice import advise
+from rollout.forecast.figures import chance_of_at_most
+from rollout.forecast.report import Report
+from rollout.forecast.run import Bench, Ending, try_once
+from rollout.forecast.study import StudyOrder, carry_out, exposed
 
 LIMITS = Limits(CallLimit(2.0, in_flight=4), CallLimit(10.0, burst=5, in_flight=4), devices_in_progress=40)
 SPEC = JobSpec(version_numbers=("1.0",), maximum_concurrency=20)

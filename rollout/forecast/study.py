@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from rollout.engine.interpreter import settle
 from rollout.errors import RolloutError
-from rollout.simulation.figures import Share, quantile
-from rollout.simulation.trial import Bench, Trial, WaveTimes, try_once
+from rollout.forecast.figures import Share, quantile
+from rollout.forecast.run import Bench, Trial, WaveTimes, try_once
 
 __all__ = ["Middle", "Rate", "RateStudy", "Study", "StudyOrder", "carry_out", "exposed", "failed"]
 

@@ -17,9 +17,9 @@ from random import Random
 
 from rollout.core import events as ev
 from rollout.core.lifecycle import CampaignStatus
-from rollout.simulation.acts import Ending, Tamper, conclude, perform
-from rollout.simulation.checkers import Evidence, Violation, check
-from rollout.simulation.trials import ENUMERATED, GAPS_S, Crash, Trial, draw_crash, draw_trial
+from rollout.proof.acts import Ending, Tamper, conclude, perform
+from rollout.proof.checkers import Evidence, Violation, check
+from rollout.proof.trials import ENUMERATED, GAPS_S, Crash, Trial, draw_crash, draw_trial
 from rollout.simulation.world import World
 
 __all__ = [

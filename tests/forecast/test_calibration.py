@@ -8,9 +8,9 @@ from support.plans import build, gate
 from rollout.core.campaign import CallLimit, Denominator, JobSpec, Limits, OnFail, StopRule, Threshold
 from rollout.emulator.platform.population import Population
 from rollout.engine.control import Pause, Resume
-from rollout.simulation.calibration import Calibration, NotOver, read_actual
-from rollout.simulation.study import StudyOrder, carry_out
-from rollout.simulation.trial import Bench, Ending
+from rollout.forecast.calibration import Calibration, NotOver, read_actual
+from rollout.forecast.run import Bench, Ending
+from rollout.forecast.study import StudyOrder, carry_out
 from rollout.simulation.world import Scenario, World
 
 DAY_S = 86_400.0
