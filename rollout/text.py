@@ -1,14 +1,15 @@
-r"""Text from elsewhere, made safe to show: one line, no control, no disguise.
+r"""How texts, numbers and times are written for people: one form each for the whole program.
 
-Names, messages and codes come from plan files, device lists and the platform. Shown raw, an escape sequence
-could repaint a terminal, a line feed could forge a log record, and a bidirectional or invisible character
-could make one id look like another. Every such character is shown as its escape (`\x1b`, `\u202e`).
+Names, messages and codes come from plan files, device lists and the platform. Shown raw, an escape sequence could
+repaint a terminal, a line feed could forge a log record, and a bidirectional or invisible character could make one
+id look like another. `safe` shows every such character as its escape (`\x1b`, `\u202e`).
 """
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from fractions import Fraction
 from functools import lru_cache
 
 # C0, DEL and C1; soft hyphen, Arabic letter mark, Mongolian separator; zero-width and bidirectional marks,
@@ -43,8 +44,14 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def percent(value: Fraction) -> str:
+    """Return a share as people write it: `99%`, `99.6%`; rounded down, so that 99.999% is never shown as 100%."""
+    whole, hundredths = divmod(int(value * 10_000), 100)
+    return f"{whole}%" if not hundredths else f"{whole}.{hundredths:02d}".rstrip("0") + "%"
+
+
 def duration(seconds: float) -> str:
-    """Return a length of time as people write it: `49 s`, `1h12m`, `1d 06:41:12`. Negative counts as 0."""
+    """Return a length of time as people write it: `49s`, `1h12m`, `1d 06:41:12`. Negative counts as 0."""
     whole = max(0, round(seconds))
     minutes, s = divmod(whole, 60)
     hours, m = divmod(minutes, 60)

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
 
 from rollout.core.campaign import Denominator, Gate, StopRule, Threshold
 from rollout.core.tally import Tally
+from rollout.text import percent
 
 __all__ = [
     "Halt",
@@ -23,7 +23,6 @@ __all__ = [
     "Open",
     "Verdict",
     "judge",
-    "percent",
     "stop_evidence",
     "thresholds_evidence",
     "thresholds_hold",
@@ -68,12 +67,6 @@ class Halt:
 
 
 Verdict = Open | Hold | Halt
-
-
-def percent(value: Fraction) -> str:
-    """Return a share as people write it: `99%`, `99.6%`; rounded down, so that 99.999% is never shown as 100%."""
-    whole, hundredths = divmod(int(value * 10_000), 100)
-    return f"{whole}%" if not hundredths else f"{whole}.{hundredths:02d}".rstrip("0") + "%"
 
 
 def _told(name: str, part: int, whole: int, of: Denominator) -> str:

@@ -14,10 +14,9 @@ from typing import Any
 
 from rollout.core.budget import job_exposure
 from rollout.core.campaign import CallLimit, Gate, JobSpec, Scope, Threshold, Wave, WhenUnsure
-from rollout.core.gate import percent
 from rollout.core.plan import Plan, PlannedWave
 from rollout.errors import Complaint
-from rollout.text import clipped, count, counted, duration, iso_utc, local_time, safe
+from rollout.text import clipped, count, counted, duration, iso_utc, local_time, percent, safe
 
 GATE_WIDTH = 48
 """Columns of the GATE column at most; longer gates are wrapped between words."""

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from rollout.core.gate import HoldReason, percent
+from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.plan import batch_label
 from rollout.core.state import State, WaveState
 from rollout.core.tally import Tally
-from rollout.text import clipped, count, counted, duration, local_time, safe
+from rollout.text import clipped, count, counted, duration, local_time, percent, safe
+from rollout.views.words import STATUSES, WAITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def wave_mark(state: State, wave: WaveState, marks: Marks) -> str:
             return marks.waiting
         case _ if stopped:
             return marks.failed
-        case _ if state.status is CampaignStatus.PAUSED or wave.held == HoldReason.APPROVAL.value:
+        case _ if state.status is CampaignStatus.PAUSED or wave.held == HoldReason.APPROVAL:
             return marks.held
         case _:
             return marks.running
@@ -90,7 +91,7 @@ def waits_for_approval(state: State) -> bool:
         state.status is CampaignStatus.RUNNING
         and wave is not None
         and wave.status is WaveStatus.OPEN
-        and wave.held == HoldReason.APPROVAL.value
+        and wave.held == HoldReason.APPROVAL
     )
 
 
@@ -102,16 +103,6 @@ def current_wave(state: State) -> WaveState | None:
     unfinished = [wave for wave in begun if wave.status is WaveStatus.OPEN]
     known = unfinished or begun
     return known[-1] if known else None
-
-
-_WAITS = {
-    HoldReason.CREATING.value: "jobs to be created",
-    HoldReason.SAMPLE.value: "enough resolved devices to tell",
-    HoldReason.SUCCESS.value: "more devices to succeed",
-    HoldReason.AUDIT.value: "the audit of the wave's jobs",
-    HoldReason.STALE.value: "newer counts",
-}
-"""Why a gate is held, as what is waited for; reasons that are that already are not listed."""
 
 
 def waiting_for(state: State, now: float) -> str:
@@ -138,9 +129,9 @@ def waiting_for(state: State, now: float) -> str:
         quiet = f", none has moved since {local_time(state.moved_at)}" if state.stalled else ""
         return f"room: {state.exposure:,} of {cap:,} devices may be in progress{quiet}"
     if wave.status is WaveStatus.OPEN and wave.created:
-        if wave.held == HoldReason.SOAK.value and wave.satisfied_at is not None and gate is not None:
+        if wave.held == HoldReason.SOAK and wave.satisfied_at is not None and gate is not None:
             return f"soak, {duration(wave.satisfied_at + gate.soak_s - now)} left"
-        return _WAITS.get(wave.held, wave.held) or "devices"
+        return WAITS.get(wave.held, wave.held) or "devices"
     return "devices" if wave.created else "jobs to be created"
 
 
@@ -157,7 +148,8 @@ def _wave_counts(tally: Tally) -> str:
     )
 
 
-def _name(state: State, wave: WaveState) -> str:
+def wave_name(state: State, wave: WaveState) -> str:
+    """Return a wave's name for a table: safe to show, at most `NAME_WIDTH` columns."""
     return clipped(safe(state.plan.waves[wave.index].name), NAME_WIDTH)
 
 
@@ -180,7 +172,7 @@ def live_lines(state: State, now: float, marks: Marks, *, rows: int = 40) -> lis
     tally = state.tally()
     head = (
         f"{state.campaign.id} {marks.dot} wave {max(begun, 1)} of {len(state.waves)} {marks.dot} "
-        f"{duration(now - state.started_at) if state.started_at else '0s'} {marks.dot} {state.status.value}, "
+        f"{duration(now - state.started_at) if state.started_at else '0s'} {marks.dot} {STATUSES[state.status]}, "
         f"waiting for {waiting_for(state, now)}"
     )
     lines = [head]
@@ -188,7 +180,7 @@ def live_lines(state: State, now: float, marks: Marks, *, rows: int = 40) -> lis
     mark_width = max(
         len(mark) for mark in (marks.done, marks.running, marks.waiting, marks.failed, marks.held)
     )
-    width = max((len(_name(state, wave)) for wave in state.waves), default=0)
+    width = max((len(wave_name(state, wave)) for wave in state.waves), default=0)
     devices_width = max((len(_full(wave)[0]) for wave in state.waves), default=0)
     jobs_width = max((len(_full(wave)[1]) for wave in state.waves), default=0)
     shown = state.waves[: max(rows, 1)]
@@ -197,7 +189,7 @@ def live_lines(state: State, now: float, marks: Marks, *, rows: int = 40) -> lis
         counts = _wave_counts(wave.tally) if wave.status is not WaveStatus.WAITING else ""
         begun_text = f"{wave.tally.resolved:,} of " if wave.status is not WaveStatus.WAITING else ""
         lines.append(
-            f" {wave_mark(state, wave, marks):<{mark_width}} {_name(state, wave):<{width}}  "
+            f" {wave_mark(state, wave, marks):<{mark_width}} {wave_name(state, wave):<{width}}  "
             f"{begun_text + count(planned):>{devices_width}}  {_jobs(wave):<{jobs_width}}  "
             f"{counts or wave.held}".rstrip()
         )
@@ -231,7 +223,7 @@ def headline(state: State) -> str:
             )
             return f"Halted {state.campaign.id}{where}{reason}{evidence}"
         case _:
-            how = "unfinished" if state.status is CampaignStatus.RUNNING else state.status.value
+            how = "unfinished" if state.status is CampaignStatus.RUNNING else STATUSES[state.status]
             stalled = ": no room for its next job, and no device moves" if state.stalled else ""
             return f"Left {state.campaign.id} {how} after {took}{evidence}{stalled}"
 
@@ -258,7 +250,7 @@ def in_doubt(state: State) -> list[str]:
 
 def summary_lines(state: State, marks: Marks) -> list[str]:
     """Return the end summary: head line, one line a wave, and the sums, which add up to the fleet."""
-    width = max((len(_name(state, wave)) for wave in state.waves), default=0)
+    width = max((len(wave_name(state, wave)) for wave in state.waves), default=0)
     lines = [headline(state)]
     for wave in state.waves:
         tally = wave.tally
@@ -267,7 +259,7 @@ def summary_lines(state: State, marks: Marks) -> list[str]:
             note = f"   {count(missing)} without a task{note}"
         share = f"{_share(tally.succeeded, tally.resolved)} of resolved" if tally.resolved else "-"
         lines.append(
-            f" {wave_mark(state, wave, marks)} {_name(state, wave):<{width}}  {count(tally.succeeded):>9} ok  "
+            f" {wave_mark(state, wave, marks)} {wave_name(state, wave):<{width}}  {count(tally.succeeded):>9} ok  "
             f"{count(tally.failed_final):>7} failed  {count(tally.open):>7} open    {share}{note}"
         )
     total = state.tally()

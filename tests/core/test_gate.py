@@ -6,8 +6,9 @@ import pytest
 from support.plans import gate, success
 
 from rollout.core.campaign import Denominator, Gate, StopRule
-from rollout.core.gate import Halt, Hold, HoldReason, Open, judge, percent, stop_evidence
+from rollout.core.gate import Halt, Hold, HoldReason, Open, judge, stop_evidence
 from rollout.core.tally import Tally
+from rollout.text import percent
 
 
 def verdict(its_gate, tally, **given):
