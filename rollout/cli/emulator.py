@@ -15,10 +15,10 @@ from rollout.cli.flags_file import config_option
 from rollout.cli.fleets import columns_to_read, open_fleet, population_of
 from rollout.cli.types import DURATION, ORG, PORT, SEED, SHARE, SITE_SHARE, SPEED, Parsed
 from rollout.emulator.http.faults import Fault, FaultPlan
-from rollout.emulator.http.gateway import Credentials, GatewayRules, Quota
+from rollout.emulator.http.gateway import CallQuota, GatewayRules, KeyPair
 from rollout.emulator.http.server import EmulatorConfig, serve_forever
 from rollout.emulator.http.service import PERMISSIONS
-from rollout.emulator.http.settings import turned
+from rollout.emulator.http.settings import with_knobs
 from rollout.emulator.platform.knobs import Knobs
 from rollout.enos.signing import Secret
 
@@ -44,7 +44,7 @@ def _devices_of(text: str) -> int | Path:
 
 def _knob(text: str) -> tuple[str, str]:
     name, _, value = text.partition("=")
-    turned(Knobs(), GatewayRules(), {name: value})
+    with_knobs(Knobs(), GatewayRules(), {name: value})
     return name, value
 
 
@@ -55,10 +55,10 @@ def _reference(text: str) -> str:
     return text
 
 
-def _keys(access_key: str | None, secret_key: str | None) -> Credentials:
+def _keys(access_key: str | None, secret_key: str | None) -> KeyPair:
     """Return the application's keys, the demonstration's if none are named."""
     if access_key is None and secret_key is None:
-        return Credentials()
+        return KeyPair()
     if access_key is None or secret_key is None:
         raise click.UsageError("--access-key and --secret-key go together")
     from rollout.settings import Profile  # noqa: PLC0415 - only references are followed
@@ -66,7 +66,7 @@ def _keys(access_key: str | None, secret_key: str | None) -> Credentials:
     followed = Profile(
         "emulator", "http://127.0.0.1", access_key=access_key, secret_key=secret_key
     ).credentials()
-    return Credentials(followed.access_key.get_secret_value(), Secret(followed.secret_key.get_secret_value()))
+    return KeyPair(followed.access_key.get_secret_value(), Secret(followed.secret_key.get_secret_value()))
 
 
 @command("emulator", config=config_option({"accessKey", "secretKey", "appKey", "appSecret", "credentials"}))
@@ -102,7 +102,7 @@ def _keys(access_key: str | None, secret_key: str | None) -> Credentials:
     "--bad-site", type=SITE_SHARE, multiple=True, metavar="SITE:SHARE", help="A site with its own share."
 )
 @click.option(
-    "--quota", type=Parsed("CALLS/s", Quota.parse), metavar="CALLS/s", help="Flow control over all calls."
+    "--quota", type=Parsed("CALLS/s", CallQuota.parse), metavar="CALLS/s", help="Flow control over all calls."
 )
 @click.option("--read-lag", type=DURATION, default="2s", show_default=True, help="How late searches are.")
 @click.option("--skew", type=DURATION, help="Refuse calls whose timestamp is further off.")
@@ -159,7 +159,7 @@ def emulator(
     fail: float | None,
     offline: float | None,
     bad_site: tuple[tuple[str, float], ...],
-    quota: Quota | None,
+    quota: CallQuota | None,
     read_lag: float,
     skew: float | None,
     access_key: str | None,
@@ -187,7 +187,7 @@ def emulator(
         raise click.UsageError("--column is of a list of --devices")
     described = open_fleet(fleet, common.console)
     shortcuts = {"read_lag_s": read_lag, "quota": quota, "skew_s_max": skew}
-    settings, rules = turned(Knobs(), GatewayRules(), {**shortcuts, **dict(knobs)})
+    settings, rules = with_knobs(Knobs(), GatewayRules(), {**shortcuts, **dict(knobs)})
     keys = _keys(access_key, secret_key)
     population = population_of(described, failed=fail, offline=offline)
     for value, share in bad_site:

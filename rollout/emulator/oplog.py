@@ -1,11 +1,12 @@
-"""The emulator's memory on disk: one line of JSON for every mutating call, written before it is answered.
+"""The platform's history on disk: one line of JSON for every call that changes something.
 
-A line reaches the operating system before the answer leaves, so an emulator ended by `kill -9` lives on: the next
-one replays the file and is the same platform, with the same jobs, ids and device histories. It does not outlive a
-power cut, which no rehearsal needs. A last line cut off by the end was never answered, and goes.
+A line is handed to the operating system before the call is answered. So after `kill -9` the next emulator replays the
+file and is the same platform, with the same jobs, ids and devices. The file is not synced to disk: it may lose its end
+in a power cut, which no rehearsal needs to survive. A last line that is incomplete belongs to a call that was never
+answered; opening the file removes it.
 
-The first line holds the settings the history depends on; a file of other settings is refused, because its replay
-would be another history.
+The first line holds the settings that the history depends on. A file with other settings is refused, because the
+replay would give another history.
 """
 
 from __future__ import annotations
@@ -18,23 +19,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rollout.emulator.platform.operations import Operation
+from rollout.emulator.platform.history import HistoryEntry
 from rollout.errors import OtherRehearsal, RolloutError
 
-FORMAT = "rollout-emulator-1"
+LOG_FORMAT = "rollout-emulator-1"
 
 
 class OpLog:
-    """The file, held by one emulator at a time.
+    """The file; a lock lets one emulator at a time use it.
 
-    `start` is when the platform began, seconds since the epoch; `last_time` that of the last operation. Raises
-    `RolloutError` if the file is no such log, is held by another, or belongs to other settings.
+    `start`: when the platform began, seconds since the epoch. `last_time`: the time of the last entry, `start` if there
+    is none.
+    Raises: RolloutError if the file is not such a log or is in use by another emulator; OtherRehearsal if it was written
+    with other settings.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], start: float) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        # a line is a device list at most; the owner's eyes only
+        # readable by the owner alone: the lines hold device keys
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self._open(settings, start)
@@ -53,11 +56,11 @@ class OpLog:
         lines = _lines(self._path)
         header = next(lines, None)
         if header is None:
-            self._write({"format": FORMAT, "start": start, "settings": settings})
+            self._write({"format": LOG_FORMAT, "start": start, "settings": settings})
             return
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
+        if not isinstance(header, dict) or header.get("format") != LOG_FORMAT:
             raise RolloutError(f"{self._path}: not a log of this emulator")
-        # compared as they would be written: JSON knows no tuples
+        # compared in the form in which they are written: JSON has no tuples
         if header["settings"] != json.loads(json.dumps(settings)):
             raise OtherRehearsal(
                 f"{self._path}: written by an emulator with other settings",
@@ -67,17 +70,17 @@ class OpLog:
         for line in lines:
             self.last_time = line["at"]
 
-    def operations(self) -> Iterator[Operation]:
-        """Yield the history, oldest first."""
+    def entries(self) -> Iterator[HistoryEntry]:
+        """Yield all entries, oldest first."""
         lines = _lines(self._path)
         next(lines)
         for line in lines:
-            yield Operation(line["at"], line["do"], line["with"])
+            yield HistoryEntry(line["at"], line["do"], line["with"])
 
-    def append(self, operation: Operation) -> None:
-        """Add to the history; it has left this process when this returns. Raises: OSError."""
-        self._write({"at": operation.at, "do": operation.name, "with": operation.args})
-        self.last_time = operation.at
+    def append(self, entry: HistoryEntry) -> None:
+        """Write one entry; the operating system has it when this returns. Raises: OSError."""
+        self._write({"at": entry.at, "do": entry.name, "with": entry.args})
+        self.last_time = entry.at
 
     def _write(self, line: Mapping[str, Any]) -> None:
         data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
@@ -94,7 +97,10 @@ class OpLog:
 
 
 def read_last_time(path: Path) -> float | None:
-    """Return when the log's last operation was, so that a clock can start no earlier; None without a log."""
+    """Return the time of the log's last entry, seconds since the epoch; None if there is no log.
+
+    A clock for this log must not start earlier.
+    """
     if not path.exists():
         return None
     last: float | None = None
@@ -104,7 +110,7 @@ def read_last_time(path: Path) -> float | None:
 
 
 def _lines(path: Path) -> Iterator[Any]:
-    """Yield the complete lines as JSON. Raises: RolloutError naming the line that is none."""
+    """Yield the content of each complete line. Raises: RolloutError naming the first line that is not JSON."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
@@ -116,6 +122,7 @@ def _lines(path: Path) -> Iterator[Any]:
 
 
 def _cut_torn_line(path: Path) -> None:
+    """Remove what follows the last newline."""
     with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
         kept = size

@@ -24,7 +24,7 @@ from rollout.intake.scalars import SHARE, WORD, Block, Read, choice, duration, w
 from rollout.intake.units import COUNT_MAX, Unreadable
 from rollout.intake.yaml_text import read_yaml
 
-SCHEMA_ID = "urn:enos-rollout:schema:fleet:1"
+FLEET_SCHEMA_ID = "urn:enos-rollout:schema:fleet:1"
 
 STRATA_MAX = 100
 """Strata of a fleet; each is asked for at every attempt of every device. Ours."""
@@ -187,7 +187,7 @@ def fleet_schema() -> dict[str, Any]:
     body["properties"]["version"]["enum"] = [1, "1"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": SCHEMA_ID,
+        "$id": FLEET_SCHEMA_ID,
         **body,
         "title": "Fleet of the emulator",
     }

@@ -162,21 +162,21 @@ def _tamper(world: World, act: Tamper) -> None:
     if act.what == "imitate":
         campaign, batches = world.scenario.plan.campaign, world.scenario.plan.batches
         batch = batches[act.number % len(batches)]
-        service.perform(
+        service.apply(
             "create", {"firmwareId": campaign.firmware_id, "body": _imitation(batch_name(campaign.id, batch))}
         )
         return
     ours = [
         job
         for job in world.platform.jobs.values()
-        if job.order.name and not job.order.name.default.startswith(COPY)
+        if job.definition.name and not job.definition.name.default.startswith(COPY)
     ]
     if not ours:
         return
     args = {"jobId": ours[act.number % len(ours)].id}
     for name in ("stop", "delete")[: 1 + (act.what == "delete")]:
         try:
-            service.perform(name, args)
+            service.apply(name, args)
         except Refusal:
             continue  # stopped already
 

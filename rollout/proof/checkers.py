@@ -66,8 +66,8 @@ class Evidence:
         self.names = {batch_name(plan.campaign.id, batch): batch.index for batch in plan.batches}
         self.jobs = {}
         for job in self.world.platform.all_jobs:
-            if job.order.name is not None and job.order.name.default in self.names:
-                self.jobs.setdefault(job.order.name.default, []).append(job)
+            if job.definition.name is not None and job.definition.name.default in self.names:
+                self.jobs.setdefault(job.definition.name.default, []).append(job)
         self.state = State.initial(plan)
         self.history = []
         sent: set[int] = set()

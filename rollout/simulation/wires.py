@@ -18,7 +18,7 @@ from math import inf
 from random import Random
 
 from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
-from rollout.emulator.http.service import Call, Ending, Reply, Service
+from rollout.emulator.http.service import Call, Delivery, Reply, Service
 from rollout.emulator.platform.index import JobView
 from rollout.emulator.platform.tasks import STATUSES
 from rollout.enos import limits
@@ -209,8 +209,8 @@ class _Life(Exchange):
             return BrokenOff("no answer in time", handed=True)
         if sent is not None:
             await self._power.step("after the answer")
-        if reply.ending is not Ending.ANSWER:
-            return BrokenOff(f"connection ended ({reply.ending.name.lower()})", handed=True)
+        if reply.delivery is not Delivery.WHOLE:
+            return BrokenOff(f"connection ended ({reply.delivery.name.lower()})", handed=True)
         answer = Answer(
             reply.status,
             reply.body[:body_bytes_max],

@@ -21,11 +21,11 @@ from rollout.core.lifecycle import CampaignStatus
 from rollout.core.plan import Plan
 from rollout.core.state import State
 from rollout.emulator.http.faults import FaultPlan, Faults
-from rollout.emulator.http.gateway import Credentials, Gateway, GatewayRules
+from rollout.emulator.http.gateway import Gateway, GatewayRules, KeyPair
 from rollout.emulator.http.service import Service
+from rollout.emulator.platform.history import HistoryEntry
 from rollout.emulator.platform.knobs import Knobs
 from rollout.emulator.platform.model import Platform
-from rollout.emulator.platform.operations import Operation
 from rollout.emulator.platform.population import Population
 from rollout.engine.clock import Clock
 from rollout.engine.control import Order, Orders
@@ -131,7 +131,7 @@ class World:
         )
         service = Service(
             self.platform,
-            Gateway(Credentials(), scenario.rules, scenario.seed),
+            Gateway(KeyPair(), scenario.rules, scenario.seed),
             Faults(scenario.faults, scenario.seed),
             clock=self.now,
             wall=self.now,
@@ -256,9 +256,9 @@ class World:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _note_effect(self, operation: Operation) -> None:
-        if operation.name == "createLater":
-            self.network.effect_delay_s = operation.args["delayS"]
+    def _note_effect(self, entry: HistoryEntry) -> None:
+        if entry.name == "createLater":
+            self.network.effect_delay_s = entry.args["delayS"]
 
     def _dice(self, about: str) -> Random:
         return Random(f"{self.scenario.seed}/{about}")  # noqa: S311 - repeatable chance is the purpose

@@ -10,7 +10,7 @@ import yaml
 
 from rollout.cli.emulator import emulator
 from rollout.cli.flags_file import flags_schema
-from rollout.emulator.http.settings import NAMES, choices
+from rollout.emulator.http.settings import KNOB_NAMES, choices
 from rollout.enos.signing import Secret, encrypt
 from rollout.errors import PlanError
 
@@ -58,7 +58,7 @@ def test_command_line_goes_before_the_file(desk):
     assert given["speed"] == 600.0
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
+@pytest.mark.parametrize("name", sorted(KNOB_NAMES))
 def test_every_knob_is_set_by_name(desk, name):
     """Each knob, of the platform or the gateway, is taken by its name in the file and after --knob."""
     value = (choices(name) or ("20/s" if name == "quota" else "30",))[-1]

@@ -15,7 +15,7 @@ from rollout.core.campaign import JobSpec, JobType, Localized, Scope
 from rollout.core.outcome import Accepted, Rejected, Unsent
 from rollout.core.records import JobFilter, TaskFilter
 from rollout.emulator.http.faults import Faults
-from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Credentials, Gateway, GatewayRules
+from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Gateway, GatewayRules, KeyPair
 from rollout.emulator.http.server import EmulatorConfig, serve
 from rollout.emulator.http.service import Service
 from rollout.emulator.platform.knobs import Knobs
@@ -78,7 +78,7 @@ class InSimulation:
         )
         service = Service(
             platform,
-            Gateway(Credentials(), GatewayRules(signature="none"), config.seed),
+            Gateway(KeyPair(), GatewayRules(signature="none"), config.seed),
             Faults(config.faults, config.seed),
             clock=clock,
             wall=clock,

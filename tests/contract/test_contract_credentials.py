@@ -6,7 +6,7 @@ import pytest
 from contract_caller import encryption, signature
 
 from rollout.emulator.http.faults import FaultPlan
-from rollout.emulator.http.gateway import GatewayRules, Quota
+from rollout.emulator.http.gateway import CallQuota, GatewayRules
 
 DOCUMENTED = '{\n  "count": 20,\n  "page": 1,\n  "desc": "描述"\n}'
 SECRET = "demo-app-secret"
@@ -202,7 +202,7 @@ def small_body():
 
 
 def spent_quota():
-    return {"rules": GatewayRules(quota=Quota(1, 3600))}
+    return {"rules": GatewayRules(quota=CallQuota(1, 3600))}
 
 
 def fault(text):
@@ -231,6 +231,6 @@ def test_the_gateway_refuses_in_its_own_words(emulated, status):
 
 def test_flow_control_counts_all_calls_together(emulated):
     """One limit stands over all APIs of the proxy. Page: API management, flow control."""
-    tenant = emulated(rules=GatewayRules(quota=Quota(2, 3600)))
+    tenant = emulated(rules=GatewayRules(quota=CallQuota(2, 3600)))
     calls = [("search", "ota-jobs"), ("search", "devices"), ("search", "ota-firmwares")]
     assert [tenant.call(action, {}, on=resource).status for action, resource in calls] == [200, 200, 429]

@@ -171,7 +171,7 @@ async def test_retry_after_is_told_if_the_fault_has_seconds(emulator):
 
 
 async def test_fault_strikes_only_its_operations_in_its_window(emulator, clock):
-    """Operation and window limit a fault; outside them calls are answered honestly."""
+    """HistoryEntry and window limit a fault; outside them calls are answered honestly."""
     plan = FaultPlan.parse(["error_503=1,on=search+token,from=10,until=20"])
     async with emulator(faults=plan) as (_, client):
         assert (await client.call("search", {})).status == 200

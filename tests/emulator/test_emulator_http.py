@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from emulator_client import FIRMWARE, JOBS, ORG, TOKEN_GET, TOKEN_REFRESH, Client, keys, upgrade, verify
 
-from rollout.emulator.http.gateway import GatewayRules, Quota
+from rollout.emulator.http.gateway import CallQuota, GatewayRules
 from rollout.emulator.platform.knobs import Knobs
 from rollout.emulator.platform.population import Population
 from rollout.enos.signing import encrypt
@@ -272,7 +272,7 @@ async def test_unknown_application_gets_no_token(emulator):
 @pytest.mark.parametrize("told", [True, False])
 async def test_quota_refuses_the_call_after_the_last(emulator, told):
     """Above the quota: 429 in the gateway's shape, with Retry-After only if so configured, nothing done."""
-    async with emulator(rules=GatewayRules(quota=Quota(2, 3600, retry_after=told))) as (running, client):
+    async with emulator(rules=GatewayRules(quota=CallQuota(2, 3600, retry_after=told))) as (running, client):
         answers = [await client.create(upgrade(keys(1, n))) for n in range(3)]
         assert [answer.status for answer in answers] == [200, 200, 429]
         assert answers[2].json == {"message": "API rate limit exceeded"}

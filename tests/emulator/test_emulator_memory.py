@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from rollout.emulator.http.faults import FaultPlan
 from rollout.emulator.http.server import EmulatorConfig, ScaledClock, serve
 from rollout.emulator.oplog import OpLog, read_last_time
+from rollout.emulator.platform.history import HistoryEntry, apply_entry
 from rollout.emulator.platform.knobs import Knobs
 from rollout.emulator.platform.model import Platform
-from rollout.emulator.platform.operations import Operation, perform
 from rollout.emulator.platform.population import Population
 from rollout.emulator.platform.refusal import Refusal
 from rollout.emulator.platform.search import search_jobs, search_tasks
@@ -30,7 +30,9 @@ def portrait(platform, now):
     tasks = [
         [platform.task_id(job, position), *row]
         for job in platform.all_jobs
-        for position, row in enumerate(zip(job.tasks.devices, job.tasks.status, job.tasks.turns, strict=True))
+        for position, row in enumerate(
+            zip(job.tasks.devices, job.tasks.status, job.tasks.generations, strict=True)
+        )
     ]
     counts = [search_tasks(platform, now, {"expression": f"status='{s}'"}).total for s in ("init", "failed")]
     return jobs.records, tasks, counts, platform.meters.device_seconds(now), platform.meters.in_progress_max
@@ -73,28 +75,28 @@ def test_killed_process_leaves_a_readable_log(tmp_path):
     program = f"""
 import os, signal
 from pathlib import Path
-from rollout.emulator.platform.operations import Operation
+from rollout.emulator.platform.history import HistoryEntry
 from rollout.emulator.oplog import OpLog
 log = OpLog(Path({str(path)!r}), {{}}, 5.0)
-log.append(Operation(6.0, "stop", {{"jobId": "x"}}))
+log.append(HistoryEntry(6.0, "stop", {{"jobId": "x"}}))
 os.kill(os.getpid(), signal.SIGKILL)
 """
     subprocess.run([sys.executable, "-c", program], check=False)
     with OpLog(path, {}, 99.0) as log:
         assert (log.start, log.last_time) == (5.0, 6.0)
-        assert list(log.operations()) == [Operation(6.0, "stop", {"jobId": "x"})]
+        assert list(log.entries()) == [HistoryEntry(6.0, "stop", {"jobId": "x"})]
 
 
 def test_torn_last_line_is_cut_off(tmp_path):
     """A line that was being written at the end was never answered: it goes, and the log goes on behind it."""
     path = tmp_path / "emulator.log"
     with OpLog(path, {}, 5.0) as log:
-        log.append(Operation(6.0, "stop", {"jobId": "x"}))
+        log.append(HistoryEntry(6.0, "stop", {"jobId": "x"}))
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"at":7.0,"do":"st')
     assert read_last_time(path) == 6.0
     with OpLog(path, {}, 5.0) as log:
-        log.append(Operation(8.0, "start", {"jobId": "x"}))
+        log.append(HistoryEntry(8.0, "start", {"jobId": "x"}))
     assert path.read_bytes().startswith(whole)
     assert read_last_time(path) == 8.0
 
@@ -136,7 +138,7 @@ async def test_own_clock_begins_no_earlier_than_the_log_ends(tmp_path):
     path = tmp_path / "emulator.log"
     far = ScaledClock(1.0, start=4e9)
     async with serve(EmulatorConfig(log_path=path), far) as running:
-        running.service.perform("setKnobs", {"read_lag_s": 0})
+        running.service.apply("setKnobs", {"read_lag_s": 0})
     async with serve(EmulatorConfig(log_path=path)) as running:
         assert running.clock() >= 4e9
         assert running.platform.knobs.read_lag_s == 0
@@ -180,7 +182,7 @@ def test_history_does_not_depend_on_who_looks_when(steps, looks):
                 "setKnobs": {"stop_running": "fail" if which % 2 else "continue"},
             }.get(name, {"jobId": job, "body": {"deviceKeys": keys(count, which * 4)}})
             try:
-                perform(platform, Operation(at, name, args))
+                apply_entry(platform, HistoryEntry(at, name, args))
             except Refusal:
                 continue
         return portrait(platform, at + 30_000)

@@ -1324,7 +1324,7 @@ class PlatformMachine(RuleBasedStateMachine):
     @invariant()
     def slots_are_kept(self):
         for job in self.model.all_jobs:
-            assert 0 <= job.in_progress <= job.order.maximum_concurrency
+            assert 0 <= job.in_progress <= job.definition.maximum_concurrency
 
     @invariant()
     def counters_are_true(self):
@@ -1343,12 +1343,12 @@ class PlatformMachine(RuleBasedStateMachine):
         assert len(at_work) == len(set(at_work))
         # others go on with what was cancelled
         assert set(at_work) <= self.model.at_work
-        assert len(self.model.at_work) - len(at_work) == len(self.model._work._unseen)
+        assert len(self.model.at_work) - len(at_work) == len(self.model._upgrades._going_on)
 
     @invariant()
     def snapshots_keep_their_number(self):
         for job_id, job in self.model.jobs.items():
-            if not job.order.incremental:
+            if not job.definition.incremental:
                 assert len(job.tasks) + len(job.matched) == self.scopes[job_id]
 
     @invariant()
@@ -1361,7 +1361,7 @@ class PlatformMachine(RuleBasedStateMachine):
         """A push task that could go has gone: the queue is only left with a full job, or a stopped one."""
         for job in self.model.jobs.values():
             waiting = [p for p in job.ready if job.tasks.status[p] == Status.INIT]
-            assert not waiting or not job.started or job.in_progress == job.order.maximum_concurrency
+            assert not waiting or not job.started or job.in_progress == job.definition.maximum_concurrency
 
     @invariant()
     def readers_see_the_truth_without_lag(self):

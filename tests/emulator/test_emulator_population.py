@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.emulator.platform.behaviour import Behaviour
-from rollout.emulator.platform.chance import DRAWS, Lots
+from rollout.emulator.platform.chance import DRAWS, NamedDraws
 from rollout.emulator.platform.knobs import Knobs, with_settings
 from rollout.emulator.platform.model import Platform
 from rollout.emulator.platform.population import Habits, Population, Stratum
@@ -29,8 +29,8 @@ def nowhere(_):
 
 def test_draws_are_even_and_independent():
     """Each of a question's numbers is spread evenly over 0 to 1, and says nothing of its neighbour."""
-    lots = Lots("seed")
-    rows = [lots.draw(key) for key in MANY]
+    draws = NamedDraws("seed")
+    rows = [draws.draw(key) for key in MANY]
     for number in range(DRAWS):
         column = [row[number] for row in rows]
         assert all(0 < draw < 1 for draw in column)
@@ -42,12 +42,20 @@ def test_draws_are_even_and_independent():
 
 def test_draw_depends_on_seed_and_question_alone():
     """Asked again in any order a question has the same numbers; another seed or question has others."""
-    assert Lots(1).draw("a") == Lots(1).draw("a")
-    lots = Lots(1)
-    lots.draw("b")
-    assert lots.draw("a") == Lots(1).draw("a")
+    assert NamedDraws(1).draw("a") == NamedDraws(1).draw("a")
+    draws = NamedDraws(1)
+    draws.draw("b")
+    assert draws.draw("a") == NamedDraws(1).draw("a")
     assert (
-        len({Lots(1).draw("a"), Lots(2).draw("a"), Lots(1).draw("b"), Lots(12).draw(""), Lots(1).draw("2")})
+        len(
+            {
+                NamedDraws(1).draw("a"),
+                NamedDraws(2).draw("a"),
+                NamedDraws(1).draw("b"),
+                NamedDraws(12).draw(""),
+                NamedDraws(1).draw("2"),
+            }
+        )
         == 5
     )
 
@@ -61,7 +69,7 @@ def test_shares_and_times_are_those_described():
         failed_ratio=0.1, mute_ratio=0.05, offline_ratio=0.06, sleeper_ratio=0.04, first_report_s=(10, 20)
     )
     behaviour = Behaviour(field, 1)
-    courses = [behaviour.course(key, 1, nowhere) for key in MANY]
+    courses = [behaviour.attempt(key, 1, nowhere) for key in MANY]
     assert 0.085 < fmean(course.step < 0 for course in courses) < 0.115
     assert 0.04 < fmean(math.isinf(course.first_report_s) for course in courses) < 0.06
     heard = [course.first_report_s for course in courses if not math.isinf(course.first_report_s)]
@@ -81,7 +89,7 @@ def test_shares_and_times_are_those_described():
 def test_failing_devices_stop_at_steps_by_weight():
     """Where devices fail follows the weights of the protocol's steps; weight 0 never comes."""
     behaviour = Behaviour(Population(failed_ratio=1, failure_steps={-1: 1, -3: 3, -4: 0}), 1)
-    steps = [behaviour.course(key, 1, nowhere).step for key in MANY]
+    steps = [behaviour.attempt(key, 1, nowhere).step for key in MANY]
     assert set(steps) == {-1, -3}
     assert 0.72 < fmean(step == -3 for step in steps) < 0.78
 
@@ -93,7 +101,7 @@ def test_strata_have_habits_of_their_own():
     behaviour = Behaviour(field, 1)
 
     def course(**columns):
-        return behaviour.course("dev-0001", 1, columns.get)
+        return behaviour.attempt("dev-0001", 1, columns.get)
 
     assert (course(site="ulm", radio="lora").work_s, course(site="ulm", radio="lora").step) == (6000, 100)
     assert (round(course(site="ulm").work_s), course(site="ulm").step) == (600, 100)
@@ -106,7 +114,7 @@ def test_one_true_ratio_for_all():
     even = field.with_failed_ratio(0.25)
     behaviour = Behaviour(even, 3)
     for column in (nowhere, {"site": "kiel"}.get):
-        assert 0.23 < fmean(behaviour.course(key, 1, column).step < 0 for key in MANY) < 0.27
+        assert 0.23 < fmean(behaviour.attempt(key, 1, column).step < 0 for key in MANY) < 0.27
     assert even.strata[0].habits.work_s_median == 60
     assert (even.offline_ratio, field.failed_ratio) == (0.2, 0.0)
 

@@ -7,7 +7,7 @@ import pytest
 
 import rollout.emulator
 from rollout.emulator.http.faults import FaultKind
-from rollout.emulator.http.settings import EXPLAINED, NAMES, choices
+from rollout.emulator.http.settings import EXPLAINED, KNOB_NAMES, choices
 
 README = (Path(rollout.emulator.__file__).parent / "README.md").read_text()
 TESTS = Path(__file__).parent
@@ -49,7 +49,7 @@ def test_knob_has_its_choices(row):
     """Each knob named exists, and its choices are all there, the default first."""
     assert knobs_of(row) or "fault" in row[2]
     for name, values in knobs_of(row):
-        assert name in NAMES
+        assert name in KNOB_NAMES
         told = tuple(value.strip() for value in values.split(",") if value.strip())
         assert not choices(name) or told == choices(name), name
 
@@ -57,7 +57,7 @@ def test_knob_has_its_choices(row):
 def test_tables_leave_out_no_knob_and_no_fault():
     """Every knob has a row, and an explanation for the admin page; every fault has a row."""
     knobs = {name for row in BEHAVIOURS for name, _ in knobs_of(row)}
-    assert knobs == NAMES == EXPLAINED.keys()
+    assert knobs == KNOB_NAMES == EXPLAINED.keys()
     faults = [name for row in FAULTS for name in re.findall(r"`(\w+)`", row[0])]
     assert sorted(faults) == sorted(FaultKind)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout.emulator.http.faults import FaultPlan, Faults
-from rollout.emulator.http.gateway import Credentials, Gateway, GatewayRules
+from rollout.emulator.http.gateway import Gateway, GatewayRules, KeyPair
 from rollout.emulator.http.service import Call, Service
 from rollout.emulator.platform.knobs import Knobs
 from rollout.emulator.platform.model import Platform
@@ -18,7 +18,7 @@ ORG = "o00000000000000"
 def service(record=lambda _: None, **rules):
     """Return a service over a young platform, with the clock standing still."""
     platform = Platform(start=1000.0, knobs=Knobs(any_device=True, read_lag_s=0, materialise_s=0))
-    gateway = Gateway(Credentials(), GatewayRules(**{"signature": "none", **rules}), 0)
+    gateway = Gateway(KeyPair(), GatewayRules(**{"signature": "none", **rules}), 0)
     return Service(
         platform, gateway, Faults(FaultPlan(), 0), clock=lambda: 1000.0, wall=lambda: 1000.0, record=record
     )

@@ -6,13 +6,13 @@ import sys
 from functools import partial
 
 from rollout.emulator.http.faults import FaultPlan
-from rollout.emulator.http.gateway import Credentials
+from rollout.emulator.http.gateway import KeyPair
 from rollout.emulator.http.server import EmulatorConfig, serve_forever
 from rollout.enos.signing import Secret
 
 if __name__ == "__main__":
     config = EmulatorConfig(
-        credentials=Credentials(os.environ["CANARY_ACCESS"], Secret(os.environ["CANARY_SECRET"])),
+        credentials=KeyPair(os.environ["CANARY_ACCESS"], Secret(os.environ["CANARY_SECRET"])),
         speed=float(os.environ["SPEED"]),
         faults=FaultPlan.parse(sys.argv[1:]),
     )

@@ -19,7 +19,7 @@ from aiohttp import web
 from rollout.emulator.http import admin_page
 from rollout.emulator.http.faults import FaultPlan
 from rollout.emulator.http.service import Service
-from rollout.emulator.http.settings import shown
+from rollout.emulator.http.settings import knob_values
 from rollout.emulator.platform.meters import most_in_any_second
 from rollout.emulator.platform.tasks import STATUSES
 
@@ -30,7 +30,7 @@ PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Re
 """Headers of what a browser is shown."""
 
 
-def describe(service: Service, jobs: int = JOBS_SHOWN) -> dict[str, Any]:
+def platform_state(service: Service, jobs: int = JOBS_SHOWN) -> dict[str, Any]:
     """Return the emulator's state as JSON: true figures, without read lag, of the newest `jobs` jobs."""
     service.advance()
     platform = service.platform
@@ -53,7 +53,7 @@ def describe(service: Service, jobs: int = JOBS_SHOWN) -> dict[str, Any]:
         "createsPerSecondMax": most_in_any_second(arrivals),
         "createsLastSecond": sum(at > time.monotonic() - 1.0 for at in arrivals[-10_000:]),
         "jobsWithSameName": {name: n for name, n in platform.meters.jobs_by_name.items() if n > 1},
-        "knobs": shown(platform.knobs, service.gateway.rules),
+        "knobs": knob_values(platform.knobs, service.gateway.rules),
         "faults": [
             {"fault": str(fault), "struck": service.faults.struck[number]}
             for number, fault in enumerate(service.faults.plan.faults)
@@ -61,7 +61,7 @@ def describe(service: Service, jobs: int = JOBS_SHOWN) -> dict[str, Any]:
         "newestJobs": [
             {
                 "jobId": job.id,
-                "name": None if job.order.name is None else job.order.name.default,
+                "name": None if job.definition.name is None else job.definition.name.default,
                 "firmwareId": job.firmware.id,
                 "status": "deleted" if job.deleted else "started" if job.started else "stopped",
                 "createTime": int(job.created_at * 1000),
@@ -78,12 +78,12 @@ def add_routes(router: web.UrlDispatcher, service: Service, *, any_name: bool) -
 
     async def state(request: web.Request) -> web.Response:
         _check_name(request, any_name=any_name)
-        return web.json_response(describe(service, _jobs_asked(request)), headers=PRIVATE)
+        return web.json_response(platform_state(service, _jobs_asked(request)), headers=PRIVATE)
 
     async def page(request: web.Request) -> web.Response:
         _check_name(request, any_name=any_name)
         content = admin_page.page(
-            describe(service, _jobs_asked(request, admin_page.JOBS_ON_PAGE)),
+            platform_state(service, _jobs_asked(request, admin_page.JOBS_ON_PAGE)),
             refresh="refresh" in request.query,
         )
         headers = {"Content-Security-Policy": admin_page.POLICY, **PRIVATE}
@@ -93,9 +93,9 @@ def add_routes(router: web.UrlDispatcher, service: Service, *, any_name: bool) -
         return web.Response(text=admin_page.STYLE, content_type="text/css", headers=PRIVATE)
 
     async def openapi(_: web.Request) -> web.Response:
-        from rollout.emulator.http.openapi import describe as describe_api  # noqa: PLC0415 - pydantic, for those who ask
+        from rollout.emulator.http.openapi import describe  # noqa: PLC0415 - pydantic, for those who ask
 
-        return web.json_response(describe_api(service.platform.org_id))
+        return web.json_response(describe(service.platform.org_id))
 
     async def knobs(request: web.Request) -> web.Response:
         settings = await _posted(request, any_name=any_name)
@@ -103,7 +103,7 @@ def add_routes(router: web.UrlDispatcher, service: Service, *, any_name: bool) -
             service.turn(settings)
         except ValueError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
-        return _done(request, shown(service.platform.knobs, service.gateway.rules))
+        return _done(request, knob_values(service.platform.knobs, service.gateway.rules))
 
     async def faults(request: web.Request) -> web.Response:
         posted = await _posted(request, any_name=any_name)
@@ -121,7 +121,7 @@ def add_routes(router: web.UrlDispatcher, service: Service, *, any_name: bool) -
         key = posted.pop("deviceKey", None)
         if not isinstance(key, str) or not all(isinstance(value, str) for value in posted.values()):
             raise web.HTTPBadRequest(text="deviceKey and columns, all of them texts")
-        service.perform("reportDevice", {"deviceKey": key, "columns": posted})
+        service.apply("reportDevice", {"deviceKey": key, "columns": posted})
         return _done(request, {"deviceKey": key})
 
     router.add_get("/_admin", page)

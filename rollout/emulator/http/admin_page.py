@@ -14,7 +14,7 @@ from typing import Any
 
 from rollout.emulator.http.faults import OPERATIONS, WHAT_FAULTS_DO
 from rollout.emulator.http.gateway import GatewayRules
-from rollout.emulator.http.settings import EXPLAINED, choices, shown
+from rollout.emulator.http.settings import EXPLAINED, choices, knob_values
 from rollout.emulator.platform.knobs import Knobs
 
 STYLE_PATH = "/_admin/style.css"
@@ -33,7 +33,7 @@ REFRESH_S = 5
 
 BAR_WIDTH = 180
 
-DEFAULTS = shown(Knobs(), GatewayRules())
+DEFAULTS = knob_values(Knobs(), GatewayRules())
 
 STYLE = """\
 :root { color-scheme: light dark; --line: #d5dae1; --soft: #f4f6f9; --dim: #5c6773; --ink: #1c2530; --paper: #fff;

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from rollout.emulator.http import admin
-from rollout.emulator.http.service import JOBS, Call, Ending, Reply, Service
+from rollout.emulator.http.service import JOBS, Call, Delivery, Reply, Service
 
 HEAD_LINE_MAX = 64 * 1024
 """Bytes of a request's first line or one header; ours: ids travel in bodies, so lines are short."""
@@ -87,20 +87,20 @@ async def _read_parts(request: web.Request) -> dict[str, bytes]:
 
 
 async def _write(request: web.Request, reply: Reply) -> web.StreamResponse:
-    if reply.ending is Ending.ANSWER:
+    if reply.delivery is Delivery.WHOLE:
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
     response = web.StreamResponse(status=reply.status or 200, headers=reply.headers)
     transport = request.transport
     if transport is None:
         # the caller was quicker
         return response
-    if reply.ending is Ending.HALF:
+    if reply.delivery is Delivery.HALF:
         response.content_length = len(reply.body)
         await response.prepare(request)
         await response.write(reply.body[: len(reply.body) // 2])
         transport.close()
         return response
-    if reply.ending is Ending.RESET:
+    if reply.delivery is Delivery.RESET:
         # lingering for no time turns the close into a reset
         link = transport.get_extra_info("socket")
         link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -38,7 +38,7 @@ OPERATIONS = frozenset(
 )
 """What a fault can strike: the actions on jobs, the token service, all firmware calls, all device calls."""
 
-READS = frozenset({"get", "search", "searchTask", "firmware", "device"})
+READ_OPERATIONS = frozenset({"get", "search", "searchTask", "firmware", "device"})
 """Operations that answer from the index."""
 
 
@@ -102,7 +102,7 @@ class FaultKind(StrEnum):
         """What the kind strikes unless told otherwise."""
         if self.number in _TOKEN_STATUS:
             return frozenset({"token"})
-        return READS if self is FaultKind.READ_LAG else frozenset({"create"})
+        return READ_OPERATIONS if self is FaultKind.READ_LAG else frozenset({"create"})
 
 
 WHAT_FAULTS_DO: Mapping[FaultKind, str] = MappingProxyType(

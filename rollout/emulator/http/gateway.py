@@ -31,7 +31,7 @@ ENCRYPTIONS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class KeyPair:
     """One application's key pair."""
 
     access_key: str = DEMO_ACCESS_KEY
@@ -42,7 +42,7 @@ _SPAN_S = MappingProxyType({"s": 1, "min": 60, "h": 3600})
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
+class CallQuota:
     """Flow control: at most `calls` in each span of `per_s` seconds, over all calls together.
 
     `retry_after`: whether a refusal says when to come back; gateways differ.
@@ -53,7 +53,7 @@ class Quota:
     retry_after: bool = False
 
     @classmethod
-    def parse(cls, text: str) -> Quota:
+    def parse(cls, text: str) -> CallQuota:
         """Return the quota of a text such as `20/s`, or `600/min+retry` to tell `Retry-After`. Raises: ValueError."""
         found = re.fullmatch(r"([1-9][0-9]{0,8})/(s|min|h)(\+retry)?", text, re.ASCII)
         if found is None:
@@ -72,7 +72,7 @@ class GatewayRules:
     signature: Literal["strict", "token", "none"] = "strict"
     skew_s_max: float | None = None
     scheme_b: bool = False
-    quota: Quota | None = None
+    quota: CallQuota | None = None
     body_bytes_max: int = 8 * 1024 * 1024
     token_lifetime_s: int = limits.TOKEN_LIFETIME_S
     encryption_replay: Literal["refuse", "accept"] = "refuse"
@@ -98,7 +98,7 @@ WHAT_RULES_DO: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Turned:
+class Rejection:
     """A call the gateway turned away: the HTTP status, and `Retry-After` in seconds if it is told.
 
     `why` is for the request log; the caller is never told.
@@ -117,7 +117,7 @@ class Turned:
 class Gateway:
     """One gateway, for one application. `now` everywhere: real seconds since the epoch."""
 
-    def __init__(self, credentials: Credentials, rules: GatewayRules, seed: int) -> None:
+    def __init__(self, credentials: KeyPair, rules: GatewayRules, seed: int) -> None:
         self.rules = rules
         self._credentials = credentials
         self._seed = seed
@@ -203,18 +203,18 @@ class Gateway:
 
     # --- calls --------------------------------------------------------------------------------------------------
 
-    def check_token(self, headers: Mapping[str, str], now: float) -> Turned | None:
+    def check_token(self, headers: Mapping[str, str], now: float) -> Rejection | None:
         """Return the refusal of a call whose token is not right; `headers` by lower-case name."""
         if self.rules.signature == "none" or self._is_from_sdk(headers):
             return None
         if self._token_shown(headers, now) is not None:
             return None
         given = bool(headers.get("apim-accesstoken"))
-        return Turned(401, why="token unknown or expired" if given else "no apim-accesstoken")
+        return Rejection(401, why="token unknown or expired" if given else "no apim-accesstoken")
 
     def check_credentials(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes | None, now: float
-    ) -> Turned | None:
+    ) -> Rejection | None:
         """Return the refusal of a call whose token or signature is not right.
 
         Args:
@@ -228,14 +228,14 @@ class Gateway:
         assert token is not None, "the call's token is ours"
         timestamp = headers.get("apim-timestamp", "")
         if not re.fullmatch(r"[0-9]{1,16}", timestamp, re.ASCII):
-            return Turned(401, why="apim-timestamp is no number" if timestamp else "no apim-timestamp")
+            return Rejection(401, why="apim-timestamp is no number" if timestamp else "no apim-timestamp")
         if self._is_skewed(timestamp, now):
-            return Turned(401, why=f"apim-timestamp is {int(timestamp) / 1000 - now:+.1f} s off")
+            return Rejection(401, why=f"apim-timestamp is {int(timestamp) / 1000 - now:+.1f} s off")
         wanted = sign(token, query, body, timestamp, self._credentials.secret_key)
         if _same(headers.get("apim-signature", ""), Secret(wanted)):
             return None
         signed = "".join(name + query[name] for name in sorted(query))[:SIGNED_CHARS_SHOWN]
-        return Turned(401, why=f"signature is not that of TOKEN + {signed} + BODY + {timestamp} + SECRET")
+        return Rejection(401, why=f"signature is not that of TOKEN + {signed} + BODY + {timestamp} + SECRET")
 
     def _token_shown(self, headers: Mapping[str, str], now: float) -> Secret | None:
         """Return the valid token a call shows, if it does."""
@@ -253,7 +253,7 @@ class Gateway:
             and headers.keys().isdisjoint({"apim-timestamp", "apim-signature"})
         )
 
-    def check_quota(self, now: float) -> Turned | None:
+    def check_quota(self, now: float) -> Rejection | None:
         """Count a call; return its refusal if the span's calls are spent. Spans begin on the clock's full marks."""
         quota = self.rules.quota
         if quota is None:
@@ -263,7 +263,7 @@ class Gateway:
             self._span, self._spent = span, 0
         if self._spent >= quota.calls:
             wait_s = int((span + 1) * quota.per_s - now) + 1
-            return Turned(429, wait_s if quota.retry_after else None)
+            return Rejection(429, wait_s if quota.retry_after else None)
         self._spent += 1
         return None
 

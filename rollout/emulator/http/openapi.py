@@ -29,7 +29,7 @@ from rollout.emulator.platform.bodies import (
     SELECTOR_FORMS,
     ZONE_MINUTES,
 )
-from rollout.emulator.platform.expression import Fields
+from rollout.emulator.platform.expression import FieldOperators
 from rollout.enos import limits, messages
 from rollout.enos.codes import CODES, GATEWAY, TOKEN_STATUS, Code
 from rollout.enos.messages import Message, Number, StringI18n
@@ -111,7 +111,7 @@ class _Operation:
     parameters: tuple[str, ...] = ()
     body: Json | None = None
     refusals: tuple[Code, ...] = ()
-    fields: Fields | None = None
+    fields: FieldOperators | None = None
     page_size_max: int = limits.PAGE_SIZE_MAX
 
 
@@ -129,7 +129,7 @@ _FOUND = (Code.NOT_FOUND,)
 _V21, _V24 = sorted(DEVICES)
 
 # fmt: off
-OPERATIONS = (
+DESCRIBED = (
     _Operation("createJob", JOBS, "create", "create_ota_job", _ref("CreatedJob"), parameters=("firmwareId",), body=_ref("CreateJobBody"),
                refusals=(*_FOUND, Code.FIRMWARE_NOT_VERIFIED, Code.VERIFY_WITH_TOTAL_SCOPE, Code.TOO_MANY_VERIFY_DEVICES)),
     _Operation("getJob", JOBS, "get", "get_ota_job", _ref("JobInfo"), "get", _JOB, refusals=_FOUND),
@@ -177,9 +177,7 @@ def describe(org_id: str) -> Json:
         "servers": [{"url": "/"}],
         "security": [{name: [] for name in _SECURITY}],
         "paths": {
-            **{
-                f"{row.path}?action={row.action}": {row.method: _operation(row, org_id)} for row in OPERATIONS
-            },
+            **{f"{row.path}?action={row.action}": {row.method: _operation(row, org_id)} for row in DESCRIBED},
             **{TOKEN + action: {"post": _token_operation(action)} for action in ("get", "refresh")},
         },
         "components": {"schemas": _components(), "securitySchemes": _SECURITY},
@@ -252,7 +250,7 @@ _UPLOAD: Json = {
 }
 
 
-def _search_body(fields: Fields, page_size_max: int) -> Json:
+def _search_body(fields: FieldOperators, page_size_max: int) -> Json:
     return {
         "type": "object",
         "properties": {
@@ -272,7 +270,7 @@ def _search_body(fields: Fields, page_size_max: int) -> Json:
     }
 
 
-def expression_pattern(fields: Fields) -> str:
+def expression_pattern(fields: FieldOperators) -> str:
     """Return a regular expression of the plainest form of what a search can ask for; the empty text is in."""
     text = "'[^']{0,40}'"
     forms = {

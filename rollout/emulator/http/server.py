@@ -23,12 +23,12 @@ from aiohttp import web
 
 from rollout.emulator.http.app import HEAD_LINE_MAX, make_app
 from rollout.emulator.http.faults import FaultPlan, Faults
-from rollout.emulator.http.gateway import DEMO_SECRET_KEY, Credentials, Gateway, GatewayRules
+from rollout.emulator.http.gateway import DEMO_SECRET_KEY, Gateway, GatewayRules, KeyPair
 from rollout.emulator.http.service import Service
 from rollout.emulator.oplog import OpLog, read_last_time
+from rollout.emulator.platform.history import HistoryEntry, apply_entry
 from rollout.emulator.platform.knobs import Knobs
 from rollout.emulator.platform.model import Platform
-from rollout.emulator.platform.operations import Operation, perform
 from rollout.emulator.platform.population import Population
 from rollout.emulator.platform.refusal import Refusal
 from rollout.errors import SettingsError
@@ -69,7 +69,7 @@ class EmulatorConfig:
     port: int = 0
     open_network: bool = False
     org_id: str = "o00000000000000"
-    credentials: Credentials = field(default_factory=Credentials)
+    credentials: KeyPair = field(default_factory=KeyPair)
     rules: GatewayRules = field(default_factory=GatewayRules)
     seed: int = 0
     speed: float = 1.0
@@ -184,7 +184,7 @@ def _first_instant(config: EmulatorConfig) -> float:
 
 def _platform(
     config: EmulatorConfig, clock: Clock, held: ExitStack
-) -> tuple[Platform, Callable[[Operation], None]]:
+) -> tuple[Platform, Callable[[HistoryEntry], None]]:
     """Return the platform as its log left it, or a new one; and what records its operations from now on."""
     devices = None if config.devices is None else list(config.devices)
     knobs = config.knobs
@@ -212,9 +212,9 @@ def _platform(
     }
     log = held.enter_context(OpLog(config.log_path, settings, clock()))
     platform = make(log.start)
-    for operation in log.operations():
+    for entry in log.entries():
         try:
-            perform(platform, operation)
+            apply_entry(platform, entry)
         except (Refusal, ValueError):
             # refused then, and so again
             continue

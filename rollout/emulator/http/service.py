@@ -19,13 +19,13 @@ from http import HTTPStatus
 from typing import Any
 
 from rollout.emulator.http.faults import Fault, FaultKind, Faults
-from rollout.emulator.http.gateway import Gateway, Turned, token_reply
-from rollout.emulator.http.settings import turned
+from rollout.emulator.http.gateway import Gateway, Rejection, token_reply
+from rollout.emulator.http.settings import with_knobs
 from rollout.emulator.platform import search
 from rollout.emulator.platform.chance import dice
+from rollout.emulator.platform.history import HistoryEntry, apply_entry
 from rollout.emulator.platform.knobs import WHAT_KNOBS_DO
 from rollout.emulator.platform.model import Platform
-from rollout.emulator.platform.operations import Operation, perform
 from rollout.emulator.platform.refusal import Refusal, invalid
 from rollout.enos.codes import CODES, GATEWAY, PROXY, Code, SdkStatus, TokenStatus
 
@@ -57,10 +57,10 @@ PERMISSIONS = (
 """What an application may lack permission for, by the names that `denied` takes."""
 
 
-class Ending(Enum):
+class Delivery(Enum):
     """How the connection goes on after a call."""
 
-    ANSWER = auto()  # the reply is sent whole
+    WHOLE = auto()  # the reply is sent whole
     CLOSE = auto()  # closed without a byte
     RESET = auto()  # reset without a byte
     HALF = auto()  # closed after half of the body that was announced
@@ -90,12 +90,12 @@ class Reply:
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
-    ending: Ending = Ending.ANSWER
+    delivery: Delivery = Delivery.WHOLE
     wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LoggedCall:
     """One line of the request log. `at` on the emulator's clock; `fault` names what struck the call."""
 
     at: float
@@ -127,13 +127,13 @@ class Service:
         *,
         clock: Callable[[], float],
         wall: Callable[[], float],
-        record: Callable[[Operation], None],
+        record: Callable[[HistoryEntry], None],
         denied: frozenset[str] = frozenset(),
     ) -> None:
         self.platform = platform
         self.gateway = gateway
         self.faults = faults
-        self.calls: deque[Seen] = deque(maxlen=CALLS_REMEMBERED)
+        self.calls: deque[LoggedCall] = deque(maxlen=CALLS_REMEMBERED)
         self._clock = clock
         self._wall = wall
         self._record = record
@@ -149,21 +149,21 @@ class Service:
         """Let happen what is due by now."""
         self.platform.advance(self.now())
 
-    def perform(self, name: str, args: Mapping[str, Any]) -> Any:
+    def apply(self, name: str, args: Mapping[str, Any]) -> Any:
         """Do something to the platform, now, and have it in the history first. Raises: what the operation raises."""
-        operation = Operation(self.now(), name, args)
+        operation = HistoryEntry(self.now(), name, args)
         self._record(operation)
-        return perform(self.platform, operation)
+        return apply_entry(self.platform, operation)
 
     def turn(self, settings: Mapping[str, Any]) -> None:
         """Turn knobs of platform and gateway by name; one that cannot be set leaves all as they are.
 
         Raises: ValueError naming it.
         """
-        _, rules = turned(self.platform.knobs, self.gateway.rules, settings)
+        _, rules = with_knobs(self.platform.knobs, self.gateway.rules, settings)
         for_platform = {name: value for name, value in settings.items() if name in WHAT_KNOBS_DO}
         if for_platform:
-            self.perform("setKnobs", for_platform)
+            self.apply("setKnobs", for_platform)
         self.gateway.rules = rules
 
     def answer(self, call: Call) -> Reply:
@@ -195,23 +195,25 @@ class Service:
 
     # --- gateway --------------------------------------------------------------------------------------------------
 
-    def _turn_away(self, call: Call) -> Turned | None:
+    def _turn_away(self, call: Call) -> Rejection | None:
         now = self._wall()
         if call.body is None:
             # what was not read cannot be held against its signature
-            return self.gateway.check_token(call.headers, now) or self.gateway.check_quota(now) or Turned(413)
+            return (
+                self.gateway.check_token(call.headers, now) or self.gateway.check_quota(now) or Rejection(413)
+            )
         signed = None if call.upload is not None else call.body
         return (
             self.gateway.check_credentials(call.headers, call.query, signed, now)
             or self.gateway.check_quota(now)
-            or (Turned(400) if call.unreadable else None)
+            or (Rejection(400) if call.unreadable else None)
         )
 
     def _token_reply(self, call: Call) -> Reply:
         try:
             body = json.loads(call.body or b"")
         except (ValueError, RecursionError):
-            return _gateway_reply(Turned(400))
+            return _gateway_reply(Rejection(400))
         if call.path == TOKEN + "get":
             return _json_reply(200, self.gateway.get_token(body, self._wall()))
         if call.path == TOKEN + "refresh":
@@ -229,23 +231,23 @@ class Service:
         """Return what becomes of a call: `act` carries it out and gives its honest reply."""
         if fault is None:
             return act()
-        gone = Reply(0, b"", ending=Ending.CLOSE)
+        gone = Reply(0, b"", delivery=Delivery.CLOSE)
         match fault.kind:
             case FaultKind.COMMIT_THEN_DROP:
                 act()
                 return gone
             case FaultKind.COMMIT_THEN_RESET:
                 act()
-                return Reply(0, b"", ending=Ending.RESET)
+                return Reply(0, b"", delivery=Delivery.RESET)
             case FaultKind.DROP_BEFORE_COMMIT:
                 return gone
             case FaultKind.RESET:
-                return Reply(0, b"", ending=Ending.RESET)
+                return Reply(0, b"", delivery=Delivery.RESET)
             case FaultKind.HTTP_429:
-                return _gateway_reply(Turned(429, int(fault.seconds) or None))
+                return _gateway_reply(Rejection(429, int(fault.seconds) or None))
             case FaultKind.UNAUTHORIZED:
                 self.gateway.revoke_token()
-                return _gateway_reply(Turned(401))
+                return _gateway_reply(Rejection(401))
             case FaultKind.APIM_4011:
                 return _json_reply(200, self.gateway.renewal(SdkStatus.ADOPT_REFRESH_TOKEN))
             case FaultKind.APIM_4012:
@@ -259,13 +261,13 @@ class Service:
                 return act()
             case FaultKind.SLOW_ANSWER:
                 honest = act()
-                return Reply(honest.status, honest.body, honest.headers, honest.ending, fault.seconds)
+                return Reply(honest.status, honest.body, honest.headers, honest.delivery, fault.seconds)
             case FaultKind.TRUNCATED:
                 honest = act()
                 return Reply(honest.status, honest.body[: len(honest.body) // 2], honest.headers)
             case FaultKind.HALF_CLOSED:
                 honest = act()
-                return Reply(honest.status, honest.body, honest.headers, Ending.HALF)
+                return Reply(honest.status, honest.body, honest.headers, Delivery.HALF)
             case FaultKind.DUPLICATE_DELIVERY:
                 honest = act()
                 act()
@@ -283,7 +285,7 @@ class Service:
             page = f"<html><body><h1>{number} {HTTPStatus(number).phrase}</h1></body></html>"
             return Reply(number, page.encode(), {"Content-Type": "text/html"})
         if number in GATEWAY:
-            return _gateway_reply(Turned(number))
+            return _gateway_reply(Rejection(number))
         if number < Code.DEVICE_NOT_FOUND:
             return _json_reply(200, token_reply(TokenStatus(number)))
         return self._refusal(Refusal(Code(number)), request_id)
@@ -295,7 +297,7 @@ class Service:
             # nothing that could take effect
             return
         args = {"firmwareId": call.query.get("firmwareId", ""), "body": body, "delayS": delay_s}
-        self.perform("createLater", args)
+        self.apply("createLater", args)
 
     # --- platform ---------------------------------------------------------------------------------------------------
 
@@ -305,7 +307,7 @@ class Service:
         except Refusal as refusal:
             return self._refusal(refusal, request_id)
         except _UnreadableBody:
-            return _gateway_reply(Turned(400))
+            return _gateway_reply(Rejection(400))
         except _NoRoute:
             return _no_route()
 
@@ -323,7 +325,7 @@ class Service:
         match action:
             case "create":
                 firmware_id = _parameter(call, "firmwareId")
-                return {"jobId": self.perform("create", {"firmwareId": firmware_id, "body": _body(call)})}
+                return {"jobId": self.apply("create", {"firmwareId": firmware_id, "body": _body(call)})}
             case "get":
                 return search.get_job(self.platform, self.now(), _parameter(call, "jobId"))
             case "search":
@@ -331,11 +333,9 @@ class Service:
             case "searchTask":
                 return search.search_tasks(self.platform, self.now(), _body(call, empty={}))
             case "start" | "stop" | "delete":
-                return self.perform(action, {"jobId": _parameter(call, "jobId")})
+                return self.apply(action, {"jobId": _parameter(call, "jobId")})
             case _:
-                return self.perform(
-                    action, {"jobId": _parameter(call, "jobId"), "body": _body(call, empty={})}
-                )
+                return self.apply(action, {"jobId": _parameter(call, "jobId"), "body": _body(call, empty={})})
 
     def _on_firmware(self, call: Call, action: str) -> Any:
         self._check_query(call, action, FIRMWARE_ACTIONS, f"firmware {action}")
@@ -353,7 +353,7 @@ class Service:
                     "metadata": metadata,
                     "fileSize": len(upload["file"]),
                 }
-                return {"firmwareId": self.perform("createFirmware", args)}
+                return {"firmwareId": self.apply("createFirmware", args)}
             case "get":
                 return search.get_firmware(self.platform, self.now(), _parameter(call, "firmwareId"))
             case "search":
@@ -363,7 +363,7 @@ class Service:
             case "listVersion":
                 return search.list_versions(self.platform, self.now(), _parameter(call, "productKey"))
             case _:
-                return self.perform("deleteFirmware", {"firmwareId": _parameter(call, "firmwareId")})
+                return self.apply("deleteFirmware", {"firmwareId": _parameter(call, "firmwareId")})
 
     def _on_devices(self, call: Call, action: str) -> Any:
         self._check_query(call, action, DEVICE_ACTIONS, f"device {action}")
@@ -401,10 +401,10 @@ class Service:
         self, call: Call, reply: Reply, request_id: str, signature: str, fault: Fault | None
     ) -> None:
         code: int | None = None
-        if reply.ending is Ending.ANSWER and reply.body.startswith(b'{"code":'):
+        if reply.delivery is Delivery.WHOLE and reply.body.startswith(b'{"code":'):
             code = int(reply.body[len(b'{"code":') :].split(b",", 1)[0])
         self.calls.append(
-            Seen(
+            LoggedCall(
                 at=self.now(),
                 method=call.method,
                 path=call.path,
@@ -455,7 +455,7 @@ def _json_reply(status: int, content: Mapping[str, Any], headers: Mapping[str, s
     return Reply(status, body, {"Content-Type": "application/json;charset=UTF-8", **(headers or {})})
 
 
-def _gateway_reply(turned: Turned) -> Reply:
+def _gateway_reply(turned: Rejection) -> Reply:
     told = {} if turned.retry_after_s is None else {"Retry-After": str(turned.retry_after_s)}
     return _json_reply(turned.status, turned.body, told)
 

@@ -18,24 +18,24 @@ EXPLAINED: Mapping[str, str] = {**WHAT_KNOBS_DO, **WHAT_RULES_DO}
 _PLATFORM = frozenset(field.name for field in dataclasses.fields(Knobs))
 _GATEWAY = frozenset(field.name for field in dataclasses.fields(GatewayRules))
 
-NAMES = _PLATFORM | _GATEWAY
+KNOB_NAMES = _PLATFORM | _GATEWAY
 
 
-def turned(knobs: Knobs, rules: GatewayRules, settings: Mapping[str, Any]) -> tuple[Knobs, GatewayRules]:
+def with_knobs(knobs: Knobs, rules: GatewayRules, settings: Mapping[str, Any]) -> tuple[Knobs, GatewayRules]:
     """Return knobs and rules with some of them set by name, each given as its value or as text.
 
     Raises: ValueError naming the one that cannot be set.
     """
     for name in settings:
-        if name not in NAMES:
-            raise ValueError(f"no knob is called {name!r}; there are {', '.join(sorted(NAMES))}")
+        if name not in KNOB_NAMES:
+            raise ValueError(f"no knob is called {name!r}; there are {', '.join(sorted(KNOB_NAMES))}")
     return (
         with_settings(knobs, {name: value for name, value in settings.items() if name in _PLATFORM}),
         with_settings(rules, {name: value for name, value in settings.items() if name in _GATEWAY}),
     )
 
 
-def shown(knobs: Knobs, rules: GatewayRules) -> dict[str, Any]:
+def knob_values(knobs: Knobs, rules: GatewayRules) -> dict[str, Any]:
     """Return all knobs with their values, as JSON."""
     values = {name: getattr(knobs, name) for name in WHAT_KNOBS_DO}
     values |= {name: getattr(rules, name) for name in WHAT_RULES_DO}

@@ -1,9 +1,9 @@
-"""What single devices do: the draws that make a population's habits one device's life.
+"""What single devices do: random draws from the habits of their population.
 
-A device has traits for life (is it ever online, and at which hours?) and a course for every attempt (how long until it
-first reports, how long it works, whether and where it fails). Both follow from the seed, the device's key and
-the number of the attempt alone: the same device does the same in any run, whatever else happens and in whatever order
-it is asked.
+Some draws hold for a device's whole life: whether it is ever online, and at which hours. Others are made for each
+attempt: how long until the first report, how long the work takes, whether and at which step it fails. All of them
+depend on the seed, the device's key and the number of the attempt alone. So the same device does the same in every
+run, whatever else happens and in whatever order devices are asked.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from collections.abc import Callable, Iterator, Mapping
 from statistics import NormalDist
 from typing import NamedTuple
 
-from rollout.emulator.platform.chance import Lots
+from rollout.emulator.platform.chance import NamedDraws
 from rollout.emulator.platform.population import Habits, Population
 from rollout.emulator.platform.window import DAY_S, Daily, moment_after, next_open
 
 WORK_S_MIN, WORK_S_MAX = 1.0, 7 * 86_400.0
-"""Bounds of a drawn work time, seconds; a log-normal draw has none of its own."""
+"""Bounds of a drawn work time, seconds. Ours: a log-normal draw has no bounds."""
 
 Column = Callable[[str], str | None]
-"""Gives a device's value of a fleet column."""
+"""Returns a device's value of a fleet column; None if it has none."""
 
 _quantile = NormalDist().inv_cdf
 
 
-class Course(NamedTuple):
-    """What one attempt comes to, if nobody interferes; seconds while the device is on.
+class DrawnAttempt(NamedTuple):
+    """How one attempt goes if nobody cancels it and no time limit ends it. Times count only while the device is on.
 
-    `first_report_s` runs from the announcement, infinite for a device that never reports; `work_s` from the first
-    report to success or failure. `step` is 100 on success, else the negative step the device reports. `day`: when
-    the device is on; None if always.
+    `first_report_s`: seconds from the announcement to the first report, infinite if the device never reports. `work_s`:
+    seconds from the first report to success or failure. `step`: 100 on success, else the negative step that the device
+    reports. `day`: the hours at which the device is on; None if always.
     """
 
     first_report_s: float
@@ -42,33 +42,33 @@ class Course(NamedTuple):
     day: Daily | None
 
     def reports_at(self, announced_at: float) -> float:
-        """Return when the first report comes, infinite if never."""
+        """Return when the first report comes, seconds since the epoch; infinite if never."""
         if self.day is None or math.isinf(self.first_report_s):
             return announced_at + self.first_report_s
         return moment_after(self.day, announced_at, self.first_report_s)
 
     def ends_at(self, reported_at: float) -> float:
-        """Return when the device is done, counted from its first report."""
+        """Return when the device is done, seconds since the epoch, given the time of its first report."""
         if self.day is None:
             return reported_at + self.work_s
         return moment_after(self.day, reported_at, self.work_s)
 
 
 class Behaviour:
-    """A population at work, with one seed."""
+    """The devices of a population, with one seed. Methods take the device's key and how to read its columns."""
 
     def __init__(self, population: Population, seed: int) -> None:
         self.population = population
-        self._lots = Lots(seed)
+        self._chance = NamedDraws(seed)
         self._common = _Draws(population.habits)
         self._strata = [(stratum.where, _Draws(stratum.habits)) for stratum in population.strata]
         self._columns = [(name, _Weighted(weights)) for name, weights in population.columns.items()]
         self._always_online = not any(draws.leaves for draws in self._all_draws())
 
-    def course(self, key: str, attempt: int, column: Column) -> Course:
-        """Return what attempt `attempt` (counted from 1) of the device comes to."""
+    def attempt(self, key: str, attempt: int, column: Column) -> DrawnAttempt:
+        """Return how attempt number `attempt`, counted from 1, of the device goes."""
         draws = self._draws(column)
-        mute, report, work, failed, step, reached, *_ = self._lots.draw(f"{key}/{attempt}")
+        mute, report, work, failed, step, reached, *_ = self._chance.draw(f"{key}/{attempt}")
         habits = draws.habits
         low, high = habits.first_report_s
         first_report_s = math.inf if mute < habits.mute_ratio else low + (high - low) * report
@@ -76,17 +76,17 @@ class Behaviour:
         end = 100
         if failed < habits.failed_ratio:
             end = int(draws.steps.pick(step))
-            # a failing device gives up somewhere on the way
+            # a failing device stops after part of the work
             work_s *= reached
         day = self._day(draws, key) if draws.leaves else None
-        return Course(first_report_s, min(max(work_s, WORK_S_MIN), WORK_S_MAX), end, day)
+        return DrawnAttempt(first_report_s, min(max(work_s, WORK_S_MIN), WORK_S_MAX), end, day)
 
     def absence_s(self, key: str, column: Column) -> float:
-        """Return how long the device stays away once it is wanted: 0 if it does not, infinite if it never comes."""
+        """Return how many seconds the device is away when it is first wanted: 0 if it is there, infinite if it never comes."""
         if self._always_online:
             return 0.0
         habits = self._draws(column).habits
-        asleep, away, back, *_ = self._lots.draw(f"{key}/away")
+        asleep, away, back, *_ = self._chance.draw(f"{key}/away")
         if asleep < habits.sleeper_ratio:
             return math.inf
         if away >= habits.offline_ratio:
@@ -95,32 +95,32 @@ class Behaviour:
         return low + (high - low) * back
 
     def on_from(self, key: str, column: Column, at: float) -> float:
-        """Return the first moment, not before `at`, at which the device is switched on."""
+        """Return the first moment at or after `at` at which the device is switched on."""
         if self._always_online or math.isinf(at):
             return at
         day = self._day(self._draws(column), key)
         opens_at = at if day is None else next_open(day, at)
-        assert opens_at is not None, "a day comes again"
+        assert opens_at is not None, "the hours come again every day"
         return opens_at
 
     def first_request_s(self, key: str, column: Column) -> float:
-        """Return after what time the device first asks for an upgrade by itself."""
-        return self._lots.draw(f"{key}/asks")[0] * self.request_s(column)
+        """Return after how many seconds the device first asks for an upgrade by itself."""
+        return self._chance.draw(f"{key}/asks")[0] * self.request_s(column)
 
     def request_s(self, column: Column) -> float:
-        """Return how long the device waits before it asks again."""
+        """Return how many seconds the device waits before it asks again."""
         return self._draws(column).habits.request_s
 
     def columns(self, key: str) -> Iterator[tuple[str, str]]:
-        """Yield the columns the device has by chance, with their values."""
+        """Yield the columns that the population gives the device at random, with their values."""
         for name, values in self._columns:
-            yield name, values.pick(self._lots.draw(f"{key}/column/{name}")[0])
+            yield name, values.pick(self._chance.draw(f"{key}/column/{name}")[0])
 
     def _day(self, draws: _Draws, key: str) -> Daily | None:
         habits = draws.habits
         if not habits.daily_ratio:
             return None
-        rhythm, shift, *_ = self._lots.draw(f"{key}/daily")
+        rhythm, shift, *_ = self._chance.draw(f"{key}/daily")
         if rhythm >= habits.daily_ratio:
             return None
         moved = round((shift - 0.5) * habits.daily_spread_s)
@@ -139,19 +139,22 @@ class Behaviour:
 
 
 class _Weighted:
-    """Values of which one is picked, by weight."""
+    """Values with weights, of which one is picked."""
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         self._values = list(weights)
         self._up_to = list(itertools.accumulate(weights.values()))
 
     def pick(self, draw: float) -> str:
-        """Return the value that a number between 0 and 1 stands for."""
+        """Return the value for `draw`, uniform in (0, 1)."""
         return self._values[bisect.bisect_right(self._up_to, draw * self._up_to[-1])]
 
 
 class _Draws:
-    """Habits, with what every draw would otherwise compute anew."""
+    """Habits, with what would otherwise be computed again at every draw.
+
+    `leaves`: whether a device with these habits is ever unreachable. `steps`: the failure steps, ready to be picked from.
+    """
 
     __slots__ = ("habits", "leaves", "steps")
 

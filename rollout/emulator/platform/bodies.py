@@ -1,8 +1,8 @@
-"""What the body of a create call orders, read strictly: the published page's fields, ranges and rules.
+"""Reads the bodies of calls strictly, by the fields, ranges and rules of the published pages.
 
-Written from the page and not from our client's models, so that a misreading there is not repeated here. Every fault is
-99400, the common code for arguments; rules with codes of their own (24611, 24612) belong to the model.
-Selectors given as null or empty count as not given, since clients serialise whole objects.
+Written from the pages and not from our client's models, so that an error in those is not repeated here. Whatever is
+wrong is refused with 99400, the common code for arguments; the rules that have their own codes (24611, 24612) are in
+the model. A selector that is null or empty counts as absent, because clients serialise whole objects.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ UPGRADE_TIMEOUT_S = (limits.UPGRADE_TIMEOUT_S_MIN, limits.UPGRADE_TIMEOUT_S_MAX)
 RETRY_INTERVAL_S = (limits.RETRY_INTERVAL_S_MIN, limits.RETRY_INTERVAL_S_MAX)
 RETRY_COUNT = (limits.RETRY_COUNT_MIN, limits.RETRY_COUNT_MAX)
 MAXIMUM_CONCURRENCY = (1, 2**31 - 1)
-"""The page gives no bounds; at least one, and at most what a Java Integer holds."""
+"""The page gives no bounds: at least 1, and at most what a Java Integer holds."""
 
 ANY_INTEGER = (-(2**31), 2**31 - 1)
-"""Where a number has no meaning: what a Java Integer holds."""
+"""For a number that is not used, such as those of a retry that is off: what a Java Integer holds."""
 
 DAY_SECONDS = (0, DAY_S - 1)
 """Seconds of the day, as in the page's own sample."""
 
 ZONE_MINUTES = (-1440, 1440)
-"""Of a daily window, east of UTC; the sample that shows the field gives no bounds: a day either way."""
+"""Time zone of a daily window, minutes east of UTC. The page gives no bounds: one day either way."""
 
 SELECTOR_FORMS: Mapping[str, tuple[type, ...]] = {
     "deviceKeys": (list,),
@@ -40,7 +40,7 @@ SELECTOR_FORMS: Mapping[str, tuple[type, ...]] = {
     "deviceGroupIds": (list,),
     "assetIds": (list,),
 }
-"""A list in samples, `assetTrees` also a single tree."""
+"""The JSON types of each selector: lists and objects as in the samples; `assetTrees` may also be a single tree."""
 
 SELECTORS = tuple(SELECTOR_FORMS)
 
@@ -69,13 +69,13 @@ _TREE_FIELDS = frozenset({"treeId", "includedNodes"})
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A StringI18n: the default text and those of single locales."""
+    """A StringI18n: the default text, and texts by locale."""
 
     default: str
     i18n: Mapping[str, str]
 
     def in_locale(self, locale: str) -> str:
-        """Return the text in a language, the default where it is missing."""
+        """Return the text for a locale; the default text if there is none."""
         return self.i18n.get(locale) or self.default
 
     def to_json(self) -> dict[str, Any]:
@@ -92,11 +92,12 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class ScopeOrder:
-    """Which devices: all of the product, or those one selector names; always filtered by source version.
+class ScopeDefinition:
+    """Which devices a job is for: all of the product, or those that one selector names; filtered by source version.
 
-    `versions` None: any version but the target's. `selector` is one of `SELECTORS`, None for `total`. `any_key`: one key
-    of tags or attributes is enough.
+    `versions`: the source versions; None means any version but the target. `first_version`: the first of them as given,
+    empty if none. `selector`: one of `SELECTORS`; None for `total`. `value`: the selector's value as it was read. `any_key`:
+    a device needs to match only one key of tags or attributes.
     """
 
     total: bool
@@ -109,12 +110,15 @@ class ScopeOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class JobOrder:
-    """A whole create call. `start_after_create` None: the call does not say. `record` is what job records show of it, field for field."""
+class JobDefinition:
+    """What a create call asks for. `timeout_s`: the time limit of an attempt, seconds.
+
+    `start_after_create`: None if the call does not say. `record`: what job records show of the call, field by field.
+    """
 
     name: Texts | None
     verify: bool
-    scope: ScopeOrder
+    scope: ScopeDefinition
     incremental: bool
     upgrade_requests: bool
     timeout_s: int
@@ -127,20 +131,20 @@ class JobOrder:
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Which part of the hits: records `offset` to `offset + size`."""
+    """One page of search results: page `number`, counted from 1, of `size` records."""
 
     number: int
     size: int
 
     @property
     def offset(self) -> int:
-        """Records on the pages before this one."""
+        """How many records are on the pages before this one."""
         return (self.number - 1) * self.size
 
 
-def read_job_order(body: Any, knobs: Knobs) -> JobOrder:
-    """Return what a create call's body orders. Raises: Refusal 99400."""
-    fields = Fields(body, "body", knobs)
+def read_job_definition(body: Any, knobs: Knobs) -> JobDefinition:
+    """Return what the body of a create call asks for. Raises: Refusal 99400."""
+    fields = BodyReader(body, "body", knobs)
     fields.only(_BODY_FIELDS)
     kind = fields.choice("type", ("upgrade", "verify"))
     verify = kind == "verify"
@@ -164,8 +168,8 @@ def read_job_order(body: Any, knobs: Knobs) -> JobOrder:
         "maximumConcurrency": None,
     }
     if verify:
-        # the page lists none of the other fields for verification; they are passed over
-        return JobOrder(
+        # the page lists none of the other fields for verification; they are ignored
+        return JobDefinition(
             name=name,
             verify=True,
             scope=scope,
@@ -191,7 +195,7 @@ def read_job_order(body: Any, knobs: Knobs) -> JobOrder:
         "maximumConcurrency": maximum,
         **fields.shown("startAfterCreate", starts),
     }
-    return JobOrder(
+    return JobDefinition(
         name=name,
         verify=False,
         scope=scope,
@@ -214,7 +218,7 @@ def read_texts(value: Any, field: str) -> Texts:
 
 
 def read_text_map(value: Any, place: str) -> Mapping[str, str]:
-    """Return an object of texts; absent is empty. Raises: Refusal 99400."""
+    """Return an object whose values are texts; empty if it is absent. Raises: Refusal 99400."""
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
@@ -223,8 +227,8 @@ def read_text_map(value: Any, place: str) -> Mapping[str, str]:
 
 
 def read_device_keys(body: Any, knobs: Knobs) -> list[str]:
-    """Return the mandatory `deviceKeys` of cancelTask and retryTask, each once. Raises: Refusal 99400."""
-    fields = Fields(body, "body", knobs)
+    """Return the mandatory `deviceKeys` of cancelTask and retryTask without repetitions. Raises: Refusal 99400."""
+    fields = BodyReader(body, "body", knobs)
     fields.only(frozenset({"deviceKeys"}))
     keys = [] if fields.get("deviceKeys") is None else _strings(fields.get("deviceKeys"), "deviceKeys")
     if not keys:
@@ -235,10 +239,10 @@ def read_device_keys(body: Any, knobs: Knobs) -> list[str]:
 
 
 def read_paging(body: Mapping[str, Any], size_max: int, knobs: Knobs) -> Paging:
-    """Return the page a search asks for; the first 10 records if it does not say. Raises: Refusal 99400."""
+    """Return which page a search asks for; the first 10 records by default. Raises: Refusal 99400."""
     if body.get("pagination") is None:
         return Paging(1, limits.PAGE_SIZE_DEFAULT)
-    fields = Fields(body["pagination"], "pagination", knobs)
+    fields = BodyReader(body["pagination"], "pagination", knobs)
     if fields.get("sorters") and knobs.sorters == "refuse":
         raise invalid("pagination.sorters is not supported")
     number = fields.integer("pageNo", (1, 2**31 - 1), 1)
@@ -250,8 +254,12 @@ def read_paging(body: Mapping[str, Any], size_max: int, knobs: Knobs) -> Paging:
     return Paging(number, size)
 
 
-class Fields:
-    """One JSON object, read field by field; every reading raises Refusal 99400 for what cannot be used."""
+class BodyReader:
+    """Reads one JSON object field by field. Every method raises Refusal 99400 for a value that cannot be used.
+
+    Args:
+        place: the object's name in messages.
+    """
 
     def __init__(self, value: Any, place: str, knobs: Knobs) -> None:
         if not isinstance(value, dict):
@@ -261,28 +269,28 @@ class Fields:
         self._knobs = knobs
 
     def only(self, known: frozenset[str]) -> None:
-        """Refuse unknown fields, if the knob says so."""
+        """Refuse fields other than `known`, if the knob `unknown_fields` says so."""
         if self._knobs.unknown_fields == "refuse":
             for name in self._value.keys() - known:
                 raise invalid(f"{self._place}.{name} is not a field")
 
     def get(self, name: str) -> Any:
-        """Return the value as it is; None if absent."""
+        """Return the value unchecked; None if it is absent."""
         return self._value.get(name)
 
     def shown(self, name: str, read: object) -> dict[str, Any]:
-        """Return the field as records show it: as it was read, or not at all if it was not given."""
+        """Return the field as records show it: `read`, the value that was read, or nothing if the field is absent."""
         return {} if self._value.get(name) is None else {name: read}
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """Return a text that must be one of `choices`."""
+        """Return the value, which must be one of `choices`."""
         value = self._value.get(name)
         if value not in choices:
             raise invalid(f"{self._place}.{name} must be one of {', '.join(choices)}")
         return str(value)
 
     def boolean(self, name: str, *, default: bool | None) -> bool:
-        """Return a switch; absent is `default`, or a fault if that is None."""
+        """Return true or false; `default` if the field is absent, which is refused if `default` is None."""
         value = self._value.get(name)
         if isinstance(value, bool):
             return value
@@ -293,7 +301,10 @@ class Fields:
         raise invalid(f"{self._place}.{name} must be true or false")
 
     def integer(self, name: str, bounds: tuple[int, int], default: int | None) -> int:
-        """Return a whole number within `bounds`, inclusive; absent is `default`, or a fault if that is None."""
+        """Return a whole number within `bounds`, both included.
+
+        `default` if the field is absent, which is refused if `default` is None.
+        """
         value = self._value.get(name)
         if value is None and default is not None:
             return default
@@ -303,7 +314,7 @@ class Fields:
             except ValueError:
                 raise invalid(f"{self._place}.{name} is not a number") from None
         if isinstance(value, float) and value.is_integer():
-            # JSON has one kind of number
+            # JSON has one type of number: 600.0 is 600
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
             raise invalid(f"{self._place}.{name} must be a whole number")
@@ -313,8 +324,8 @@ class Fields:
         return value
 
 
-def _read_scope(value: Any, knobs: Knobs) -> ScopeOrder:
-    fields = Fields(value, "upgradeScope", knobs)
+def _read_scope(value: Any, knobs: Knobs) -> ScopeDefinition:
+    fields = BodyReader(value, "upgradeScope", knobs)
     fields.only(_SCOPE_FIELDS)
     kind = fields.choice("type", ("total", "partial"))
     for name, form in SELECTOR_FORMS.items():
@@ -336,7 +347,7 @@ def _read_scope(value: Any, knobs: Knobs) -> ScopeOrder:
     if product_key is not None and not isinstance(product_key, str):
         raise invalid("upgradeScope.productKey is not a text")
     selector = given[0] if given else None
-    return ScopeOrder(
+    return ScopeDefinition(
         total=kind == "total",
         versions=frozenset(versions) if versions else None,
         first_version=versions[0] if versions else "",
@@ -348,10 +359,10 @@ def _read_scope(value: Any, knobs: Knobs) -> ScopeOrder:
 
 
 def _read_selector(selector: str, value: Any, knobs: Knobs) -> Any:
-    """Return the selector's value, every level of it checked; maps hold sets of accepted texts."""
+    """Return the selector's value, checked at every level; for tags and attributes: key → accepted texts."""
     place = f"upgradeScope.{selector}"
     if selector in {"deviceKeys", "deviceGroupIds", "assetIds"}:
-        # sets in the platform's own client: order carries no meaning and duplicates vanish
+        # sets in the platform's own client: duplicates do not count
         entries = list(dict.fromkeys(_strings(value, place)))
         if knobs.device_keys_max is not None and len(entries) > knobs.device_keys_max:
             raise invalid(f"{place} takes at most {knobs.device_keys_max} entries")
@@ -370,7 +381,7 @@ def _read_selector(selector: str, value: Any, knobs: Knobs) -> Any:
         raise invalid(f"{place} takes at most {limits.ASSET_TREES_MAX} trees")
     read: list[tuple[str, tuple[str, ...]]] = []
     for tree in trees:
-        fields = Fields(tree, place, knobs)
+        fields = BodyReader(tree, place, knobs)
         fields.only(_TREE_FIELDS)
         if not isinstance(fields.get("treeId"), str):
             raise invalid(f"{place}.treeId is missing")
@@ -388,15 +399,15 @@ def _as_text(value: Any) -> str:
 
 def _scope_record(value: dict[str, Any]) -> dict[str, Any]:
     unused: dict[str, Any] = dict.fromkeys(("productKey", *SELECTORS))
-    # what is empty was not given
+    # what is empty counts as absent
     return unused | {name: value[name] or None for name in value if name in _SCOPE_FIELDS}
 
 
 def _read_retry(value: Any, knobs: Knobs) -> tuple[Retry | None, dict[str, Any] | None]:
-    """Return the policy, and what records show of it; numbers beside a retry that is off are not looked at."""
+    """Return the policy, None if retry is off, and what records show of it; numbers of a retry that is off are not checked."""
     if value is None:
         return None, None
-    fields = Fields(value, "retryPolicy", knobs)
+    fields = BodyReader(value, "retryPolicy", knobs)
     fields.only(_RETRY_FIELDS)
     on = fields.boolean("enableRetry", default=False)
     shown: dict[str, Any] = fields.shown("enableRetry", on)
@@ -406,8 +417,8 @@ def _read_retry(value: Any, knobs: Knobs) -> tuple[Retry | None, dict[str, Any] 
     return (Retry(shown["retryInterval"], shown["retryCount"]) if on else None), shown
 
 
-def _read_window(fields: Fields, knobs: Knobs) -> tuple[Window, dict[str, Any]]:
-    """Return when the job may push, and what records show of it."""
+def _read_window(fields: BodyReader, knobs: Knobs) -> tuple[Window, dict[str, Any]]:
+    """Return the job's window, and what records show of it."""
     older = {
         name: fields.integer(name, DAY_SECONDS, None)
         for name in ("startSchedule", "endSchedule")
@@ -420,7 +431,7 @@ def _read_window(fields: Fields, knobs: Knobs) -> tuple[Window, dict[str, Any]]:
             return Always(), shown
         start_s = older.get("startSchedule", DAY_SECONDS[0])
         return Daily(start_s, older.get("endSchedule", DAY_SECONDS[1]), int(knobs.zone_s)), shown
-    inner = Fields(policy, "schedulePolicy", knobs)
+    inner = BodyReader(policy, "schedulePolicy", knobs)
     inner.only(_SCHEDULE_FIELDS)
     start_ms = inner.integer("startTimestamp", (0, 2**63 - 1), None)
     end_ms = inner.integer("endTimestamp", (0, 2**63 - 1), None)
@@ -447,7 +458,7 @@ def _strings(value: Any, place: str) -> list[str]:
 
 
 def _daily_window(start_ms: int, end_ms: int, zone_s: int, knobs: Knobs) -> Daily:
-    """Return the window of a policy that is repeated daily, as the knobs read its times."""
+    """Return the window of a policy that repeats daily, its times read as the knobs say."""
     shift_s = zone_s if knobs.daily_times == "instants" else 0
     start_s, end_s = ((ms // 1000 + shift_s) % DAY_S for ms in (start_ms, end_ms))
     if knobs.repeat_daily == "for_ever":

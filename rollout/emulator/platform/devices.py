@@ -1,13 +1,13 @@
-"""The register of devices: a million of them in columns, not in objects.
+"""The register of devices: a million of them, kept in columns and not as objects.
 
-A device is a number; its key, its fleet columns and the few things the platform remembers of it lie in arrays.
-Column values repeat a lot, so each column keeps every distinct value once.
+A device is a number. Its key, its fleet columns and what the platform remembers of it are in arrays under that number.
+Values of a column repeat often, so each column keeps every distinct value once.
 
-Special columns: `productKey`, `assetId`, `firmwareVersion`, `deviceName`; `attributes.<id>` and `tags.<key>` (a bare
-column serves as a tag of its name); `deviceGroupIds` (several, separated by blanks); `assetTrees.<treeId>` (the path of
-asset ids from the root down to the device, separated by `/`). A device without an `assetId` has its key, marked.
+Columns with a meaning: `productKey`, `assetId`, `firmwareVersion`, `deviceName`; `attributes.<id>` and `tags.<key>` (any
+other column serves as a tag of its name); `deviceGroupIds` (ids separated by blanks); `assetTrees.<treeId>` (the asset ids
+from the root of the tree down to the device, separated by `/`). A device without an `assetId` gets one made from its key.
 
-Simplified against the platform: device keys are unique over all products.
+Simpler than the platform: device keys are unique over all products.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ ASSET_PREFIX = "asset-"
 DEFAULT_PRODUCT = "emulated-product"
 NO_TASK = -1
 ABSENT = 0
-"""Code of "no value" in every column."""
+"""The code for "no value" in every column."""
 
 
 class _Column:
-    """One column: a code for each device, each distinct value once."""
+    """One column: a code for each device, and each distinct value once."""
 
     __slots__ = ("_code_of", "_codes", "_values")
 
@@ -38,7 +38,7 @@ class _Column:
     def set(self, device: int, value: str | None) -> None:
         short = device + 1 - len(self._codes)
         if short > 0:
-            # devices before this one had no such column
+            # the devices before this one have no value in this column
             self._codes.extend([ABSENT] * short)
         if value is None:
             self._codes[device] = ABSENT
@@ -51,14 +51,17 @@ class _Column:
 
 
 class Devices:
-    """All devices, by number in the order of their registration.
+    """All devices, numbered from 0 in the order of their registration.
 
-    Per device beside its columns: `attempts` (announcements so far), `last_task` (head of the chain of its tasks,
-    as packed by the model), `online_from` (only of devices that were found away).
+    Kept for each device beside its columns: `attempts`, upgrades announced to it so far; `last_task`, its newest task
+    as the model packs it, or `NO_TASK`; `online_from`, when it comes back, seconds since the epoch, only for devices that
+    were found away.
 
-    `born_with` gives columns of a new device, by its key; those told replace them.
+    `changes` counts devices registered and values set. What was computed from the register is valid as long as it stays
+    the same.
 
-    `changes` counts whatever was registered or set: what was derived from the register holds while it stands.
+    Args:
+        born_with: gives the columns of a new device by its key; columns given to `add` go before these.
     """
 
     def __init__(self, born_with: Callable[[str], Iterable[tuple[str, str]]] = lambda _: ()) -> None:
@@ -78,7 +81,7 @@ class Devices:
         return iter(range(len(self.keys)))
 
     def add(self, key: str, columns: Mapping[str, str]) -> int:
-        """Register a device, or overwrite columns of a known one; return its number."""
+        """Register a device, or set columns of a known one; return its number."""
         device = self._number.get(key)
         if device is None:
             device = self._number[key] = len(self.keys)
@@ -93,7 +96,7 @@ class Devices:
         return device
 
     def find(self, key: str) -> int | None:
-        """Return the number of the device with this key."""
+        """Return the number of the device with this key; None if there is none."""
         return self._number.get(key)
 
     def column(self, device: int, name: str) -> str | None:
@@ -102,7 +105,7 @@ class Devices:
         return None if column is None else column.get(device)
 
     def set(self, device: int, name: str, value: str | None) -> None:
-        """Set the device's value of a column."""
+        """Set the device's value of a column; None removes it."""
         column = self._columns.get(name)
         if column is None:
             column = self._columns[name] = _Column()
@@ -115,7 +118,7 @@ class Devices:
         return {name: value for name, value in values if value is not None}
 
     def asset_id(self, device: int) -> str:
-        """Return the device's asset id, its own or the one made from its key."""
+        """Return the device's asset id: its column's value, or one made from its key."""
         return self.column(device, "assetId") or ASSET_PREFIX + self.keys[device]
 
     def product_key(self, device: int) -> str:
@@ -123,9 +126,9 @@ class Devices:
         return self.column(device, "productKey") or DEFAULT_PRODUCT
 
     def version(self, device: int) -> str | None:
-        """Return the firmware version the device reported; None if it is anybody's guess."""
+        """Return the firmware version the device reported last; None if it is unknown."""
         return self.column(device, "firmwareVersion")
 
     def tag(self, device: int, key: str) -> str | None:
-        """Return the device's value of a tag; a bare column serves as one."""
+        """Return the device's value of a tag; None if it has none. A column of the tag's name serves as the tag."""
         return self.column(device, "tags." + key) or self.column(device, key)

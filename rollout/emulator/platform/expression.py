@@ -6,13 +6,13 @@
     comparison  =  field ( "=" | "!=" | "like" ) literal   |   field "in" "(" literal { "," literal } ")"
     literal     =  'text' | "text" | number | true | false
 
-Each API knows some fields, and for each field some operators; anything else is refused with 99400, as is an
-expression that nests deeper or is longer than the bounds below. Parentheses and precedence are read as in any
-such language: the pages do not say. `like` is a case-blind "contains": the pages only call it fuzzy, so a
-client must compare exactly by itself.
+Each API knows some fields, and for each field some operators. Anything else is refused with 99400, and so is an expression
+that nests deeper or is longer than the bounds below. The pages say nothing about parentheses and precedence; they are
+read as usual. `like` means "contains", upper or lower case: the pages only call it fuzzy, so a client must compare
+exactly by itself.
 
-`constraints` finds what an expression demands of single fields, whatever else it says. From that the search
-over tasks knows which jobs and statuses it has to look at, and whether counters alone are enough.
+`constraints` finds which values of single fields an expression requires. From these the search over tasks knows which
+jobs and statuses it must look at, and whether the counters alone are enough.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from rollout.emulator.platform.refusal import invalid
 LENGTH_MAX = 1_000_000
 """Characters of one expression; ours: room for about 50,000 job ids in one list, still read in a second."""
 DEPTH_MAX = 50
-"""Nested parentheses and negations; ours: far above any real query, far below the interpreter's stack."""
+"""Nested parentheses and negations. Ours: far above any real query, far below the interpreter's recursion limit."""
 
-Fields = Mapping[str, frozenset[str]]
-"""Field → operators it knows. A name that ends in `.*` stands for all names with that start."""
+FieldOperators = Mapping[str, frozenset[str]]
+"""Field → operators it takes. A name that ends in `.*` stands for all names that begin so."""
 
 Value = str | None
-Lookup = Callable[[str], Value]
-"""Gives one record's value of a field; None where the record has none."""
+ValueOf = Callable[[str], str | None]
+"""Returns a record's value of a field; None if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`field operator values`; one value unless the operator is `in`. Numbers and booleans are held as text."""
+    """`field operator values`: one value, several for `in`. Numbers and booleans are kept as text."""
 
     field: str
     operator: str
@@ -62,7 +62,7 @@ class Negation:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """`a and b and …`; without parts it is true of every record."""
+    """`a and b and …`; without parts it matches every record."""
 
     parts: tuple[Expression, ...] = ()
 
@@ -86,10 +86,10 @@ _TOKEN = re.compile(
 )
 
 
-def parse(text: str, fields: Fields) -> Expression:
-    """Return the expression; blank text is true of every record.
+def parse(text: str, fields: FieldOperators) -> Expression:
+    """Return the expression that `text` says; blank text matches every record.
 
-    Raises: Refusal 99400 for anything the language or the API's fields do not have.
+    Raises: Refusal 99400 for a syntax, field or operator that the API does not have.
     """
     if len(text) > LENGTH_MAX:
         raise invalid(f"expression is longer than {LENGTH_MAX} characters")
@@ -115,7 +115,7 @@ def parse(text: str, fields: Fields) -> Expression:
 class _Reader:
     """A cursor over the tokens; one method per rule of the grammar."""
 
-    def __init__(self, tokens: list[tuple[str, str]], fields: Fields) -> None:
+    def __init__(self, tokens: list[tuple[str, str]], fields: FieldOperators) -> None:
         self._tokens = tokens
         self._fields = fields
         self._at = 0
@@ -219,11 +219,11 @@ class _Reader:
             raise invalid(f"expected {mark!r} in expression")
 
 
-def matches(expression: Expression, lookup: Lookup) -> bool:
-    """Return whether a record, given by what it answers for each field, satisfies the expression."""
+def matches(expression: Expression, value_of: ValueOf) -> bool:
+    """Return whether the record whose values `value_of` returns matches the expression."""
     match expression:
         case Comparison(field, operator, values):
-            value = lookup(field)
+            value = value_of(field)
             if operator == "!=":
                 return value not in values
             if value is None:
@@ -232,22 +232,22 @@ def matches(expression: Expression, lookup: Lookup) -> bool:
                 return any(wanted.casefold() in value.casefold() for wanted in values)
             return value in values
         case Presence(field):
-            return lookup(field) is not None
+            return value_of(field) is not None
         case Negation(part):
-            return not matches(part, lookup)
+            return not matches(part, value_of)
         case All(parts):
-            return all(matches(part, lookup) for part in parts)
+            return all(matches(part, value_of) for part in parts)
         case Some(parts):
-            return any(matches(part, lookup) for part in parts)
+            return any(matches(part, value_of) for part in parts)
         case _:
             assert_never(expression)
 
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """What an expression demands: field → the only values it may have.
+    """What an expression requires: field → the only values that a matching record can have there.
 
-    `exact`: the demands are the whole expression; otherwise they are necessary but not enough.
+    `exact`: a record with such values matches. Otherwise it may still not match.
     """
 
     values: Mapping[str, frozenset[str]]
@@ -255,7 +255,7 @@ class Constraints:
 
 
 def constraints(expression: Expression) -> Constraints:
-    """Return the demands all matching records must meet."""
+    """Return which values of single fields every matching record has."""
     match expression:
         case Comparison(field, "=" | "in", values):
             return Constraints({field: values}, exact=True)
@@ -275,7 +275,7 @@ def constraints(expression: Expression) -> Constraints:
 
 
 def fields_of(expression: Expression) -> frozenset[str]:
-    """Return the fields whose values decide whether a record satisfies the expression."""
+    """Return the fields on whose values it depends whether a record matches."""
     match expression:
         case Comparison(field, _, _) | Presence(field):
             return frozenset({field})

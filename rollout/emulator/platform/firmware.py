@@ -1,7 +1,7 @@
-"""Firmware: a file's record, what its upload must say, and whether it may be rolled out.
+"""Firmware: its record, what the metadata of an upload must contain, and whether upgrade jobs may use it.
 
-A firmware with `enableVerification` refuses upgrade jobs (24610) until enough devices of verification jobs have
-succeeded. The file itself is not kept: devices here do not download.
+Upgrade jobs for a firmware with `enableVerification` are refused (24610) until enough devices of verification jobs
+have succeeded. The file itself is not kept, because emulated devices do not download it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rollout.emulator.platform.bodies import Fields, Texts, read_text_map, read_texts
+from rollout.emulator.platform.bodies import BodyReader, Texts, read_text_map, read_texts
 from rollout.emulator.platform.knobs import Knobs
 from rollout.emulator.platform.refusal import invalid
 from rollout.enos import limits
@@ -36,11 +36,12 @@ _METADATA_FIELDS = frozenset(
 
 @dataclass(slots=True, eq=False)
 class Firmware:
-    """A firmware file and whether it may be rolled out.
+    """One firmware. Times are seconds since the epoch.
 
-    `product_key` None: made without a product (possible since 2.4.4). `verified_at` None: not verified.
-    `verify_devices_max` and `verify_successes_min` bound and settle its verification. `released_at`: when a job that
-    used it was last deleted.
+    `product_key`: None if it was made without a product (possible since 2.4.4). `verified_at`: None while it is not
+    verified. `verify_devices_max`: the most devices of one verification job. `verify_successes_min`: devices that must
+    succeed before it is verified. `verify_successes`: devices that have. `released_at`: when a job that used it was last
+    deleted, minus infinity if never.
     """
 
     id: str
@@ -61,13 +62,13 @@ class Firmware:
     released_at: float = -math.inf
 
     def count_verified(self, at: float) -> None:
-        """A device of a verification job succeeded; enough of them make the firmware verified."""
+        """Count a device of a verification job that succeeded; enough of them make the firmware verified."""
         self.verify_successes += 1
         if self.verify_successes >= self.verify_successes_min:
             self.verify(at)
 
     def verify(self, at: float) -> None:
-        """From now on the firmware may be rolled out."""
+        """Make the firmware verified from `at` on, unless it is already."""
         if self.verified_at is None:
             self.verified_at = at
 
@@ -81,11 +82,12 @@ def read_metadata(
     file_size: int,
     created_at: float,
 ) -> Firmware:
-    """Return the firmware an upload's `metadata` part describes. Raises: Refusal 99400.
+    """Return the firmware that the `metadata` part of an upload describes. Raises: Refusal 99400.
 
-    Source: create_firmware page. A firmware that needs no verification counts as not verified, and needs none.
+    A firmware that needs no verification is recorded as not verified; upgrade jobs may use it all the same.
+    Source: create_firmware page.
     """
-    fields = Fields(metadata, "metadata", knobs)
+    fields = BodyReader(metadata, "metadata", knobs)
     fields.only(_METADATA_FIELDS)
     texts = {name: fields.get(name) for name in ("version", "sign")}
     for name, text in texts.items():

@@ -1,10 +1,10 @@
-"""What readers see: the truth of some seconds ago.
+"""What get and search calls see: the state of the platform some seconds ago.
 
-The platform's get and search calls answer from an index that follows changes about two seconds later. Here every
-change of the truth is noted with its time and applied to the views below once the reader's horizon has
-passed it. Nothing ever goes back: a lag that is raised only lets the horizon stand still for a while.
+On the real platform these calls are answered from an index that is about two seconds behind. Here every change is noted
+with its time, and applied to the views below once the horizon, the moment that readers see, has reached that time. The
+horizon never goes back: when the lag is raised, the horizon stands still until the lag is reached.
 
-Views repeat the truth in their own columns, so that an old answer is whole: counts, statuses and texts of one moment.
+A view holds its own copy of a job's columns. So an answer is consistent: its counts, statuses and texts are of one moment.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from rollout.emulator.platform.job import Job
 from rollout.emulator.platform.tasks import IN_PROGRESS, Status
 
 PROGRESS_STEP = 10
-"""Percent between two progress reports of a device at work."""
+"""Percent between two progress reports of a device."""
 
 _Change = tuple[float, Callable[..., None], tuple[Any, ...]]
 
 
 def reported_progress(share: float) -> int:
-    """Return the last percentage a device has reported when `share` of its work is done."""
-    # the last step is the version report, which ends the upgrade
+    """Return the last percentage a device has reported when the share `share`, 0 to 1, of its work is done."""
+    # 100 is never reported as progress: the version report ends the upgrade
     return min(int(min(max(share, 0.0), 1.0) * 100) // PROGRESS_STEP * PROGRESS_STEP, 100 - PROGRESS_STEP)
 
 
 class JobView:
-    """One job as readers see it; columns over its tasks, N entries visible so far.
+    """One job as readers see it: columns with one entry for each task that is visible so far.
 
-    `updated` is when a task last changed; `ends` when a device at work will be done, of use while `upgrading`.
+    `updated`: when the task last changed, seconds since the epoch. `ends`: when the device will be done; it has a meaning
+    only while the task is upgrading.
     """
 
     __slots__ = ("counts", "descs", "ends", "job", "progress", "started", "status", "updated")
@@ -50,11 +51,11 @@ class JobView:
 
     @property
     def tasks(self) -> int:
-        """Tasks readers can see."""
+        """How many tasks readers can see; removed ones do not count."""
         return len(self.status) - self.counts[Status.REMOVED]
 
     def report(self, position: int, horizon: float) -> tuple[int, float]:
-        """Return progress and update time of a task, seen from `horizon`; devices report every tenth."""
+        """Return progress in percent and update time of a task at the moment `horizon`."""
         progress, updated = self.progress[position], self.updated[position]
         if self.status[position] != Status.UPGRADING or self.ends[position] <= updated:
             return progress, updated
@@ -64,11 +65,12 @@ class JobView:
 
 
 class Index:
-    """All views, and the changes they have not seen yet.
+    """All views, and the changes that have not been applied to them yet.
 
-    `jobs` answers get and search, `holders` searchTask: they differ in deleted jobs if their tasks are kept.
-    Both are in order of creation. `upgrading` holds the devices that searches show as at work; `applied` counts the
-    changes that readers have come to see.
+    `jobs`: the views that get and search answer from, by job id. `holders`: those that searchTask answers from; they
+    include deleted jobs whose tasks are kept. Both are in order of creation. `views`: all views, by job number. `upgrading`:
+    numbers of the devices that searches show as upgrading. `horizon`: the moment that readers see, seconds since the
+    epoch. `applied`: changes applied so far.
     """
 
     def __init__(self) -> None:
@@ -82,11 +84,14 @@ class Index:
         self._held_versions: dict[int, list[str | None]] = {}
 
     def note(self, at: float, apply: Callable[..., None], *args: Any) -> None:
-        """Take note of a change at `at`, never before an earlier one, to be applied when readers get there."""
+        """Note a change made at `at`: `apply(*args)` is called once the horizon has reached `at`.
+
+        Changes must be noted in the order of their times.
+        """
         self._changes.append((at, apply, args))
 
     def catch_up(self, horizon: float) -> None:
-        """Let readers see everything that changed up to and at `horizon`."""
+        """Move the horizon forward to `horizon` and apply the changes up to and at that moment."""
         horizon = self.horizon = max(self.horizon, horizon)
         changes = self._changes
         while changes and changes[0][0] <= horizon:
@@ -95,21 +100,21 @@ class Index:
             self.applied += 1
 
     def show_job(self, view: JobView) -> None:
-        """A job was created."""
+        """Show a new job."""
         self.jobs[view.job.id] = self.holders[view.job.id] = view
 
     def switch_job(self, view: JobView, started: bool) -> None:  # noqa: FBT001 - a change is applied with plain arguments
-        """A job was started or stopped."""
+        """Show that a job was started or stopped."""
         view.started = started
 
     def hide_job(self, view: JobView, keep_tasks: bool) -> None:  # noqa: FBT001 - as above
-        """A job was deleted."""
+        """Show a deleted job no more; `keep_tasks`: its tasks stay in searches."""
         del self.jobs[view.job.id]
         if not keep_tasks:
             del self.holders[view.job.id]
 
     def show_tasks(self, view: JobView, count: int, at: float) -> None:
-        """`count` more tasks exist, all in `init`."""
+        """Show `count` more tasks of a job, all in `init`."""
         view.status.extend(bytes([Status.INIT]) * count)
         view.counts[Status.INIT] += count
         view.progress.extend([0] * count)
@@ -127,7 +132,7 @@ class Index:
         at: float,
         ends_at: float,
     ) -> None:
-        """A task changed, and with it perhaps whether its device is at work."""
+        """Show a task's new status; it may change whether its device is shown as upgrading."""
         was = view.status[position]
         view.counts[was] -= 1
         view.counts[status] += 1
@@ -142,17 +147,17 @@ class Index:
             self.upgrading.discard(view.job.tasks.devices[position])
 
     def hold_version(self, device: int, version: str | None) -> None:
-        """Go on showing a device's version, about to change, until readers get to the change."""
+        """Keep showing `version`, the device's old one, until `change_version` is applied."""
         self._held_versions.setdefault(device, []).append(version)
 
     def change_version(self, device: int) -> None:
-        """A device reported another version."""
+        """Show the version that a device has reported."""
         held = self._held_versions[device]
         held.pop(0)
         if not held:
             del self._held_versions[device]
 
     def version(self, devices: Devices, device: int) -> str | None:
-        """Return the firmware version readers see."""
+        """Return the firmware version that readers see; None if it is unknown."""
         held = self._held_versions.get(device)
         return held[0] if held else devices.version(device)

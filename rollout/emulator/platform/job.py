@@ -1,28 +1,29 @@
-"""A job as it is: its order, its switch, its tasks and the queue of those that may go."""
+"""A job: what its create call asked for, whether it is started, its tasks, and the queue of tasks that may be pushed."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
 
-from rollout.emulator.platform.bodies import JobOrder
+from rollout.emulator.platform.bodies import JobDefinition
 from rollout.emulator.platform.firmware import Firmware
 from rollout.emulator.platform.tasks import Status, Tasks
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A job as it is; what readers see of it is the index's matter.
+    """The true state of a job. What searches show of it may be older: see `index`.
 
-    `matched`: devices in scope whose tasks do not exist yet. `ready`: positions of tasks that may be pushed as
-    soon as a slot is free, in order; entries whose task has left `init` are passed over. `counts[status]` is kept
-    at every change. `wakes_at`: when the closed window has already been scheduled to open.
+    `number`: position in `Platform.all_jobs`. `created_at`: seconds since the epoch. `matched`: devices in scope whose
+    tasks do not exist yet. `ready`: positions of tasks to push as soon as a slot is free, in order; an entry whose task
+    has left `init` is skipped. `counts[status]`: tasks in each state, updated at every change. `wakes_at`: when the closed
+    window opens, if a timer for it is set; else None.
     """
 
     number: int
     id: str
     firmware: Firmware
-    order: JobOrder
+    definition: JobDefinition
     product_key: str | None
     created_at: float
     started: bool

@@ -1,7 +1,7 @@
-"""Every point the documents leave open, each a switch with a name.
+"""The knobs: one setting for every point that the platform's documents leave open.
 
-The defaults are the readings that follow best from what is documented. An engine should live with every other value
-too; that is what the knobs are for. Changing a knob changes what happens from then on, never what has happened.
+A default is the reading that follows best from the documents. The knobs exist so that tests can show that the engine
+works with every other reading too. A change of a knob applies from then on and changes nothing that has happened.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
-    """How open points are read; times in seconds of the emulator's clock. The first choice is the default.
+    """How the open points are read. Times are seconds of the emulator's clock. The first choice is the default.
 
-    `WHAT_KNOBS_DO` says of each what it turns.
+    `WHAT_KNOBS_DO` explains each.
     """
 
     error_status: Literal["200", "mapped"] = "200"
@@ -107,15 +107,15 @@ WHAT_KNOBS_DO: Mapping[str, str] = types.MappingProxyType(
         "any_device": "unknown device keys of the platform's pattern are registered on first use",
     }
 )
-"""Every knob in a line, for the admin page and the command line."""
+"""Each knob in one line, for the admin page and the command line."""
 
 Values = TypeVar("Values")
 
 
 def with_settings(values: Values, settings: Mapping[str, Any]) -> Values:
-    """Return a dataclass of knobs with some of them set, each given as its value or as text.
+    """Return a dataclass of knobs with some of them changed; a setting is a value or its text.
 
-    Raises: ValueError naming the knob, for an unknown name or a value it does not have.
+    Raises: ValueError naming the knob, for an unknown name or a value that the knob cannot have.
     """
     kinds = get_type_hints(type(values))
     changes: dict[str, Any] = {}

@@ -1,7 +1,7 @@
-"""What tests need to know exactly: how many devices were ever at work at once, and how fast jobs arrived.
+"""Figures for tests and the admin page: the most devices busy at once, and how fast create calls arrived.
 
-The platform itself shows none of this. All times are the emulator's clock, except `arrivals`, which the HTTP side
-fills with its own monotonic one.
+The real platform shows none of this. Times are the emulator's clock, except `arrivals`: the HTTP side fills it with
+times of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import Counter, deque
 
 ARRIVALS_MAX = 1_000_000
-"""Create calls remembered with their arrival; ours: 8 MB, and far above the 5,000 jobs we are built for."""
+"""Create calls whose arrival is remembered. Ours: 8 MB, and far above the 5,000 jobs the emulator is built for."""
 
 
 class Meters:
-    """Counters kept by the model at every change.
+    """Counters that the model updates at every change.
 
-    `in_progress`: tasks in published or upgrading over all jobs, now; `in_progress_max` ever; `jobs_by_name`
-    counts every job ever made under its default name; `arrivals` holds when create calls came in, in seconds.
+    `in_progress`: tasks in published or upgrading now, over all jobs. `in_progress_max`: the most there ever were.
+    `jobs_by_name`: jobs ever made, by the default text of their name. `arrivals`: when create calls came in, seconds.
     """
 
     def __init__(self, start: float) -> None:
@@ -28,19 +28,19 @@ class Meters:
         self._since = start
 
     def change(self, at: float, delta: int) -> None:
-        """Take note that `delta` more devices are at work from `at` on."""
+        """Count `delta` more tasks in progress from `at` on; a negative `delta` counts fewer."""
         self._integral += self.in_progress * (at - self._since)
         self._since = at
         self.in_progress += delta
         self.in_progress_max = max(self.in_progress_max, self.in_progress)
 
     def device_seconds(self, at: float) -> float:
-        """Return the time integral of `in_progress` from the start to `at`, in device-seconds."""
+        """Return `in_progress` integrated over the time from the start to `at`, in device-seconds."""
         return self._integral + self.in_progress * (at - self._since)
 
 
 def most_in_any_second(arrivals: list[float]) -> int:
-    """Return the largest number of arrivals in any half-open second; `arrivals` in rising order."""
+    """Return the largest number of arrivals within one second, its end excluded; `arrivals` must be sorted."""
     most = 0
     first = 0
     for last, at in enumerate(arrivals):

@@ -1,11 +1,12 @@
-"""The platform as it is: firmware, devices, jobs and tasks, moved by operations and by time.
+"""The platform: firmware, devices, jobs and tasks, and the operations that change them.
 
-Pure: no clock, no I/O. Every operation and `advance` is given the time; between two of them the model steps through
-all that happens in the order of its times, so it makes no difference how often or by whom it is asked. All chance
-comes from the population, seeded per device and attempt. Hence: the same seed and the same operations at the same
-times give the same jobs, ids and device histories, which is how an emulator that was killed lives on (`oplog`).
+Pure: no clock, no I/O. Every operation, and `advance`, is given the time. It first runs the timers that are due by then,
+in the order of their times, so the result does not depend on how often the platform is asked. All chance comes from
+the population, seeded for each device and attempt. So the same seed and the same operations at the same times give the
+same jobs, ids and devices; an emulator that was killed is restored in this way (`oplog`).
 
-Here are the operations and the jobs; what becomes of a task from its queue to its end is in `work`. Readers never look at this truth but at the index that follows it (`index`, `search`).
+This module has the operations and the jobs. `upgrades` has the way of a task from its queue to its end. Get and search
+calls do not read this state, but the index that follows it (`index`, `search`).
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rollout.emulator.platform.agenda import Agenda
 from rollout.emulator.platform.behaviour import Behaviour
-from rollout.emulator.platform.bodies import JobOrder, Texts, read_device_keys, read_job_order
+from rollout.emulator.platform.bodies import JobDefinition, Texts, read_device_keys, read_job_definition
 from rollout.emulator.platform.devices import DEFAULT_PRODUCT, NO_TASK, Devices
 from rollout.emulator.platform.firmware import Firmware, read_metadata
 from rollout.emulator.platform.index import Index, JobView
@@ -29,29 +29,34 @@ from rollout.emulator.platform.population import Population
 from rollout.emulator.platform.refusal import Refusal, invalid
 from rollout.emulator.platform.scope import in_scope, select
 from rollout.emulator.platform.tasks import CLASHED, Status
+from rollout.emulator.platform.timers import Timers
+from rollout.emulator.platform.upgrades import Upgrades
 from rollout.emulator.platform.window import Span
-from rollout.emulator.platform.work import Work
 from rollout.enos import limits
 from rollout.enos.codes import Code
 
 GROWTH_STEPS = 10
-"""Portions in which a job's tasks come to exist."""
+"""Steps in which the tasks of a new job are made, spread over the knob `materialise_s`. Ours."""
 
 LINK_BITS = 32
-"""A task is packed into one number for the chains: job number above, position below."""
+"""A task is packed into one number, for `Devices.last_task` and `Tasks.links`: the job's number in the bits above these,
+the task's position in these."""
 
 
 STEPS_AT_ONCE = 4096
-"""Happenings after which readers are served in between, so that changes they have not seen stay few; ours."""
+"""Timers run before the index is brought up to date in between, so that few changes wait for it. Ours."""
 
 _Change = Callable[[float, Job, int], None]
 
 
 class Platform:
-    """One organisation's OTA service.
+    """The OTA service of one organisation.
 
-    Times are seconds since the epoch and never go back: an operation or reading in the past happens at `now`.
-    Operations raise `Refusal` with the documented code and have then changed nothing, unless they say otherwise.
+    Times are seconds since the epoch and never go back: a call with a time in the past happens at `now`. Operations raise
+    `Refusal` with the documented code; they have then changed nothing, unless they say otherwise.
+
+    `jobs`: by id, without deleted ones. `all_jobs`: every job ever made, by number. `searches`: searchTask calls so far.
+    `last_listing`: the last result of a device search and what it depends on, kept by `search`.
     """
 
     def __init__(
@@ -77,9 +82,9 @@ class Platform:
         self.searches = 0
         self.last_listing: tuple[Any, Sequence[int]] | None = None
         self._reads_held_until = start
-        self._agenda = Agenda(start)
-        self._work = Work(
-            agenda=self._agenda,
+        self._timers = Timers(start)
+        self._upgrades = Upgrades(
+            timers=self._timers,
             devices=self.devices,
             behaviour=self.behaviour,
             index=self.index,
@@ -96,34 +101,34 @@ class Platform:
 
     @property
     def now(self) -> float:
-        """The time up to which everything has happened."""
-        return self._agenda.now
+        """The time that the platform has reached, seconds since the epoch."""
+        return self._timers.now
 
     @property
     def knobs(self) -> Knobs:
-        """How open points are read, now."""
-        return self._work.knobs
+        """The knobs as they are set now."""
+        return self._upgrades.knobs
 
     def advance(self, now: float) -> None:
-        """Let happen all that is due up to and at `now`; readers then see the state of `read_lag_s` before."""
-        while not self._agenda.run(now, STEPS_AT_ONCE):
-            self._settle()
-        self._agenda.now = max(self._agenda.now, now)
-        self._settle()
+        """Run all timers due up to and at `now`; readers then see the state of `read_lag_s` before `now`."""
+        while not self._timers.run(now, STEPS_AT_ONCE):
+            self._refresh_index()
+        self._timers.now = max(self._timers.now, now)
+        self._refresh_index()
 
     def hold_reads(self, now: float, seconds: float) -> None:
-        """Let readers go on seeing the state of this moment for so long, as an index that fell behind."""
+        """Let readers see the present state for `seconds` more, like an index that has fallen behind."""
         self.advance(now)
         self._reads_held_until = max(self._reads_held_until, self.now + seconds)
 
     def next_due(self) -> float | None:
-        """Return when something happens next by itself; None if nothing does."""
-        return self._agenda.next_due()
+        """Return when the next timer is due, seconds since the epoch; None if there is none."""
+        return self._timers.next_due()
 
     # --- operations on jobs -----------------------------------------------------------------------------------
 
     def create_job(self, now: float, firmware_id: str, body: Any) -> str:
-        """Create a job as a create call's body orders it; return its id.
+        """Create the job that the body of a create call asks for; return its id.
 
         Raises: Refusal 24404, 99400, 24610, 24611, 24612, checked in this order.
         """
@@ -131,9 +136,9 @@ class Platform:
         return self._create(self.now, firmware_id, body)
 
     def create_job_later(self, now: float, firmware_id: str, body: Any, delay_s: float) -> None:
-        """Let a create call take effect after `delay_s`, when its caller has long given up; refusals are lost."""
+        """Let a create call take effect after `delay_s` seconds, when its caller has given up. Nobody gets a refusal."""
         self.advance(now)
-        self._agenda.plan(self.now + delay_s, self._create_unheard, firmware_id, body)
+        self._timers.call_at(self.now + delay_s, self._create_unanswered, firmware_id, body)
 
     def start_job(self, now: float, job_id: str) -> None:
         """Start a stopped job. Raises: Refusal 24404, 24615."""
@@ -142,27 +147,29 @@ class Platform:
         if job.started:
             raise Refusal(Code.JOB_HAS_STARTED)
         self._switch(self.now, job, started=True)
-        if job.order.incremental:
-            # what came to match while the job stood still
+        if job.definition.incremental:
+            # devices that came to match while the job was stopped
             known = set(job.tasks.devices) | set(job.matched)
-            found = select(self.devices, job.order.scope, job.product_key, job.firmware.version, self.knobs)
+            found = select(
+                self.devices, job.definition.scope, job.product_key, job.firmware.version, self.knobs
+            )
             self._add_tasks(self.now, job, [device for device in found if device not in known])
-        self._work.pump(self.now, job)
-        self._settle()
+        self._upgrades.push_ready(self.now, job)
+        self._refresh_index()
 
     def stop_job(self, now: float, job_id: str) -> None:
-        """Stop a started job: nothing more is pushed. Raises: Refusal 24404, 24616."""
+        """Stop a started job: no more tasks are pushed. Raises: Refusal 24404, 24616."""
         self.advance(now)
         job = self._job(job_id)
         if not job.started:
             raise Refusal(Code.JOB_HAS_STOPPED)
         self._switch(self.now, job, started=False)
         if self.knobs.stop_running == "fail":
-            self._work.stop_running(self.now, job)
-            self._settle()
+            self._upgrades.stop_running(self.now, job)
+            self._refresh_index()
 
     def delete_job(self, now: float, job_id: str) -> None:
-        """Delete a stopped job; devices at work finish unseen. Raises: Refusal 24404, 24618."""
+        """Delete a stopped job; devices at work finish, but nothing shows it. Raises: Refusal 24404, 24618."""
         self.advance(now)
         job = self._job(job_id)
         if job.started:
@@ -172,12 +179,12 @@ class Platform:
         del self.jobs[job_id]
         kept = self.knobs.deleted_job_tasks == "kept"
         self.index.note(self.now, self.index.hide_job, self._view(job), kept)
-        self._settle()
+        self._refresh_index()
 
     def cancel_tasks(self, now: float, job_id: str, body: Any) -> None:
-        """Cancel the tasks of some devices that still wait or have only been announced to.
+        """Cancel tasks of some devices; they must be in `init` or `published`.
 
-        Raises: Refusal 24404, 99400, 24617, 24620; after the last, knob `batch_errors` says what has been done.
+        Raises: Refusal 24404, 99400, 24617, 24620; with 24620, knob `batch_errors` decides what has been done.
         """
         self._change_tasks(
             now,
@@ -185,13 +192,13 @@ class Platform:
             body,
             allowed=frozenset({Status.INIT, Status.PUBLISHED}),
             refusal=Refusal(Code.TASK_NOT_CANCELLABLE),
-            change=self._work.cancel,
+            change=self._upgrades.cancel,
         )
 
     def retry_tasks(self, now: float, job_id: str, body: Any) -> None:
         """Give failed tasks of some devices another attempt.
 
-        Raises: Refusal 24404, 99400, 24617, 24621; after the last, knob `batch_errors` says what has been done.
+        Raises: Refusal 24404, 99400, 24617, 24621; with 24621, knob `batch_errors` decides what has been done.
         """
         self._change_tasks(
             now,
@@ -199,7 +206,7 @@ class Platform:
             body,
             allowed=frozenset({Status.FAILED}),
             refusal=Refusal(Code.TASK_NOT_FAILED),
-            change=self._work.retry,
+            change=self._upgrades.retry,
         )
 
     # --- operations on firmware, devices and the emulator itself --------------------------------------------------
@@ -227,7 +234,7 @@ class Platform:
         return firmware.id
 
     def delete_firmware(self, now: float, firmware_id: str) -> None:
-        """Delete a firmware no job uses. Raises: Refusal 24404, 24604."""
+        """Delete a firmware that no job uses. Raises: Refusal 24404, 24604."""
         self.advance(now)
         firmware = self.firmware.get(firmware_id)
         if firmware is None:
@@ -238,27 +245,27 @@ class Platform:
         del self.firmware[firmware_id]
 
     def report_device(self, now: float, key: str, columns: Mapping[str, str]) -> None:
-        """Take what a device reports of itself, such as its `firmwareVersion`; registers an unknown one.
+        """Set columns that a device reports, such as its `firmwareVersion`; registers an unknown device.
 
-        Jobs with policy `incremental` take it in if it has come to match.
+        Jobs with policy `incremental` get a task for the device if it matches now.
         """
         self.advance(now)
         others = {name: value for name, value in columns.items() if name != "firmwareVersion"}
         device = self.devices.add(key, others)
         if "firmwareVersion" in columns:
-            self._work.set_version(self.now, device, columns["firmwareVersion"])
+            self._upgrades.set_version(self.now, device, columns["firmwareVersion"])
         self._offer(self.now, device)
-        self._settle()
+        self._refresh_index()
 
     def set_knobs(self, now: float, settings: Mapping[str, Any]) -> None:
         """Change knobs from now on. Raises: ValueError naming the one that cannot be set."""
         self.advance(now)
-        self._work.knobs = with_settings(self.knobs, settings)
+        self._upgrades.knobs = with_settings(self.knobs, settings)
 
     # --- instruments ----------------------------------------------------------------------------------------------
 
     def jobs_holding(self, key: str) -> int:
-        """Return how many jobs, deleted ones left out, hold a task for the device."""
+        """Return how many jobs have a task for the device; deleted jobs and removed tasks do not count."""
         device = self.devices.find(key)
         if device is None:
             return 0
@@ -267,15 +274,15 @@ class Platform:
         )
 
     def holdings(self) -> dict[str, int]:
-        """Return for every device with a task how many jobs, deleted ones left out, hold one for it."""
+        """Return device key → `jobs_holding`, for every device that at least one job has a task for."""
         return {key: held for key in self.devices.keys if (held := self.jobs_holding(key))}
 
     def is_online(self, device: int) -> bool:
-        """Return whether the device can be reached now, as far as anybody has found out."""
-        return self._work.is_online(self.now, device)
+        """Return whether the device can be reached now, as far as the platform knows."""
+        return self._upgrades.is_online(self.now, device)
 
     def tasks_of(self, device: int) -> Iterator[tuple[Job, int]]:
-        """Yield job and position of all tasks the device ever had, newest first."""
+        """Yield job and position of every task the device ever had, newest first."""
         link = self.devices.last_task[device]
         while link != NO_TASK:
             job = self.all_jobs[link >> LINK_BITS]
@@ -285,13 +292,13 @@ class Platform:
 
     @property
     def at_work(self) -> frozenset[int]:
-        """The devices that are at work for some job."""
-        return frozenset(self._work.at_work)
+        """The numbers of the devices that are in an upgrade now."""
+        return frozenset(self._upgrades.at_work)
 
     # --- jobs, inside -------------------------------------------------------------------------------------------
 
-    def _create_unheard(self, at: float, firmware_id: str, body: Any) -> None:
-        """A create call takes effect when nobody is there any more to be told how it went."""
+    def _create_unanswered(self, at: float, firmware_id: str, body: Any) -> None:
+        """Let a late create call take effect (`create_job_later`)."""
         with contextlib.suppress(Refusal):
             self._create(at, firmware_id, body)
 
@@ -299,22 +306,22 @@ class Platform:
         firmware = self.firmware.get(firmware_id)
         if firmware is None and self.knobs.strict_firmware:
             raise Refusal(Code.NOT_FOUND, "Firmware not found")
-        order = read_job_order(body, self.knobs)
+        definition = read_job_definition(body, self.knobs)
         if firmware is None:
-            firmware = _unheard_of_firmware(at, firmware_id, order.scope.product_key)
-        if order.verify:
-            if order.scope.total:
+            firmware = _ready_firmware(at, firmware_id, definition.scope.product_key)
+        if definition.verify:
+            if definition.scope.total:
                 raise Refusal(Code.VERIFY_WITH_TOTAL_SCOPE)
         elif firmware.enable_verification and firmware.verified_at is None:
             raise Refusal(Code.FIRMWARE_NOT_VERIFIED)
-        product_key = order.scope.product_key or firmware.product_key
-        if order.scope.selector == "deviceKeys" and product_key is None:
+        product_key = definition.scope.product_key or firmware.product_key
+        if definition.scope.selector == "deviceKeys" and product_key is None:
             raise invalid("upgradeScope.productKey is missing for a firmware without a product")
-        if order.scope.total and product_key is None and self.knobs.total_without_product == "refuse":
+        if definition.scope.total and product_key is None and self.knobs.total_without_product == "refuse":
             raise invalid("upgradeScope of type total needs a product")
-        matched = select(self.devices, order.scope, product_key, firmware.version, self.knobs)
-        named = len(order.scope.value) if order.scope.selector == "deviceKeys" else len(matched)
-        if order.verify and named > firmware.verify_devices_max:
+        matched = select(self.devices, definition.scope, product_key, firmware.version, self.knobs)
+        named = len(definition.scope.value) if definition.scope.selector == "deviceKeys" else len(matched)
+        if definition.verify and named > firmware.verify_devices_max:
             raise Refusal(
                 Code.TOO_MANY_VERIFY_DEVICES,
                 f"Exceeded max verification deviceKeys, max[{firmware.verify_devices_max}]",
@@ -324,43 +331,43 @@ class Platform:
             number=len(self.all_jobs),
             id=self._next_id("job"),
             firmware=firmware,
-            order=order,
+            definition=definition,
             product_key=product_key,
             created_at=at,
-            started=self._starts(order),
+            started=self._starts(definition),
         )
-        if order.verify and self.knobs.second_verification == "cancels":
+        if definition.verify and self.knobs.second_verification == "cancels":
             self._cancel_verifications(at, firmware)
         job.matched.extend(matched)
         self.all_jobs.append(job)
         self.jobs[job.id] = job
-        if order.name is not None:
-            self.meters.jobs_by_name[order.name.default] += 1
+        if definition.name is not None:
+            self.meters.jobs_by_name[definition.name.default] += 1
         view = JobView(job, started=job.started)
         self.index.views.append(view)
         self.index.note(at, self.index.show_job, view)
-        if order.incremental:
+        if definition.incremental:
             self._growing.append(job)
-        if isinstance(order.window, Span):
-            # the first instant after the window; its end belongs to it
-            self._agenda.plan(math.nextafter(order.window.end, math.inf), self._close, job)
+        if isinstance(definition.window, Span):
+            # the first moment after the window, whose end is part of it
+            self._timers.call_at(math.nextafter(definition.window.end, math.inf), self._close, job)
         self._plan_growth(at, job)
-        self._settle()
+        self._refresh_index()
         return job.id
 
-    def _starts(self, order: JobOrder) -> bool:
-        """Return whether a job is started by its creation."""
-        if order.start_after_create is not None and self.knobs.start_after_create == "obey":
-            return order.start_after_create
+    def _starts(self, definition: JobDefinition) -> bool:
+        """Return whether a new job is started at once."""
+        if definition.start_after_create is not None and self.knobs.start_after_create == "obey":
+            return definition.start_after_create
         return self.knobs.created_job == "started"
 
     def _cancel_verifications(self, at: float, firmware: Firmware) -> None:
-        """Cancel what waits in the firmware's verification jobs."""
+        """Cancel the waiting tasks of all verification jobs of a firmware."""
         for job in self.jobs.values():
-            if job.order.verify and job.firmware is firmware:
+            if job.definition.verify and job.firmware is firmware:
                 for position in range(len(job.tasks)):
                     if job.tasks.status[position] == Status.INIT:
-                        self._work.cancel(at, job, position)
+                        self._upgrades.cancel(at, job, position)
 
     def _plan_growth(self, at: float, job: Job) -> None:
         total = len(job.matched)
@@ -370,10 +377,10 @@ class Platform:
             return
         for step in range(steps):
             share = total * (step + 1) // steps - total * step // steps
-            self._agenda.plan(at + self.knobs.materialise_s * (step + 1) / steps, self._grow, job, share)
+            self._timers.call_at(at + self.knobs.materialise_s * (step + 1) / steps, self._grow, job, share)
 
     def _grow(self, at: float, job: Job, count: int) -> None:
-        """A portion of a job's tasks comes to exist."""
+        """Make the next `count` tasks of a new job."""
         if job.deleted:
             return
         chosen: list[int] = []
@@ -387,17 +394,17 @@ class Platform:
         first = len(job.tasks)
         for offset, device in enumerate(chosen):
             reported = self.devices.version(device)
-            from_version = job.order.scope.first_version if reported is None else reported
+            from_version = job.definition.scope.first_version if reported is None else reported
             job.tasks.append(device, self.devices.last_task[device], from_version)
             self.devices.last_task[device] = job.number << LINK_BITS | (first + offset)
         job.counts[Status.INIT] += len(chosen)
         self.index.note(at, self.index.show_tasks, self._view(job), len(chosen), at)
         for position in range(first, len(job.tasks)):
             if self.knobs.busy_device == "failed" and self._is_claimed(job.tasks.devices[position], job):
-                self._work.fail(at, job, position, 0, CLASHED, retry=False)
+                self._upgrades.fail(at, job, position, 0, CLASHED, retry=False)
             else:
-                self._work.queue(at, job, position)
-        self._work.pump(at, job)
+                self._upgrades.queue(at, job, position)
+        self._upgrades.push_ready(at, job)
 
     def _is_claimed(self, device: int, job: Job) -> bool:
         """Return whether another running job has an unfinished task for the device."""
@@ -410,24 +417,24 @@ class Platform:
         )
 
     def _offer(self, at: float, device: int) -> None:
-        """Let open-ended jobs take in a device that has come to match."""
+        """Add a task for the device to every incremental job that it matches now."""
         for job in self._growing:
             if job.deleted or not job.started or any(other is job for other, _ in self.tasks_of(device)):
                 continue
             if device not in job.matched and in_scope(
-                self.devices, device, job.order.scope, job.product_key, job.firmware.version
+                self.devices, device, job.definition.scope, job.product_key, job.firmware.version
             ):
                 self._add_tasks(at, job, [device])
 
     def _close(self, at: float, job: Job) -> None:
-        """A job's only window is over."""
+        """End a job's only window."""
         if job.started and not job.deleted and self.knobs.window_over == "stopped":
             self._switch(at, job, started=False)
 
     def _switch(self, at: float, job: Job, *, started: bool) -> None:
         job.started = started
         self.index.note(at, self.index.switch_job, self._view(job), started)
-        self._settle()
+        self._refresh_index()
 
     def _job(self, job_id: str) -> Job:
         job = self.jobs.get(job_id)
@@ -439,7 +446,7 @@ class Platform:
         return self.index.views[job.number]
 
     def _next_id(self, kind: str) -> str:
-        """Return 24 hex digits: a start owed to the seed, then a running number."""
+        """Return a new id of 24 hex digits: 16 from the seed and the kind, then a running number."""
         self._made += 1
         return hashlib.sha256(f"{self.seed}/{kind}".encode()).hexdigest()[:16] + f"{self._made:08x}"
 
@@ -448,8 +455,8 @@ class Platform:
         start = hashlib.sha256(f"{self.seed}/task".encode()).hexdigest()[:8]
         return f"{start}{job.number:08x}{position:08x}"
 
-    def _settle(self) -> None:
-        """Let readers see what happened up to their lag, unless the index has been held back."""
+    def _refresh_index(self) -> None:
+        """Bring the index up to `read_lag_s` before now, unless it is held back (`hold_reads`)."""
         if self.now >= self._reads_held_until:
             self.index.catch_up(self.now - self.knobs.read_lag_s)
 
@@ -485,8 +492,8 @@ class Platform:
             raise refusal
         for position in good:
             change(self.now, job, position)
-        self._work.pump(self.now, job)
-        self._settle()
+        self._upgrades.push_ready(self.now, job)
+        self._refresh_index()
         if wrong and self.knobs.batch_errors == "partial_error":
             raise refusal
 
@@ -494,8 +501,8 @@ class Platform:
         return next((position for other, position in self.tasks_of(device) if other is job), None)
 
 
-def _unheard_of_firmware(at: float, firmware_id: str, product_key: str | None) -> Firmware:
-    """Return a firmware nobody uploaded, ready for use; its version is its id, distinct from any reported."""
+def _ready_firmware(at: float, firmware_id: str, product_key: str | None) -> Firmware:
+    """Return a firmware that nobody uploaded, ready for use; its version is its id, which no device has reported."""
     return Firmware(
         id=firmware_id,
         product_key=product_key or DEFAULT_PRODUCT,

@@ -1,9 +1,9 @@
-"""How devices behave, described: the habits of a fleet in the field, and how parts of it differ. Pure values.
+"""How a fleet behaves: the habits of its devices, and the parts of the fleet that have other habits. Pure values.
 
-What a single device makes of them is drawn in `behaviour`. A population is written by hand, taken from flags, or read
-from a fleet file (`plans/fleets/`), whose keys are the fields below in other units.
+`behaviour` draws from these what a single device does. A population is made in code, from flags, or from a fleet file
+(`plans/fleets/`, read by `population_file`), whose keys are the fields below in other units.
 
-Work times are log-normal around `work_s_median`: long tails to the right, as downloads over field links have.
+Work times are log-normal around `work_s_median`: some take much longer, as downloads over slow links do.
 Failure steps are those of the device protocol: -1 upgrade failed, -2 download failed, -3 signature check failed,
 -4 writing failed, -5 ignored by the device.
 """
@@ -23,10 +23,10 @@ FAILURE_TEXTS: Mapping[int, str] = {
     -4: "writing firmware failed",
     -5: "upgrade ignored by the device",
 }
-"""What our devices say for a step of the protocol; the words are ours, the steps are documented."""
+"""What emulated devices report for each step. The steps are documented, the words are ours."""
 
 STEP_MIN = -128
-"""The lowest step a device can report here: a record keeps it in one byte. Ours; below -5 steps are the maker's own."""
+"""The lowest step a device can report: a record keeps it in one byte. Ours. Steps below -5 are the device maker's own."""
 
 _RATIOS = ("failed_ratio", "mute_ratio", "offline_ratio", "sleeper_ratio", "daily_ratio")
 _SPANS = ("first_report_s", "offline_s")
@@ -34,16 +34,16 @@ _SPANS = ("first_report_s", "offline_s")
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What devices do, in shares and times. Ratios are in [0, 1], times in seconds.
+    """What devices do, as ratios in [0, 1] and times in seconds.
 
-    Attempts. `failed_ratio` of them fail, at a step drawn by the weights of `failure_steps`; `mute_ratio` are announced
-    and never heard of. The first report comes after a time drawn evenly from `first_report_s`, the end a
-    log-normal time later.
+    Attempts. `failed_ratio` of them fail, at a step picked by the weights of `failure_steps`. `mute_ratio` of them are
+    announced and the device never reports. The first report comes after a uniform time from `first_report_s`, the end
+    after a further log-normal time (`work_s_median`, `work_s_sigma`).
 
-    Presence. `sleeper_ratio` of the devices never come online. Of the others `offline_ratio` are away when
-    first wanted and come back after a time drawn evenly from `offline_s`, and `daily_ratio` are switched on from
-    `daily_s[0]` to `daily_s[1]` of every day only (seconds of the day, UTC; across midnight if the first is
-    later), shifted per device by up to half of `daily_spread_s` either way. Work stands still while a device is off.
+    Presence. `sleeper_ratio` of the devices never come online. Of the others, `offline_ratio` are away when first wanted
+    and come back after a uniform time from `offline_s`. `daily_ratio` are switched on only from `daily_s[0]` to `daily_s[1]`
+    of every day (seconds of the day, UTC; across midnight if the first is later); each device's hours are moved by up to
+    half of `daily_spread_s`, earlier or later. Work stands still while a device is off.
 
     Devices that ask for upgrades by themselves do so every `request_s`.
     """
@@ -90,7 +90,7 @@ class Habits:
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """Part of a fleet: the devices whose value of every column in `where` is one of those given; with their habits."""
+    """Part of a fleet, with habits of its own: the devices whose value of each column in `where` is one of those listed."""
 
     where: Mapping[str, tuple[str, ...]]
     habits: Habits
@@ -98,9 +98,9 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True)
 class Population(Habits):
-    """A fleet: the habits of its devices, and the strata that have their own; the first that fits a device counts.
+    """A fleet: the habits of its devices, and `strata` with their own. The first stratum that fits a device counts.
 
-    `columns` are what devices have by chance where nobody told: column → value → weight, such as
+    `columns`: values that a device gets at random where it is not given one: column → value → weight, such as
     `{"firmwareVersion": {"1.0": 0.8, "1.1": 0.2}}`.
     """
 
@@ -116,16 +116,16 @@ class Population(Habits):
 
     @property
     def habits(self) -> Habits:
-        """The habits of devices in no stratum."""
+        """The habits of the devices that are in no stratum."""
         return Habits(**{part.name: getattr(self, part.name) for part in fields(Habits)})
 
     def with_stratum(self, column: str, value: str, **changes: Any) -> Self:
-        """Return this fleet with a stratum before all others: the common habits with some changed."""
+        """Return this fleet with one more stratum, before all others: the common habits with `changes`."""
         stratum = Stratum({column: (value,)}, replace(self.habits, **changes))
         return replace(self, strata=(stratum, *self.strata))
 
     def with_failed_ratio(self, ratio: float) -> Self:
-        """Return this fleet with one true share of failures for all, whatever their stratum; all else as it is."""
+        """Return this fleet with the same `failed_ratio` for all devices, in strata too."""
         strata = tuple(
             replace(stratum, habits=replace(stratum.habits, failed_ratio=ratio)) for stratum in self.strata
         )

@@ -1,4 +1,4 @@
-"""How the platform says no: a code and its literal text, carried to the caller in the envelope."""
+"""How the platform refuses a call: a code and its text, which the caller gets in the envelope."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from rollout.enos.codes import CODES, Code
 
 
 class Refusal(Exception):
-    """An operation was refused and had no effect, unless the operation says otherwise.
+    """The platform refused a call. The call changed nothing, unless the method that raises says otherwise.
 
-    `message` is the code's own text where nothing more is to be said.
+    `message`: the published text of the code, if none is given.
     Source of codes and texts: the error tables of the operation pages of the OTA API v2.1.
     """
 
@@ -19,5 +19,5 @@ class Refusal(Exception):
 
 
 def invalid(why: str) -> Refusal:
-    """Return the common refusal of an argument that cannot be used."""
+    """Return the refusal 99400, the common code for an argument that cannot be used."""
     return Refusal(Code.INVALID_ARGUMENT, f"Invalid Argument: {why}")

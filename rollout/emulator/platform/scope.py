@@ -1,27 +1,32 @@
-"""Which devices a job is for: the reading of an upgrade scope over the register.
+"""Which devices a job is for: an upgrade scope, applied to the register of devices.
 
-`total` takes every device of the product, `partial` those its one selector names; both are then filtered by product
-and by source version. A device whose version nobody ever told counts as having the one the job asks for, so that a
-plain list of keys is a fleet. Within `attributes` and `tags` several values mean any of them, several keys all of
-them. A named device that does not exist or does not match is silently left out. All four readings are inferred.
+`total` selects every device of the product, `partial` the devices that its one selector names. Both are then filtered by
+product and by source version. A device whose version is unknown counts as having the version the job asks for, so
+that a plain list of keys can serve as a fleet. In `attributes` and `tags` a device must have any of the values of a key,
+and match all keys. A named device that does not exist or does not match is left out without an error. All four
+readings are inferred.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rollout.emulator.platform.bodies import ScopeOrder
+from rollout.emulator.platform.bodies import ScopeDefinition
 from rollout.emulator.platform.devices import ASSET_PREFIX, DEFAULT_PRODUCT, Devices
 from rollout.emulator.platform.knobs import Knobs
 from rollout.enos import limits
 
 
 def select(
-    devices: Devices, scope: ScopeOrder, product_key: str | None, target: str, knobs: Knobs
+    devices: Devices, scope: ScopeDefinition, product_key: str | None, target: str, knobs: Knobs
 ) -> list[int]:
-    """Return the devices a job starts with, as numbers: in the order they are named, else of registration.
+    """Return the numbers of the devices a job starts with, in the order in which they are named or were registered.
 
     Registers unknown keys first if the knob `any_device` is set.
+
+    Args:
+        product_key: of the scope or the firmware; None if neither has one.
+        target: the version the job brings.
     """
     return [
         device
@@ -30,12 +35,14 @@ def select(
     ]
 
 
-def in_scope(devices: Devices, device: int, scope: ScopeOrder, product_key: str | None, target: str) -> bool:
-    """Return whether one device belongs to the job, now."""
+def in_scope(
+    devices: Devices, device: int, scope: ScopeDefinition, product_key: str | None, target: str
+) -> bool:
+    """Return whether one device matches the job's scope now; arguments as for `select`."""
     return _is_eligible(devices, device, scope, product_key, target) and _is_selected(devices, device, scope)
 
 
-def _named(devices: Devices, scope: ScopeOrder, product_key: str | None, knobs: Knobs) -> Iterable[int]:
+def _named(devices: Devices, scope: ScopeDefinition, product_key: str | None, knobs: Knobs) -> Iterable[int]:
     if scope.selector == "deviceKeys":
         found: list[int] = []
         for key in scope.value:
@@ -47,7 +54,7 @@ def _named(devices: Devices, scope: ScopeOrder, product_key: str | None, knobs: 
                 found.append(device)
         return found
     if scope.selector == "assetIds":
-        # ids made from keys need no search
+        # asset ids that were made from device keys need no search
         named = {asset: devices.find(asset.removeprefix(ASSET_PREFIX)) for asset in scope.value}
         made = [at for asset, at in named.items() if at is not None and devices.asset_id(at) == asset]
         if len(made) == len(named):
@@ -58,7 +65,7 @@ def _named(devices: Devices, scope: ScopeOrder, product_key: str | None, knobs: 
 
 
 def _is_eligible(
-    devices: Devices, device: int, scope: ScopeOrder, product_key: str | None, target: str
+    devices: Devices, device: int, scope: ScopeDefinition, product_key: str | None, target: str
 ) -> bool:
     if product_key is not None and devices.product_key(device) != product_key:
         return False
@@ -68,7 +75,7 @@ def _is_eligible(
     return version != target if scope.versions is None else version in scope.versions
 
 
-def _is_selected(devices: Devices, device: int, scope: ScopeOrder) -> bool:
+def _is_selected(devices: Devices, device: int, scope: ScopeDefinition) -> bool:
     match scope.selector:
         case None:
             return True
@@ -96,7 +103,7 @@ def _is_selected(devices: Devices, device: int, scope: ScopeOrder) -> bool:
 
 
 def _is_below(path: str | None, nodes: tuple[str, ...]) -> bool:
-    """Return whether a device at this path is in the tree, and below one of the nodes if any are named."""
+    """Return whether a device at this path is in the tree and, if `nodes` are given, at or below one of them."""
     if path is None:
         return False
     return not nodes or not set(nodes).isdisjoint(path.split("/"))

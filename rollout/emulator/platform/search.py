@@ -1,12 +1,12 @@
-"""What get and search answer: records over the index, found and paged as the pages describe.
+"""The get and search calls: records from the index, found and paged as the published pages describe.
 
-Cost. A search over tasks that only speaks of jobs and statuses is answered from counters, plus the look through one
-job for the page itself; one that names devices walks those devices' few tasks; any other looks at all tasks of the
-jobs it may concern. Jobs, firmware and devices are looked through.
+Cost. A search over tasks whose expression has only jobs and statuses is answered from counters; only the jobs on the
+page itself are looked through. One that names devices reads the few tasks of those devices. Any other reads all tasks
+of the jobs that may match. Searches over jobs, firmware and devices read all of them.
 
-Order. Jobs and firmware come newest first, as documented. Of tasks no order is documented: a knob chooses between
-the order of their making and, within each job, by update time with ties in another order for every call. A client
-that pages through tasks must bear with both.
+Order. Jobs and firmware come newest first, as documented. No order of tasks is documented: the knob `task_order` chooses
+between the order in which they were made and, within each job, the order of their update times, with ties in another
+order for every call. A client that reads page after page must work with both.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rollout.emulator.platform.chance import dice
 from rollout.emulator.platform.expression import (
     All,
     Expression,
-    Fields,
+    FieldOperators,
     constraints,
     fields_of,
     matches,
@@ -35,23 +35,20 @@ from rollout.emulator.platform.tasks import STATUSES, Status
 from rollout.enos import limits
 from rollout.enos.codes import Code
 
-DEVICE_PAGE_SIZE_MAX = 1_000
-"""search_device page, 3.0; 200 in the documents of 2.1."""
-
 _EQUAL = frozenset({"="})
 _EQUAL_IN = frozenset({"=", "in"})
 _LIKE = frozenset({"like"})
 
 
 _LANGUAGES = ("defaultValue", "zh_CN", "en_US", "default", "ja_JP", "es_ES")
-"""What a `name` field can be followed by: the first three are the pages', the others Envision's Python sample's."""
+"""What can follow a `name` field: the first three are from the pages, the others from Envision's Python sample."""
 
 
-def _texts(name: str) -> Fields:
+def _texts(name: str) -> FieldOperators:
     return {name: _LIKE, **{f"{name}.{language}": _LIKE for language in _LANGUAGES}}
 
 
-JOB_FIELDS: Fields = {
+JOB_FIELDS: FieldOperators = {
     "productKey": _EQUAL_IN,
     "firmwareId": _EQUAL_IN,
     "type": _EQUAL,
@@ -62,18 +59,22 @@ JOB_FIELDS: Fields = {
 }
 """search_ota_job page, 2.4."""
 
-TASK_FIELDS: Fields = dict.fromkeys(
+TASK_FIELDS: FieldOperators = dict.fromkeys(
     ("jobId", "deviceKey", "fromVersion", "toVersion", "status", "desc"), _EQUAL_IN
 )
 """search_device_task page, 2.3."""
 
-FIRMWARE_FIELDS: Fields = {"productKey": _EQUAL_IN, "isVerified": _EQUAL, **_texts("name")}
+FIRMWARE_FIELDS: FieldOperators = {"productKey": _EQUAL_IN, "isVerified": _EQUAL, **_texts("name")}
 """search_firmware page."""
 
-DEVICE_UPGRADE_FIELDS: Fields = {"productKey": _EQUAL_IN, "firmwareVersion": _EQUAL_IN, "isUpgrading": _EQUAL}
+DEVICE_UPGRADE_FIELDS: FieldOperators = {
+    "productKey": _EQUAL_IN,
+    "firmwareVersion": _EQUAL_IN,
+    "isUpgrading": _EQUAL,
+}
 """search_device_upgrade page."""
 
-DEVICE_FIELDS: Fields = {
+DEVICE_FIELDS: FieldOperators = {
     "productKey": _EQUAL_IN,
     "deviceKey": _EQUAL_IN,
     "assetId": _EQUAL_IN,
@@ -90,7 +91,7 @@ DEVICE_FIELDS: Fields = {
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of the hits, and how many there are in all."""
+    """One page of a search's results. `total`: how many records match in all."""
 
     records: list[dict[str, Any]]
     paging: Paging
@@ -107,7 +108,7 @@ class Page:
 
 
 def get_job(platform: Platform, now: float, job_id: str) -> dict[str, Any]:
-    """Return a job's record. Raises: Refusal 24404, for a while also for a job just made."""
+    """Return a job's record. Raises: Refusal 24404, also for a job so new that readers cannot see it yet."""
     platform.advance(now)
     view = platform.index.jobs.get(job_id)
     if view is None:
@@ -128,7 +129,7 @@ def search_jobs(platform: Platform, now: float, body: Any) -> Page:
 
 
 def search_tasks(platform: Platform, now: float, body: Any) -> Page:
-    """Return tasks, in no promised order. Raises: Refusal 99400."""
+    """Return tasks, in the order of the knob `task_order`. Raises: Refusal 99400."""
     platform.advance(now)
     expression, paging = _read(platform, body, TASK_FIELDS, limits.PAGE_SIZE_MAX)
     demands = constraints(expression)
@@ -167,7 +168,7 @@ def search_tasks(platform: Platform, now: float, body: Any) -> Page:
 
 
 def get_firmware(platform: Platform, now: float, firmware_id: str) -> dict[str, Any]:
-    """Return a firmware's record. Raises: Refusal 24404, for a while also for one just made."""
+    """Return a firmware's record. Raises: Refusal 24404, also for one so new that readers cannot see it yet."""
     platform.advance(now)
     firmware = platform.firmware.get(firmware_id)
     if firmware is None or firmware.created_at > platform.index.horizon:
@@ -189,7 +190,7 @@ def search_firmware(platform: Platform, now: float, body: Any) -> Page:
 
 
 def list_versions(platform: Platform, now: float, product_key: str) -> list[str]:
-    """Return the firmware versions devices of a product have reported, each once, sorted."""
+    """Return the firmware versions that devices of a product have reported, sorted, without repetitions."""
     platform.advance(now)
     devices = platform.devices
     versions = {devices.version(device) for device in devices if devices.product_key(device) == product_key}
@@ -197,23 +198,23 @@ def list_versions(platform: Platform, now: float, product_key: str) -> list[str]
 
 
 def search_device_upgrades(platform: Platform, now: float, body: Any) -> Page:
-    """Return devices with their version and whether they are at work. Raises: Refusal 99400."""
+    """Return devices with their version and whether they are in an upgrade. Raises: Refusal 99400."""
     platform.advance(now)
     expression, paging = _read(platform, body, DEVICE_UPGRADE_FIELDS, limits.PAGE_SIZE_MAX)
     return _device_page(platform, expression, paging, _device_upgrade_record)
 
 
 def search_devices(platform: Platform, now: float, body: Any) -> Page:
-    """Return devices with all that is known of them. Raises: Refusal 99400."""
+    """Return devices with all their fields. Raises: Refusal 99400."""
     platform.advance(now)
-    expression, paging = _read(platform, body, DEVICE_FIELDS, DEVICE_PAGE_SIZE_MAX)
+    expression, paging = _read(platform, body, DEVICE_FIELDS, limits.DEVICE_PAGE_SIZE_MAX)
     return _device_page(platform, expression, paging, _device_record)
 
 
 # --- common to all searches -----------------------------------------------------------------------------------
 
 
-def _read(platform: Platform, body: Any, fields: Fields, size_max: int) -> tuple[Expression, Paging]:
+def _read(platform: Platform, body: Any, fields: FieldOperators, size_max: int) -> tuple[Expression, Paging]:
     if not isinstance(body, dict):
         raise invalid("body is not an object")
     text = body.get("expression")
@@ -228,7 +229,7 @@ def _page(hits: Sequence[Any], paging: Paging, record: Callable[[Any], dict[str,
 
 
 def _text_value(texts: Texts | None, field: str) -> str | None:
-    """Return what a `name…` field is compared with: all languages together, or one of them."""
+    """Return what a `name…` field is compared with: the text of one language, or those of all, one a line."""
     if texts is None:
         return None
     _, _, part = field.partition(".")
@@ -248,14 +249,14 @@ def _job_value(platform: Platform, view: JobView, field: str) -> str | None:
         case "firmwareId":
             return job.firmware.id
         case "type":
-            return "verify" if job.order.verify else "upgrade"
+            return "verify" if job.definition.verify else "upgrade"
         case "status":
             return _switch_label(view)
         case "firmwareVersion":
             return job.firmware.version
         case _:
             return _text_value(
-                job.firmware.name if field.startswith("firmwareName") else job.order.name, field
+                job.firmware.name if field.startswith("firmwareName") else job.definition.name, field
             )
 
 
@@ -276,7 +277,7 @@ def _job_record(platform: Platform, view: JobView) -> dict[str, Any]:
         "firmwareId": job.firmware.id,
         "firmwareVersion": job.firmware.version,
         "firmwareName": job.firmware.name.to_json(),
-        **job.order.record,
+        **job.definition.record,
         "status": _switch_label(view),
         "createTime": int(job.created_at * 1000),
     }
@@ -286,14 +287,14 @@ def _job_record(platform: Platform, view: JobView) -> dict[str, Any]:
 
 
 def _statuses(labels: frozenset[str] | None) -> frozenset[Status]:
-    """Return the statuses asked for; words the platform does not have stand for none."""
+    """Return the statuses asked for, all if `labels` is None; unknown words are ignored."""
     if labels is None:
         return frozenset(STATUSES.values())
     return frozenset(STATUSES[label] for label in labels if label in STATUSES)
 
 
 def _tasks_of_devices(platform: Platform, keys: Iterable[str]) -> Mapping[JobView, list[int]]:
-    """Return all tasks of some devices that readers can see, by job in order of creation."""
+    """Return the tasks of some devices that readers can see, by job, jobs in order of creation."""
     found: dict[JobView, list[int]] = {}
     for key in keys:
         device = platform.devices.find(key)
@@ -301,7 +302,7 @@ def _tasks_of_devices(platform: Platform, keys: Iterable[str]) -> Mapping[JobVie
             continue
         for job, position in platform.tasks_of(device):
             view = platform.index.views[job.number]
-            # the truth may be ahead of what readers can see
+            # the platform may be ahead of what readers can see
             if job.id in platform.index.holders and position < len(view.status):
                 found.setdefault(view, []).append(position)
     return dict(sorted(found.items(), key=lambda item: item[0].job.number))
@@ -320,7 +321,7 @@ def _page_by_counters(
         if first >= last:
             continue
         if paging.size == 1 and first == 0:
-            # a count asks for one record only to be asked for something
+            # a client that only wants the count asks for a page of one record; which one does not matter
             nearest = min(p for status in statuses if (p := view.status.find(status)) >= 0)
             shown = [nearest]
         else:
@@ -429,8 +430,8 @@ def _device_page(
 def _matching_devices(platform: Platform, expression: Expression) -> Sequence[int]:
     """Return the devices that match, the latest registered first.
 
-    Whoever lists a fleet asks page after page for the same; so the last answer is kept while nothing that it depends
-    on has changed. Whether a device is online depends on the time, and is never kept.
+    A client that lists a fleet repeats one search page after page. So the last result is kept until something it depends
+    on changes. A result that depends on whether devices are online is not kept, because that changes with the time.
     """
     devices = platform.devices
     everything = range(len(devices) - 1, -1, -1)
@@ -512,7 +513,7 @@ def _device_record(platform: Platform, device: int) -> dict[str, Any]:
         "modelId": columns.get("modelId"),
         "status": _presence(platform, device),
         "firmwareVersion": platform.index.version(devices, device),
-        # a bare column of the fleet serves as a tag
+        # a fleet column without a prefix serves as a tag
         "deviceTags": {
             **{n: v for n, v in columns.items() if "." not in n and n not in _OWN},
             **below("tags."),

@@ -1,11 +1,11 @@
-"""One device in one job: the states of a task, and a job's tasks as columns.
+"""A task is one device in one job: its states, and the tasks of a job kept as columns.
 
     init ──announced──► published ──first report──► upgrading ──► succeeded
      ▲                     │                            │
      └──── retried ─── failed ◄── cancelled, negative report, time-out
 
-`failed` is not final: automatic and manual retries lead back to `init`. Cancelling shows as `failed` with a text, or the
-record is `removed` (a knob); a removed task is final and in no count.
+`failed` is not final: automatic and manual retries lead back to `init`. A cancelled task is `failed` with a text, or
+`removed` (knob `cancelled_task`). A removed task is final and is counted nowhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from enum import IntEnum
 
 
 class Status(IntEnum):
-    """Where a task stands; `label` is the platform's word."""
+    """The state of a task; `label` is the platform's word for it."""
 
     INIT = 0
     PUBLISHED = 1
@@ -33,10 +33,10 @@ class Status(IntEnum):
 
 
 STATUSES: Mapping[str, Status] = {s.label: s for s in Status if s is not Status.REMOVED}
-"""The platform's words for the states records can show."""
+"""The platform's word for each state that records can show, with the state."""
 
 IN_PROGRESS = frozenset({Status.PUBLISHED, Status.UPGRADING})
-"""What `maximumConcurrency` counts; in these the device is at work and can take no other upgrade."""
+"""The states that `maximumConcurrency` counts. The device is busy and can take no other upgrade."""
 
 TRANSITIONS: Mapping[int, frozenset[Status]] = {
     Status.INIT: frozenset({Status.PUBLISHED, Status.FAILED, Status.REMOVED}),
@@ -49,7 +49,7 @@ TRANSITIONS: Mapping[int, frozenset[Status]] = {
 
 FINISHED = "upgrading firmware finished"
 CANCELLED = "Cancelled by user"
-"""Both texts are seen in Envision's Python sample; the next three are ours, as the pages give none."""
+"""Both texts are from Envision's Python sample. The pages give no text for the next three; those are ours."""
 TIMED_OUT = "Upgrade timed out"
 STOPPED = "Job stopped"
 CLASHED = "Device is in another upgrade"
@@ -57,15 +57,16 @@ CLASHED = "Device is in another upgrade"
 
 @dataclass(slots=True)
 class Tasks:
-    """The tasks of one job as they are, N entries in each column, in the order of their making.
+    """The tasks of one job: N entries in each column, in the order in which the tasks were made.
 
-    `turns` counts announcements and manual retries, so that what an older attempt left behind is recognised as
-    such; `retried` counts automatic retries; `links` chain all tasks of one device, newest first.
+    `devices`: number of the device. `status`: a `Status`. `generations`: announcements and manual retries so far; a timer
+    of an older generation is void. `retried`: automatic retries so far. `links`: the device's next older task, as
+    the model packs it. `from_versions`: the device's version when the task was made, None if unknown.
     """
 
     devices: array[int]
     status: bytearray
-    turns: array[int]
+    generations: array[int]
     retried: bytearray
     links: array[int]
     from_versions: list[str | None]
@@ -82,7 +83,7 @@ class Tasks:
         """Add a task in `init`."""
         self.devices.append(device)
         self.status.append(Status.INIT)
-        self.turns.append(0)
+        self.generations.append(0)
         self.retried.append(0)
         self.links.append(link)
         self.from_versions.append(from_version)

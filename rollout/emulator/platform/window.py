@@ -1,9 +1,9 @@
-"""When a job may push: the reading of `schedulePolicy` and of its older form.
+"""When a job may push: what `schedulePolicy` and its older form mean.
 
-Without daily repetition the policy is one absolute span. With it, only the times of day of start and end
-count, in the zone given by `timezoneOffsetInMinutes` (UTC if absent); a start later than the end spans
-midnight. The pages name the fields but not this reading: it is the natural one. The older top-level form
-`startSchedule`, `endSchedule` gives seconds of the day.
+Without daily repetition the policy is one span of time. With it, only the times of day of start and end count, in the
+zone that `timezoneOffsetInMinutes` gives (UTC if absent); a start later than the end means a span across midnight. The
+pages name the fields and do not explain them; this is the plainest reading. The older fields `startSchedule` and
+`endSchedule` are seconds of the day.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Always:
-    """No restriction: every day from first to last second, the documented default."""
+    """No restriction; the documented default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Once, from `start` to `end`; epoch seconds, end inclusive."""
+    """Once, from `start` to `end`, both included; seconds since the epoch."""
 
     start: float
     end: float
@@ -30,10 +30,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Daily:
-    """Every day from `start_s` to `end_s`, seconds of the day in a zone `offset_s` east of UTC; end inclusive.
+    """Every day from `start_s` to `end_s`, both included: seconds of the day in a zone `offset_s` east of UTC.
 
-    Whole seconds, so that the moment `next_open` names is never a rounding error too early. Only from `since` to
-    `until`, epoch seconds.
+    Only between `since` and `until`, seconds since the epoch. The times of day are whole seconds, so that the moment
+    `next_open` returns is never too early by a rounding error.
     """
 
     start_s: int
@@ -47,7 +47,7 @@ Window = Always | Span | Daily
 
 
 def is_open(window: Window, at: float) -> bool:
-    """Return whether the job may push at epoch second `at`."""
+    """Return whether the job may push at `at`, seconds since the epoch."""
     match window:
         case Always():
             return True
@@ -65,7 +65,7 @@ def is_open(window: Window, at: float) -> bool:
 
 
 def next_open(window: Window, at: float) -> float | None:
-    """Return the first moment, not before `at`, when the job may push; None if there is none."""
+    """Return the first moment at or after `at` when the job may push; None if there is none."""
     if is_open(window, at):
         return at
     match window:
@@ -87,12 +87,12 @@ def next_open(window: Window, at: float) -> float | None:
 def moment_after(day: Daily, at: float, open_s: float) -> float:
     """Return the moment at which `day` has been open for `open_s` seconds since `at`."""
     first = next_open(day, at)
-    assert first is not None, "a day comes again"
+    assert first is not None, "the hours come again every day"
     left_s = (day.end_s - first - day.offset_s) % DAY_S
     if open_s <= left_s:
         return first + open_s
     length_s = (day.end_s - day.start_s) % DAY_S
-    # in whole days, a full one counting as ended on its own evening
+    # whole days; one that is used up ends at its own end, not at the next day's start
     days, rest_s = divmod(open_s - left_s, length_s)
     if not rest_s:
         days, rest_s = days - 1, float(length_s)

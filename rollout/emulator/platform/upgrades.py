@@ -1,16 +1,16 @@
-"""Tasks on their way: how a waiting task comes to its device, what the device reports, and how the attempt ends.
+"""Upgrades of single devices: how a waiting task is pushed, what the device reports, and how the attempt ends.
 
-How a task is pushed. A job has a queue of tasks that may go (`Job.ready`). Whenever a slot may have become free, the
-queue is worked off from its head: a device that is away goes to sleep until it is back, one at work for another job
-waits until that upgrade is over, any other has its package announced. So the cost of a step does not grow with the
-number of tasks; counters by status are kept at every change.
+Each job has a queue of tasks that may be pushed (`Job.ready`). Whenever a slot may have become free, `push_ready` takes
+tasks from its head. If the device is away, a timer puts the task back when the device returns. If the device is in an
+upgrade of another job, the task waits for its end. Otherwise the package is announced to the device. Counters by status
+are updated at every change, so the cost of a step does not grow with the number of tasks.
 
-    queue ──► ready ──pump──► announce ──► first report ──► end: succeeded, or failed ──retry──► queue
-                 ▲    │ device away: until it returns            │ time limit: failed
+    queue ──► ready ──push_ready──► announce ──► first report ──► end: succeeded, or failed ──retry──► queue
+                 ▲    │ device away: until it returns                  │ time limit: failed
                  └────┴ device busy: until it is released
 
-All methods take the time they happen at. What an older attempt left on the agenda is recognised by its `turn` and does
-nothing.
+Every method is given the time, seconds since the epoch. A timer carries the task's `generation`; if the task has a newer
+one, the timer belongs to an older attempt and does nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from rollout.emulator.platform.agenda import Agenda
-from rollout.emulator.platform.behaviour import Behaviour, Column, Course
+from rollout.emulator.platform.behaviour import Behaviour, Column, DrawnAttempt
 from rollout.emulator.platform.devices import Devices
 from rollout.emulator.platform.index import Index, reported_progress
 from rollout.emulator.platform.job import Job
@@ -37,20 +36,23 @@ from rollout.emulator.platform.tasks import (
     TRANSITIONS,
     Status,
 )
+from rollout.emulator.platform.timers import Timers
 from rollout.emulator.platform.window import is_open, next_open
 
 
-class Work:
-    """All tasks of one platform, and the devices at work.
+class Upgrades:
+    """All upgrades of one platform.
+
+    `knobs`: the knobs as they are set now; the model replaces them. `at_work`: numbers of the devices in an upgrade.
 
     Args:
-        on_report: called with time and device when a device has reported the version it was brought.
+        on_report: called with time and device number after a device has reported its new version.
     """
 
     def __init__(
         self,
         *,
-        agenda: Agenda,
+        timers: Timers,
         devices: Devices,
         behaviour: Behaviour,
         index: Index,
@@ -60,38 +62,38 @@ class Work:
     ) -> None:
         self.knobs = knobs
         self.at_work: set[int] = set()
-        self._agenda = agenda
+        self._timers = timers
         self._devices = devices
         self._behaviour = behaviour
         self._index = index
         self._meters = meters
         self._on_report = on_report
         self._waiting: dict[int, deque[tuple[Job, int]]] = {}
-        # devices that go on with what was cancelled: job, position and turn of it
-        self._unseen: dict[int, tuple[int, int, int]] = {}
+        # devices that go on although their task was cancelled: job number, position and generation of that task
+        self._going_on: dict[int, tuple[int, int, int]] = {}
 
     # --- from init to published -------------------------------------------------------------------------------
 
     def queue(self, at: float, job: Job, position: int) -> None:
-        """Let a task in `init` wait for its push, or for its device to ask."""
-        if job.order.upgrade_requests and self.knobs.upgrade_requests == "pull_only":
+        """Let a task in `init` wait until it can be pushed, or until its device asks."""
+        if job.definition.upgrade_requests and self.knobs.upgrade_requests == "pull_only":
             device = job.tasks.devices[position]
             first_s = self._behaviour.first_request_s(self._devices.keys[device], self._column(device))
-            self._agenda.plan(at + first_s, self._ask, job, position)
+            self._timers.call_at(at + first_s, self._ask, job, position)
         else:
             job.ready.append(position)
 
-    def pump(self, at: float, job: Job) -> None:
-        """Push waiting tasks while there are free slots."""
+    def push_ready(self, at: float, job: Job) -> None:
+        """Push the job's waiting tasks while it has free slots."""
         if not job.ready or not job.started or job.deleted:
             return
-        if not is_open(job.order.window, at):
-            opens_at = next_open(job.order.window, at)
+        if not is_open(job.definition.window, at):
+            opens_at = next_open(job.definition.window, at)
             if opens_at is not None and job.wakes_at is None:
                 job.wakes_at = opens_at
-                self._agenda.plan(opens_at, self._wake, job)
+                self._timers.call_at(opens_at, self._wake, job)
             return
-        while job.ready and job.in_progress < job.order.maximum_concurrency:
+        while job.ready and job.in_progress < job.definition.maximum_concurrency:
             position = job.ready.popleft()
             if job.tasks.status[position] != Status.INIT:
                 continue
@@ -99,46 +101,53 @@ class Work:
             back_at = self._reachable_from(at, device)
             if back_at > at:
                 if not math.isinf(back_at):
-                    self._agenda.plan(back_at, self._return, job, position)
+                    self._timers.call_at(back_at, self._return, job, position)
             elif device in self.at_work:
                 self._waiting.setdefault(device, deque()).append((job, position))
             else:
                 self._announce(at, job, position)
 
     def is_online(self, at: float, device: int) -> bool:
-        """Return whether the device can be reached, as far as anybody has found out."""
+        """Return whether the device can be reached, as far as the platform knows."""
         back_at = self._devices.online_from.get(device, at)
         key, column = self._devices.keys[device], self._column(device)
         return self._behaviour.on_from(key, column, max(at, back_at)) <= at
 
     def _wake(self, at: float, job: Job) -> None:
-        """The job's window opens."""
+        """Go on pushing when the job's window opens."""
         job.wakes_at = None
-        self.pump(at, job)
+        self.push_ready(at, job)
 
     def _return(self, at: float, job: Job, position: int) -> None:
-        """A device that was away is back."""
+        """Let a task be pushed again whose device was away and is back."""
         job.ready.append(position)
-        self.pump(at, job)
+        self.push_ready(at, job)
 
     def _ask(self, at: float, job: Job, position: int) -> None:
-        """A device asks by itself: announce if nothing stands against it, else it asks again."""
+        """Answer a device that asks by itself: announce if that is possible now, else let it ask again later."""
         if job.deleted or job.tasks.status[position] != Status.INIT:
             return
         device = job.tasks.devices[position]
         back_at = self._reachable_from(at, device)
         if math.isinf(back_at):
             return
-        free = job.started and job.in_progress < job.order.maximum_concurrency and device not in self.at_work
-        served = self.knobs.window_for_requests == "ignored" or is_open(job.order.window, at)
+        free = (
+            job.started
+            and job.in_progress < job.definition.maximum_concurrency
+            and device not in self.at_work
+        )
+        served = self.knobs.window_for_requests == "ignored" or is_open(job.definition.window, at)
         if free and served and back_at <= at:
             self._announce(at, job, position)
         else:
             again_at = max(back_at, at + self._behaviour.request_s(self._column(device)))
-            self._agenda.plan(again_at, self._ask, job, position)
+            self._timers.call_at(again_at, self._ask, job, position)
 
     def _reachable_from(self, at: float, device: int) -> float:
-        """Return from when on, not before `at`, the device can be reached; one found away is away from now on."""
+        """Return the first moment at or after `at` at which the device can be reached; infinite if never.
+
+        The first call decides whether the device is away, and from then on it is.
+        """
         key, column = self._devices.keys[device], self._column(device)
         back_at = self._devices.online_from.get(device)
         if back_at is None:
@@ -153,93 +162,103 @@ class Work:
         assert device not in self.at_work, "a device is never in two upgrades at once"
         self.at_work.add(device)
         self._devices.attempts[device] += 1
-        job.tasks.turns[position] += 1
-        turn = job.tasks.turns[position]
+        job.tasks.generations[position] += 1
+        generation = job.tasks.generations[position]
         self._move(at, job, position, Status.PUBLISHED)
-        course = self._course(device)
-        reports_at = course.reports_at(at)
+        drawn = self._drawn(device)
+        reports_at = drawn.reports_at(at)
         if not math.isinf(reports_at):
-            self._agenda.plan(reports_at, self._first_report, job, position, turn, course)
+            self._timers.call_at(reports_at, self._first_report, job, position, generation, drawn)
         timer = self.knobs.published_timer
-        if timer == "all" or (timer == "verify" and job.order.verify):
-            self._agenda.plan(at + job.order.timeout_s, self._expire_unreported, job, position, turn)
+        if timer == "all" or (timer == "verify" and job.definition.verify):
+            self._timers.call_at(
+                at + job.definition.timeout_s, self._expire_unreported, job, position, generation
+            )
 
     # --- from published to the end ----------------------------------------------------------------------------
 
-    def _first_report(self, at: float, job: Job, position: int, turn: int, course: Course) -> None:
-        if job.tasks.turns[position] != turn or job.tasks.status[position] != Status.PUBLISHED:
+    def _first_report(self, at: float, job: Job, position: int, generation: int, drawn: DrawnAttempt) -> None:
+        if job.tasks.generations[position] != generation or job.tasks.status[position] != Status.PUBLISHED:
             device = job.tasks.devices[position]
-            if self._unseen.get(device) == (job.number, position, turn):
-                self._agenda.plan(course.ends_at(at), self._end_unseen, job, device, course)
+            if self._going_on.get(device) == (job.number, position, generation):
+                self._timers.call_at(drawn.ends_at(at), self._end_cancelled, job, device, drawn)
             return
-        ends_at, limit_at = course.ends_at(at), at + job.order.timeout_s
+        ends_at, limit_at = drawn.ends_at(at), at + job.definition.timeout_s
         self._move(at, job, position, Status.UPGRADING, ends_at=ends_at)
         if ends_at <= limit_at:
-            self._agenda.plan(ends_at, self._end, job, position, turn, course)
+            self._timers.call_at(ends_at, self._end, job, position, generation, drawn)
         else:
-            progress = reported_progress(job.order.timeout_s / (ends_at - at))
-            self._agenda.plan(limit_at, self._expire, job, position, turn, progress)
+            progress = reported_progress(job.definition.timeout_s / (ends_at - at))
+            self._timers.call_at(limit_at, self._expire, job, position, generation, progress)
 
-    def _end(self, at: float, job: Job, position: int, turn: int, course: Course) -> None:
-        if job.tasks.turns[position] != turn or job.tasks.status[position] != Status.UPGRADING:
+    def _end(self, at: float, job: Job, position: int, generation: int, drawn: DrawnAttempt) -> None:
+        if job.tasks.generations[position] != generation or job.tasks.status[position] != Status.UPGRADING:
             return
-        if course.step < 0:
-            text = FAILURE_TEXTS.get(course.step, f"device error {course.step}")
-            self.fail(at, job, position, course.step, text)
-            self.pump(at, job)
+        if drawn.step < 0:
+            text = FAILURE_TEXTS.get(drawn.step, f"device error {drawn.step}")
+            self.fail(at, job, position, drawn.step, text)
+            self.push_ready(at, job)
             return
         device = job.tasks.devices[position]
         self.set_version(at, device, job.firmware.version)
         self._move(at, job, position, Status.SUCCEEDED, progress=100, desc=FINISHED)
-        if job.order.verify:
+        if job.definition.verify:
             job.firmware.count_verified(at)
         self._release(at, device)
-        self.pump(at, job)
+        self.push_ready(at, job)
         self._on_report(at, device)
 
-    def _expire_unreported(self, at: float, job: Job, position: int, turn: int) -> None:
-        """The time limit is reached by a device that has not reported."""
+    def _expire_unreported(self, at: float, job: Job, position: int, generation: int) -> None:
+        """Apply the time limit to a task whose device has not reported."""
         if job.tasks.status[position] == Status.PUBLISHED:
-            self._expire(at, job, position, turn, 0)
+            self._expire(at, job, position, generation, 0)
 
-    def _expire(self, at: float, job: Job, position: int, turn: int, progress: int) -> None:
-        """The time limit of an attempt is reached."""
-        if job.tasks.turns[position] == turn and job.tasks.status[position] in IN_PROGRESS:
+    def _expire(self, at: float, job: Job, position: int, generation: int, progress: int) -> None:
+        """Apply the time limit of an attempt."""
+        if job.tasks.generations[position] == generation and job.tasks.status[position] in IN_PROGRESS:
             self.fail(at, job, position, progress, TIMED_OUT)
-            self.pump(at, job)
+            self.push_ready(at, job)
 
     def fail(
         self, at: float, job: Job, position: int, progress: int, desc: str, *, retry: bool = True
     ) -> None:
-        """End a task's attempt; the slot it may have left is for the caller to fill."""
+        """Fail a task. The caller calls `push_ready` afterwards, because a slot may have become free.
+
+        Args:
+            retry: whether the job's automatic retry applies.
+        """
         was = job.tasks.status[position]
         self._move(at, job, position, Status.FAILED, progress=progress, desc=desc)
-        policy = job.order.retry
+        policy = job.definition.retry
         if retry and policy is not None and job.tasks.retried[position] < policy.count:
-            turn = job.tasks.turns[position]
-            self._agenda.plan(at + policy.interval_s, self._retry_by_policy, job, position, turn)
+            generation = job.tasks.generations[position]
+            self._timers.call_at(at + policy.interval_s, self._retry_by_policy, job, position, generation)
         if was in IN_PROGRESS:
-            if job.order.verify and self.knobs.verified_by == "any_attempt":
+            if job.definition.verify and self.knobs.verified_by == "any_attempt":
                 job.firmware.verify(at)
             self._release(at, job.tasks.devices[position])
 
-    def _retry_by_policy(self, at: float, job: Job, position: int, turn: int) -> None:
-        """An automatic retry is due."""
-        if job.tasks.turns[position] != turn or job.tasks.status[position] != Status.FAILED or job.deleted:
+    def _retry_by_policy(self, at: float, job: Job, position: int, generation: int) -> None:
+        """Make an automatic retry that is due."""
+        if (
+            job.tasks.generations[position] != generation
+            or job.tasks.status[position] != Status.FAILED
+            or job.deleted
+        ):
             return
         job.tasks.retried[position] += 1
         self._move(at, job, position, Status.INIT)
         self.queue(at, job, position)
-        self.pump(at, job)
+        self.push_ready(at, job)
 
-    # --- by order ---------------------------------------------------------------------------------------------
+    # --- by calls ---------------------------------------------------------------------------------------------
 
     def cancel(self, at: float, job: Job, position: int) -> None:
-        """Cancel a task in `init` or `published`; the device may have its package already and go on."""
+        """Cancel a task in `init` or `published`. A device that has its package already may go on (a knob)."""
         if self.knobs.cancelled_published == "goes_on" and job.tasks.status[position] == Status.PUBLISHED:
             device = job.tasks.devices[position]
-            if not math.isinf(self._course(device).first_report_s):
-                self._unseen[device] = (job.number, position, job.tasks.turns[position])
+            if not math.isinf(self._drawn(device).first_report_s):
+                self._going_on[device] = (job.number, position, job.tasks.generations[position])
         if self.knobs.cancelled_task == "removed":
             was = job.tasks.status[position]
             self._move(at, job, position, Status.REMOVED)
@@ -248,21 +267,21 @@ class Work:
         else:
             self.fail(at, job, position, 0, CANCELLED, retry=False)
 
-    def _end_unseen(self, at: float, job: Job, device: int, course: Course) -> None:
-        """A device is done with what was cancelled: nothing shows it but the version it reports."""
-        del self._unseen[device]
-        if course.step > 0:
+    def _end_cancelled(self, at: float, job: Job, device: int, drawn: DrawnAttempt) -> None:
+        """End an upgrade whose task was cancelled: only the version that the device reports shows it."""
+        del self._going_on[device]
+        if drawn.step > 0:
             self.set_version(at, device, job.firmware.version)
         self._release(at, device)
-        if course.step > 0:
+        if drawn.step > 0:
             self._on_report(at, device)
 
     def retry(self, at: float, job: Job, position: int) -> None:
-        """Let a failed task wait again."""
+        """Give a failed task another attempt."""
         if self.knobs.retry_count == "reset":
             job.tasks.retried[position] = 0
-        # the automatic retry of this failure must not follow, even if the task has been cancelled by then
-        job.tasks.turns[position] += 1
+        # a timer of an automatic retry of this failure must do nothing, even if the task has been cancelled by then
+        job.tasks.generations[position] += 1
         self._move(at, job, position, Status.INIT)
         self.queue(at, job, position)
 
@@ -273,16 +292,16 @@ class Work:
                 self.fail(at, job, position, 0, STOPPED, retry=False)
 
     def set_version(self, at: float, device: int, version: str) -> None:
-        """Take the version a device reports."""
+        """Set the version that a device reports."""
         self._index.hold_version(device, self._devices.version(device))
         self._devices.set(device, "firmwareVersion", version)
         self._index.note(at, self._index.change_version, device)
 
     # --- inside -----------------------------------------------------------------------------------------------
 
-    def _course(self, device: int) -> Course:
+    def _drawn(self, device: int) -> DrawnAttempt:
         """Return what the device's latest attempt comes to."""
-        return self._behaviour.course(
+        return self._behaviour.attempt(
             self._devices.keys[device], self._devices.attempts[device], self._column(device)
         )
 
@@ -290,13 +309,13 @@ class Work:
         return partial(self._devices.column, device)
 
     def _release(self, at: float, device: int) -> None:
-        """The device's upgrade is over; let the next job that waits for it have it."""
-        if device in self._unseen:
+        """End the device's upgrade and let the jobs that wait for the device push to it."""
+        if device in self._going_on:
             return
         self.at_work.remove(device)
         for job, position in self._waiting.pop(device, ()):
             job.ready.append(position)
-            self.pump(at, job)
+            self.push_ready(at, job)
 
     def _move(
         self,
@@ -309,7 +328,7 @@ class Work:
         desc: str = "",
         ends_at: float = 0.0,
     ) -> None:
-        """Change a task's status; the only place that does."""
+        """Change a task's status. Nothing else changes one."""
         was = job.tasks.status[position]
         assert status in TRANSITIONS[was], f"no way from {Status(was).label} to {status.label}"
         job.tasks.status[position] = status

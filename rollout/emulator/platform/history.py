@@ -1,8 +1,8 @@
-"""What changes the platform, as values: the emulator's history is a list of these, and replaying it is life.
+"""The platform's history: every change made to it from outside, as a list of values that can be replayed.
 
-Every mutating call is first an `Operation` with its time, then performed; refused ones too, since a refusal
-may follow changes (knob `batch_errors`). Performing the same list on a fresh platform of the same settings gives
-the same platform.
+A call that changes something is first written down as a `HistoryEntry`, with its time, and then applied. Refused calls
+are in the history too, because a refusal may follow changes (knob `batch_errors`). Applying the same entries to a new
+platform with the same settings gives the same platform; `oplog` keeps the entries on disk.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from rollout.emulator.platform.model import Platform
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """Something to do at a time, seconds since the epoch; `args` is plain JSON."""
+class HistoryEntry:
+    """One change. `at`: seconds since the epoch. `name`: one of those in `apply_entry`. `args`: plain JSON."""
 
     at: float
     name: str
     args: Mapping[str, Any]
 
 
-def perform(platform: Platform, operation: Operation) -> Any:
-    """Do it and return what it gives. Raises: what the model's method raises."""
-    at, args = operation.at, operation.args
-    match operation.name:
+def apply_entry(platform: Platform, entry: HistoryEntry) -> Any:
+    """Apply one entry and return what the model's method returns.
+
+    Raises: what that method raises, mostly Refusal; ValueError for an unknown name.
+    """
+    at, args = entry.at, entry.args
+    match entry.name:
         case "create":
             return platform.create_job(at, args["firmwareId"], args["body"])
         case "createLater":
