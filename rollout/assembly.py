@@ -46,7 +46,7 @@ from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
 from rollout.enos.translate import device_expression
 from rollout.enos.transport import Transport
-from rollout.errors import CampaignBusy, ServiceError
+from rollout.errors import CampaignBusy, Failure, ServiceError
 from rollout.intake.saved_plan import SavedPlan
 from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal
 from rollout.settings import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Profile
@@ -75,8 +75,6 @@ __all__ = [
 
 EVENT_LOG = "events.ndjson"
 EMULATOR_LOG = "emulator.ndjson"
-
-TOO_MANY_REQUESTS = 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,9 +312,9 @@ class _Patient:
             try:
                 reply = await self._caller.call(operation, path, query, body, data)
             except ServiceError as error:
-                if error.permanent or error.credentials or attempt == self._policy.attempts:
+                if error.failure.is_final or attempt == self._policy.attempts:
                     raise
-                if error.http_status == TOO_MANY_REQUESTS:
+                if error.failure is Failure.THROTTLED:
                     await self._pacer.slow_down(error.retry_after_s)
                 await asyncio.sleep(backoff(attempt, self._policy, self._rng.random()))
             else:

@@ -11,21 +11,6 @@ from pathlib import Path
 
 from rollout.codes import Severity
 
-__all__ = [
-    "CampaignBusy",
-    "Complaint",
-    "JournalCorrupt",
-    "JournalError",
-    "JournalHeld",
-    "OtherRehearsal",
-    "Phase",
-    "PlanError",
-    "RolloutError",
-    "ServiceError",
-    "SettingsError",
-    "Severity",
-]
-
 
 class RolloutError(Exception):
     """Base of all errors raised on purpose.
@@ -99,31 +84,81 @@ class Phase(StrEnum):
     ANSWERED = "answered"
 
 
+class Failure(StrEnum):
+    """What went wrong with a call, in words that hold for every platform. The platform's client sets it.
+
+    The engine decides by this and by nothing else. `REFUSED` and `CREDENTIALS` are final: the same call is not
+    answered differently later.
+    """
+
+    UNREACHABLE = "unreachable"
+    """No connection: nothing was sent."""
+    NO_RESPONSE = "no_response"
+    """The request was sent and no answer came."""
+    UNAVAILABLE = "unavailable"
+    """The platform answered that it failed itself. A repeat may pass."""
+    UNREADABLE = "unreadable"
+    """An answer came that cannot be read, or pages that contradict each other. A repeat may pass."""
+    THROTTLED = "throttled"
+    """Flow control refused the call. `retry_after_s` says how long to wait, where the platform told."""
+    TOO_LARGE = "too_large"
+    """The call names too much at once."""
+    ALREADY_SO = "already_so"
+    """What the call asks for holds already."""
+    GONE = "gone"
+    """What the call names is not there. Right after it was made it may only be hidden from reads."""
+    NOT_RUNNING = "not_running"
+    """The job is stopped, so its tasks cannot be changed."""
+    IN_USE = "in_use"
+    """What the call removes or replaces is in use: a job that runs, a firmware that jobs need."""
+    NOT_CANCELLABLE_NOW = "not_cancellable_now"
+    """Some of the tasks have begun or ended: read them again."""
+    NOT_RETRYABLE_NOW = "not_retryable_now"
+    """Some of the tasks have not failed: read them again."""
+    REFUSED = "refused"
+    """The platform will never carry out this call as it is."""
+    CREDENTIALS = "credentials"
+    """Keys, permissions or this machine's address are not accepted. No call will pass until a person acts."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether a repeat of the same call is pointless."""
+        return self in {Failure.REFUSED, Failure.CREDENTIALS}
+
+
 class ServiceError(RolloutError):
-    """A call to the platform failed; never carries a header, a token or a request body."""
+    """A call to the platform failed; never carries a header, a token or a request body.
+
+    Args:
+        phase: how far the call had come.
+        failure: what happened; all decisions look at this.
+        platform_code: the platform's own code, None where it told none. For people and `rollout explain`; nothing
+            is decided by it outside the platform's client.
+        http_status: the answer's HTTP status, for the same use; None without an answer.
+        request_id: by which the platform's operators find the call; may be empty.
+        retry_after_s: seconds the platform asked to wait; None where it did not.
+    """
 
     def __init__(
         self,
         message: str,
         *,
         phase: Phase,
-        enos_code: int | None = None,
+        failure: Failure,
+        platform_code: int | None = None,
         http_status: int | None = None,
         request_id: str = "",
         retry_after_s: float | None = None,
         hint: str = "",
-        permanent: bool = False,
-        credentials: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.phase = phase
-        self.enos_code = enos_code
+        self.failure = failure
+        self.platform_code = platform_code
         self.http_status = http_status
         self.request_id = request_id
         self.retry_after_s = retry_after_s
-        self.permanent = permanent
-        self.credentials = credentials
-        self.exit_code = 4 if credentials else 1
+        self.exit_code = 4 if failure is Failure.CREDENTIALS else 1
 
 
 class JournalError(RolloutError):

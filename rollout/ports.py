@@ -6,7 +6,7 @@ same in code, and every implementation runs it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -15,10 +15,8 @@ from rollout.core.events import Event
 from rollout.core.names import batch_name
 from rollout.core.outcome import Listing, Outcome
 from rollout.core.plan import Batch
-from rollout.core.records import Hits, JobFilter, JobRecord, TaskFilter, TaskRecord
+from rollout.core.records import Hits, JobFilter, JobRecord, TaskFilter, TaskRecord, TaskState
 from rollout.core.state import State
-
-__all__ = ["CreateOrder", "Guard", "JobService", "Journal", "Manifest", "NotNow", "Observer"]
 
 
 class NotNow(Exception):
@@ -62,7 +60,7 @@ class JobService(Protocol):
 
     No method repeats a call by itself, except once after renewing a refused token; searches read as many pages as
     they need. Every method but `create` raises `ServiceError`, with the phase the call had reached and the
-    platform's code in `enos_code`; `create` never raises for what the network or the platform does: that is its
+    platform's code in `platform_code`; `create` never raises for what the network or the platform does: that is its
     `Outcome`. Reads may lag behind writes by seconds: a job not found (24404) may be a job just made.
     """
 
@@ -104,8 +102,8 @@ class JobService(Protocol):
         """Return ids of jobs of this firmware, outside `known`, that have tasks for any of the devices."""
         ...
 
-    async def count_tasks(self, job_ids: Sequence[str], statuses: Sequence[str] = ()) -> int:
-        """Return how many tasks the jobs have, in any of `statuses` (all when empty), by one read call."""
+    async def count_tasks(self, job_ids: Sequence[str], states: Collection[TaskState] = ()) -> int:
+        """Return how many tasks the jobs have, in any of `states` (all when empty), by one read call."""
         ...
 
     async def start_job(self, job_id: str) -> None:
@@ -126,8 +124,8 @@ class JobService(Protocol):
         """
         ...
 
-    async def list_task_keys(self, job_id: str, statuses: Sequence[str]) -> list[str]:
-        """Return the keys of the job's devices in any of `statuses`, each once, in no promised order."""
+    async def list_task_keys(self, job_id: str, states: Collection[TaskState]) -> list[str]:
+        """Return the keys of the job's devices whose task is in any of `states`, each once, in no promised order."""
         ...
 
     async def cancel_tasks(self, job_id: str, device_keys: Sequence[str]) -> None:

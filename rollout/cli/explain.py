@@ -30,8 +30,8 @@ from rollout.enos.codes import (
     STEPS,
     TOKEN_STATUS,
     TREATMENT,
+    Action,
     Advice,
-    Course,
     Meaning,
     Operation,
     Signal,
@@ -106,15 +106,15 @@ WORDS: Final[Mapping[str, frozenset[Family]]] = {
 SILENT: Final = frozenset({"code", "error", "status", "warning", ""})
 """Words that stand before a code in messages and say nothing of its family."""
 
-COURSES: Final[Mapping[Course, str]] = {
-    Course.OK: "goes on",
-    Course.DONE: "counts as done",
-    Course.AGAIN: "sent again after a backoff",
-    Course.RECON: "looked up first, never blindly repeated",
-    Course.AUTH: "sent again after the token is renewed, once",
-    Course.FIX: "something must change before it is sent again",
-    Course.HOLD: "waits, then sent again",
-    Course.STOP: "permanent, a person is told",
+COURSES: Final[Mapping[Action, str]] = {
+    Action.OK: "goes on",
+    Action.DONE: "counts as done",
+    Action.AGAIN: "sent again after a backoff",
+    Action.RECON: "looked up first, never blindly repeated",
+    Action.AUTH: "sent again after the token is renewed, once",
+    Action.FIX: "something must change before it is sent again",
+    Action.HOLD: "waits, then sent again",
+    Action.STOP: "permanent, a person is told",
 }
 
 NAMES: Final[Mapping[Operation, str]] = {
@@ -257,7 +257,7 @@ def _no_such_code(code: str, known: Sequence[Entry]) -> NoSuchCode:
     message = f"no code {shown!r}"
     if re.fullmatch(r"[0-9]{5}", code):
         message = (
-            f"code {shown} is not published; after it a create is {COURSES[Course.RECON]}, "
+            f"code {shown} is not published; after it a create is {COURSES[Action.RECON]}, "
             "and of any other call a person is told"
         )
     told = f"did you mean {' or '.join(labels)}? " if labels else ""
@@ -311,8 +311,8 @@ def _treatments(signals: Mapping[Operation, Signal]) -> tuple[Treatment, ...]:
     for operation, signal in signals.items():
         advice = advise(signal, operation)
         known = operation in TREATMENT[signal]
-        # what is not expected is told by its course alone
-        groups.setdefault((known, advice if known else Advice(advice.course)), []).append(operation)
+        # what is not expected is told by its action alone
+        groups.setdefault((known, advice if known else Advice(advice.action)), []).append(operation)
     return tuple(
         Treatment(_calls(operations), tuple(operations), advice, known)
         for (known, advice), operations in sorted(groups.items(), key=lambda item: not item[0][0])
@@ -365,15 +365,15 @@ def _told(treatments: Iterable[Treatment]) -> Iterator[str]:
     for treatment in treatments:
         if treatment.known:
             note = f": {treatment.advice.note}" if treatment.advice.note else ""
-            yield f"{treatment.calls}: {_course(treatment.advice)}{note}"
+            yield f"{treatment.calls}: {_action(treatment.advice)}{note}"
         else:
-            yield f"{treatment.calls}: not expected; {_course(treatment.advice)}"
+            yield f"{treatment.calls}: not expected; {_action(treatment.advice)}"
 
 
-def _course(advice: Advice) -> str:
+def _action(advice: Advice) -> str:
     tries = f", {advice.tries} times at most" if advice.tries is not None else ""
     wait = f", {advice.wait_s:g} s later at the earliest" if advice.wait_s else ""
-    return f"{COURSES[advice.course]}{tries}{wait}"
+    return f"{COURSES[advice.action]}{tries}{wait}"
 
 
 def _wrapped(line: str, columns: int | None) -> list[str]:
@@ -398,7 +398,7 @@ def _json(entry: Entry) -> dict[str, Any]:
             {
                 "operations": [str(operation) for operation in treatment.operations],
                 "afterRenewal": treatment.calls == "a second time",
-                "course": str(treatment.advice.course),
+                "course": str(treatment.advice.action),
                 "note": treatment.advice.note,
                 "tries": treatment.advice.tries,
                 "waitSeconds": treatment.advice.wait_s,

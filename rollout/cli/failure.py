@@ -18,8 +18,9 @@ import click
 from rollout.cli.command_line import command_line
 from rollout.cli.common import STATE_DIR
 from rollout.cli.console import Console, Output, document, envelope
+from rollout.codes import Severity
 from rollout.enos.codes import GATEWAY, PROXY
-from rollout.errors import Complaint, PlanError, RolloutError, ServiceError, Severity
+from rollout.errors import Complaint, PlanError, RolloutError, ServiceError
 from rollout.telemetry.redact import REDACTOR
 
 MORE_FAULTS = "R199"
@@ -127,7 +128,11 @@ def _tell(
         content: dict[str, object] = {"code": code, "message": message, "hint": hint, "exitCode": exit_code}
         if isinstance(cause, ServiceError):
             content["phase"] = str(cause.phase)
-            content["enos"] = {"code": cause.enos_code, "msg": cause.message, "requestId": cause.request_id}
+            content["enos"] = {
+                "code": cause.platform_code,
+                "msg": cause.message,
+                "requestId": cause.request_id,
+            }
         _tell_json(console, content)
         return exit_code
     details = f" [{code}]" if code else ""
@@ -143,8 +148,8 @@ def _tell(
 
 def _explained_by(code: str, cause: RolloutError | None) -> str:
     """Return the line that explains the failure's code, ours or the platform's; empty if it has none."""
-    if isinstance(cause, ServiceError) and cause.enos_code is not None:
-        return command_line("explain", str(cause.enos_code))
+    if isinstance(cause, ServiceError) and cause.platform_code is not None:
+        return command_line("explain", str(cause.platform_code))
     if isinstance(cause, ServiceError) and cause.http_status in GATEWAY.keys() | PROXY.keys():
         return command_line("explain", "http", str(cause.http_status))
     return command_line("explain", code) if code else ""

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Accepted", "Found", "Listing", "Lookup", "Outcome", "Rejected", "Throttled", "Unknown", "Unsent"]
-
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -25,8 +23,9 @@ class Accepted:
 class Rejected:
     """A listed refusal: the platform said no and did nothing.
 
-    `retryable` marks refusals that wait for an outside condition (24610: firmware not verified yet);
-    `credentials` those that no batch can pass (99403, a second 401, an IP block).
+    `code` is the platform's own, for display. `retryable`: the refusal waits for an outside condition, such as a
+    firmware that is not verified yet. `credentials`: keys, permissions or address are not accepted, so no batch
+    can pass.
     """
 
     code: int
@@ -38,7 +37,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """Refused by flow control before the backend (HTTP 429); `retry_after_s` as asked for, clipped to 0-300."""
+    """Flow control refused the call before it had any effect. `retry_after_s`: the wait asked for, 0 to 300 s."""
 
     retry_after_s: float | None = None
     message: str = ""
@@ -54,12 +53,17 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The request may have taken effect; `reason` says what was seen instead of an answer."""
+    """The request may have taken effect; `reason` says what was seen instead of an answer.
+
+    `code` and `http_status` are the platform's own, for display. `throttled`: the answer looks like flow control,
+    though not in the platform's documented words; calls should go out more slowly.
+    """
 
     reason: str
     code: int | None = None
     http_status: int | None = None
     request_id: str = ""
+    throttled: bool = False
 
 
 Outcome = Accepted | Rejected | Throttled | Unsent | Unknown

@@ -18,18 +18,21 @@ from typing import Any, Generic, TypeVar
 
 from rollout.core.outcome import Found
 
-__all__ = [
-    "Condition",
-    "DeviceFilter",
-    "Hits",
-    "JobFilter",
-    "JobRecord",
-    "Sign",
-    "TaskFilter",
-    "TaskRecord",
-]
-
 T = TypeVar("T")
+
+
+class TaskState(StrEnum):
+    """How far a task is, in words that hold for every platform. The platform's client translates its own words."""
+
+    WAITING = "waiting"
+    """The device has not been told of the task yet."""
+    NOTIFIED = "notified"
+    """The device has been told and has not begun."""
+    UPGRADING = "upgrading"
+    """The device has begun."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """The upgrade failed. The platform may still retry it by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,7 @@ class JobRecord(Found):
 class TaskRecord:
     """One device in one job; a text or number the platform does not tell is empty or None.
 
-    `status` is init, published, upgrading, succeeded or failed; `progress` 0 to 100, negative when failed, the
-    device's own step code; `from_version` the version before, `to_version` the one aimed at.
+    `status` is the platform's own word; `progress` 0 to 100, negative when failed, the device's own step code; `from_version` the version before, `to_version` the one aimed at.
     """
 
     task_id: str

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-__all__ = ["Clock"]
-
 _monotonic = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 

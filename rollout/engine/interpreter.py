@@ -15,8 +15,6 @@ from __future__ import annotations
 import gc
 import sys
 
-__all__ = ["settle"]
-
 YOUNG = 50_000
 """Allocations, less releases, between two looks at the youngest objects; Python's default is 700 to 2,000."""
 SWITCH_S = 0.00002

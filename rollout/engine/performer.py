@@ -26,22 +26,18 @@ from rollout.core.decide import may_create
 from rollout.core.fold import is_news
 from rollout.core.names import batch_name, wave_prefix
 from rollout.core.outcome import Accepted, Lookup, Throttled, Unknown
+from rollout.core.records import TaskState
 from rollout.core.retry import THROTTLES_MAX, after_create, after_lookup, backoff
 from rollout.core.state import BatchState, State
 from rollout.engine.clock import Clock
 from rollout.engine.pacing import Pacers
-from rollout.errors import Phase, ServiceError
+from rollout.errors import Failure, Phase, ServiceError
 from rollout.ports import CreateOrder, JobService, Manifest, NotNow
 
-__all__ = ["Performer"]
-
-IN_PROGRESS = ("published", "upgrading")
-PENDING = ("init", "published")
+IN_PROGRESS = (TaskState.NOTIFIED, TaskState.UPGRADING)
+PENDING = (TaskState.WAITING, TaskState.NOTIFIED)
 BRAKE_TRIES = 6
 """Attempts to stop one job, or cancel its tasks, before it is reported as not stopped. Calls."""
-TOO_MANY = 429
-NOT_CANCELLABLE_NOW = 24620
-JOB_NOT_RUNNING = 24617
 
 
 class Performer:
@@ -135,8 +131,8 @@ class Performer:
             await self._pacers.create.went_well()
         elif isinstance(outcome, Throttled):
             await self._pacers.create.slow_down(outcome.retry_after_s)
-        elif isinstance(outcome, Unknown) and outcome.http_status == TOO_MANY:
-            # flow control in words we do not know: whether the call took effect is open, that it was too fast is not
+        elif isinstance(outcome, Unknown) and outcome.throttled:
+            # whether the call took effect is open, that it came too fast is not
             await self._pacers.create.slow_down(None)
         await self._record([fact])
         self._weigh(fact, touched)
@@ -150,18 +146,29 @@ class Performer:
             case ev.BatchCreateRejected(credentials=True):
                 told = f"the platform refuses our credentials: {fact.code} {fact.message}"
                 self._give_up(
-                    ServiceError(told, phase=Phase.REFUSED, request_id=fact.request_id, credentials=True)
+                    ServiceError(
+                        told, phase=Phase.REFUSED, failure=Failure.CREDENTIALS, request_id=fact.request_id
+                    )
                 )
             case ev.BatchCreateUnsent(withheld=False) if (
                 not self._state.jobs and batch.failures >= self._campaign.api_retry.attempts
             ):
                 told = f"the platform cannot be reached: {fact.reason} ({batch.failures} attempts)"
                 self._give_up(
-                    ServiceError(told, phase=Phase.CONNECT, hint="the campaign goes on when it is run again")
+                    ServiceError(
+                        told,
+                        phase=Phase.CONNECT,
+                        failure=Failure.UNREACHABLE,
+                        hint="the campaign goes on when it is run again",
+                    )
                 )
             case ev.BatchCreateThrottled() if batch.throttles >= THROTTLES_MAX:
                 told = f"flow control refused one call {batch.throttles} times in a row"
-                self._give_up(ServiceError(told, phase=Phase.REFUSED, hint="lower limits.create.rate"))
+                self._give_up(
+                    ServiceError(
+                        told, phase=Phase.REFUSED, failure=Failure.THROTTLED, hint="lower limits.create.rate"
+                    )
+                )
             case _:
                 pass
 
@@ -246,8 +253,8 @@ class Performer:
             enrolled = group.enrolled if settling else await self._service.count_tasks(jobs)
             in_progress = await self._service.count_tasks(jobs, IN_PROGRESS)
             # ends are asked for last: what has ended by then can only be more than what had ended before
-            succeeded = await self._service.count_tasks(jobs, ("succeeded",))
-            failed = await self._service.count_tasks(jobs, ("failed",))
+            succeeded = await self._service.count_tasks(jobs, (TaskState.SUCCEEDED,))
+            failed = await self._service.count_tasks(jobs, (TaskState.FAILED,))
             if settling and succeeded + failed >= enrolled:
                 # about to be looked at no more: tasks that appeared late must not be missed
                 enrolled = await self._service.count_tasks(jobs)
@@ -281,7 +288,7 @@ class Performer:
             keys = await self._service.list_task_keys(command.job_id, PENDING)
             if keys:
                 await self._service.cancel_tasks(command.job_id, keys)
-            moving = await self._service.count_tasks([command.job_id], ("upgrading",))
+            moving = await self._service.count_tasks([command.job_id], (TaskState.UPGRADING,))
         except ServiceError as error:
             await self._brake_failed(command, error)
             return
@@ -293,10 +300,8 @@ class Performer:
     async def _brake_failed(self, command: StopJob | CancelTasks, error: ServiceError) -> None:
         wait = await self._read_failed(command, error)
         now = self._clock()
-        # tasks that moved on between reading and cancelling (24620) are read again; a stopped job's cannot be cancelled
-        final = (
-            error.permanent and error.enos_code != NOT_CANCELLABLE_NOW
-        ) or error.enos_code == JOB_NOT_RUNNING
+        # tasks that moved on between reading and cancelling are read again; those of a stopped job cannot be cancelled
+        final = error.failure.is_final or error.failure is Failure.NOT_RUNNING
         given_up = final or self._read_failures[command] >= BRAKE_TRIES
         if given_up:
             del self._read_failures[command]
@@ -316,11 +321,11 @@ class Performer:
         """Weigh a failed read. A campaign with jobs outlasts any outage; one that never reached the platform ends."""
         wait = self._failed_again(command)
         braking = isinstance(command, StopJob | CancelTasks)
-        if error.http_status == TOO_MANY:
+        if error.failure is Failure.THROTTLED:
             await (self._pacers.brake if braking else self._pacers.read).slow_down(error.retry_after_s)
-        refused = error.permanent and not braking
+        refused = error.failure is Failure.REFUSED and not braking
         hopeless = not self._state.jobs and self._read_failures[command] >= self._campaign.api_retry.attempts
-        if error.credentials or refused or hopeless:
+        if error.failure is Failure.CREDENTIALS or refused or hopeless:
             self._give_up(error)
         return wait
 

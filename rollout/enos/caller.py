@@ -24,8 +24,6 @@ from rollout.enos.translate import JSON_TYPE, Answer, BrokenOff, error_of_break,
 from rollout.enos.transport import Exchange, Request
 from rollout.ports import Guard
 
-__all__ = ["Caller", "Calling", "at_once"]
-
 GET_ACTIONS: Final = frozenset({"get", "listVersion"})
 """Actions without a body; all others are POSTs, delete too."""
 

@@ -34,8 +34,6 @@ from rollout.enos.translate import BrokenOff, clean, search_body
 from rollout.enos.transport import Request, Transport, check_base_url, trust
 from rollout.errors import RolloutError, ServiceError
 
-__all__ = ["Finding", "Health", "Target", "examine"]
-
 SKEW_S_NOTED: Final = 5.0
 """A clock further off than this is worth a warning: it is not kept. Ours."""
 SKEW_S_MAX: Final = 300.0
@@ -293,7 +291,7 @@ async def _fetch_token(target: Target) -> Finding:
     try:
         await _caller(target).tokens.current()
     except ServiceError as error:
-        status = error.enos_code
+        status = error.platform_code
         known = status in set(TokenStatus) if status is not None else False
         remedy = TOKEN_STATUS[TokenStatus(status)].remedy if known and status is not None else error.hint
         return _service_failure(error, remedy)
@@ -309,7 +307,7 @@ def _caller(target: Target) -> Caller:
 def _service_failure(error: ServiceError, remedy: str = "", exit_code: int | None = None) -> Finding:
     """Return the finding of a call that failed, its request id beside it."""
     told = f" (requestId {error.request_id})" if error.request_id else ""
-    facts = {"code": error.enos_code, "httpStatus": error.http_status, "requestId": error.request_id}
+    facts = {"code": error.platform_code, "httpStatus": error.http_status, "requestId": error.request_id}
     return _failed(clean(error.message) + told, remedy or error.hint, exit_code or error.exit_code, **facts)
 
 
@@ -370,14 +368,14 @@ async def _leave_alone(_: Target) -> Finding:
 
 def _no_read(error: ServiceError, permission: _Permission) -> Finding:
     """Return the finding of a search that was refused or failed."""
-    if error.enos_code == Code.DENIED:
+    if error.platform_code == Code.DENIED:
         remedy = f"grant the application {permission.name} in this organisation"
         found = _service_failure(error, remedy)
         if not permission.lost:
             return found
         remedy = f"{remedy}; without it {permission.lost}"
         return replace(found, health=Health.WARNING, remedy=remedy, exit_code=0)
-    if error.enos_code == Code.INVALID_ARGUMENT:
+    if error.platform_code == Code.INVALID_ARGUMENT:
         return _service_failure(
             error, "check the organisation's id: orgId of the plan, org_id of the profile", CONFIGURATION
         )
@@ -393,7 +391,7 @@ async def _find_firmware(target: Target) -> Finding:
     try:
         firmware = await EnosFirmware(_caller(target)).get(campaign.firmware_id)
     except ServiceError as error:
-        if error.enos_code == Code.NOT_FOUND:
+        if error.platform_code == Code.NOT_FOUND:
             return _service_failure(error, "check firmwareId and orgId of the plan", CONFIGURATION)
         return _service_failure(error)
     seen = f"{clean(firmware.name, 80) or firmware.firmware_id}, version {clean(firmware.version, 40) or 'not told'}"
@@ -427,7 +425,7 @@ async def _find_names(target: Target) -> Finding:
             )
             jobs, complete = jobs + len(listing.jobs), complete and listing.complete
     except ServiceError as error:
-        if error.enos_code == Code.INVALID_ARGUMENT and target.search_by_name:
+        if error.platform_code == Code.INVALID_ARGUMENT and target.search_by_name:
             remedy = "releases before 2.4 cannot search jobs by name: search_by_name = false in the profile"
             return _service_failure(error, remedy, CONFIGURATION)
         return _service_failure(error)

@@ -1,8 +1,8 @@
 """Error codes of the OTA service: what each means, and how to go on after it.
 
 An answer is first named as a `Signal` (an EnOS code, a gateway status, a token status, or the lack of any
-answer), then looked up in `TREATMENT`: one row a signal, one cell an operation, each cell a `Course`. The meanings are
-EnOS's; the courses are our judgement.
+answer), then looked up in `TREATMENT`: one row a signal, one cell an operation, each cell a `Action`. The meanings are
+EnOS's; the actions are our judgement.
 
 The column of *create* follows one rule that the others do not: only a refusal on a positive list is definite.
 Creating is neither idempotent nor keyed, so everything else, unknown codes and server errors above all, means
@@ -21,32 +21,7 @@ from types import MappingProxyType
 from typing import Final
 
 from rollout.enos import limits
-
-__all__ = [
-    "CODES",
-    "CREATE_REFUSALS",
-    "DEVICE_REPLIES",
-    "GATEWAY",
-    "PROXY",
-    "SDK_STATUS",
-    "STEPS",
-    "TOKEN_STATUS",
-    "TREATMENT",
-    "Advice",
-    "Code",
-    "Course",
-    "DeviceReply",
-    "Meaning",
-    "Operation",
-    "SdkStatus",
-    "Signal",
-    "Step",
-    "TokenStatus",
-    "advise",
-    "signal_of_code",
-    "signal_of_http",
-    "signal_of_token",
-]
+from rollout.errors import Failure
 
 
 class Code(IntEnum):
@@ -569,7 +544,7 @@ class Operation(StrEnum):
     UPLOAD = "upload"
 
 
-class Course(StrEnum):
+class Action(StrEnum):
     """How to go on."""
 
     OK = "ok"
@@ -592,12 +567,12 @@ class Course(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One cell: the course, what to know of it, and its bounds where the course has its own.
+    """One cell: the action, what to know of it, and its bounds where the action has its own.
 
     `tries` and `wait_s` (s, least) are None and 0 where the caller's policy decides.
     """
 
-    course: Course
+    action: Action
     note: str = ""
     tries: int | None = None
     wait_s: float = 0.0
@@ -647,32 +622,32 @@ class Signal(StrEnum):
     SDK_TOKEN_REFUSED = "apim_status 4011, 4012"  # noqa: S105 - the name of a status
 
 
-_OK = Advice(Course.OK)
-_CONFIRM = Advice(Course.OK, "confirm by a read: the answer tells nothing of single devices")
-_DONE = Advice(Course.DONE)
-_AGAIN = Advice(Course.AGAIN)
-_RECON = Advice(Course.RECON, "the job may exist: look for it by its name before sending again")
-_AUTH = Advice(Course.AUTH, "the gateway refused before the service saw the call")
-_STOP = Advice(Course.STOP)
-_HARMLESS = Advice(Course.AGAIN, "repeating is harmless: 24615 and 24616 mean done")
-_REREAD = Advice(Course.FIX, "re-read the tasks, then again with those still in the right state")
-_THERE_IS_DONE = Advice(Course.AGAIN, "24601 or 24602 to the repeat means that the first call took effect")
-_GONE_IS_DONE = Advice(Course.AGAIN, "24404 to the repeat means done")
+_OK = Advice(Action.OK)
+_CONFIRM = Advice(Action.OK, "confirm by a read: the answer tells nothing of single devices")
+_DONE = Advice(Action.DONE)
+_AGAIN = Advice(Action.AGAIN)
+_RECON = Advice(Action.RECON, "the job may exist: look for it by its name before sending again")
+_AUTH = Advice(Action.AUTH, "the gateway refused before the service saw the call")
+_STOP = Advice(Action.STOP)
+_HARMLESS = Advice(Action.AGAIN, "repeating is harmless: 24615 and 24616 mean done")
+_REREAD = Advice(Action.FIX, "re-read the tasks, then again with those still in the right state")
+_THERE_IS_DONE = Advice(Action.AGAIN, "24601 or 24602 to the repeat means that the first call took effect")
+_GONE_IS_DONE = Advice(Action.AGAIN, "24404 to the repeat means done")
 _YOUNG = Advice(
-    Course.AGAIN, "a job made seconds ago may not be visible yet; an older one is gone", 3, limits.READ_LAG_S
+    Action.AGAIN, "a job made seconds ago may not be visible yet; an older one is gone", 3, limits.READ_LAG_S
 )
-_YOUNG_FIRMWARE = Advice(Course.AGAIN, "only if the firmware was uploaded just now", 3, limits.READ_LAG_S)
-_NO_FIRMWARE = Advice(Course.STOP, "check the firmware id and the organisation")
-_ARGUMENT = Advice(Course.STOP, "a parameter is wrong: check organisation, ids and ranges")
+_YOUNG_FIRMWARE = Advice(Action.AGAIN, "only if the firmware was uploaded just now", 3, limits.READ_LAG_S)
+_NO_FIRMWARE = Advice(Action.STOP, "check the firmware id and the organisation")
+_ARGUMENT = Advice(Action.STOP, "a parameter is wrong: check organisation, ids and ranges")
 _PERMISSION = Advice(
-    Course.STOP, "grant the application the OTA permissions; pause all work in this organisation"
+    Action.STOP, "grant the application the OTA permissions; pause all work in this organisation"
 )
-_CREDENTIALS = Advice(Course.STOP, "check this machine's clock, the app key and the app secret")
-_ADDRESS = Advice(Course.STOP, "have this machine's address admitted at the gateway")
-_THROTTLED = Advice(Course.AGAIN, "refused before the service; slow the shared limiter down")
-_CONFIGURATION = Advice(Course.STOP, "check app key and app secret")
-_FRESH_TOKEN = Advice(Course.AUTH, "get a fresh token instead of refreshing")
-_ENDPOINT = Advice(Course.STOP, "not an answer of the OTA service: check the base URL")
+_CREDENTIALS = Advice(Action.STOP, "check this machine's clock, the app key and the app secret")
+_ADDRESS = Advice(Action.STOP, "have this machine's address admitted at the gateway")
+_THROTTLED = Advice(Action.AGAIN, "refused before the service; slow the shared limiter down")
+_CONFIGURATION = Advice(Action.STOP, "check app key and app secret")
+_FRESH_TOKEN = Advice(Action.AUTH, "get a fresh token instead of refreshing")
+_ENDPOINT = Advice(Action.STOP, "not an answer of the OTA service: check the base URL")
 
 
 def _row(  # noqa: PLR0917 - a row reads like the table it is
@@ -700,38 +675,38 @@ TREATMENT: Final[Mapping[Signal, Mapping[Operation, Advice]]] = MappingProxyType
         Signal.FIRMWARE_NOT_FOUND: _row(_YOUNG_FIRMWARE, _NO_FIRMWARE, delete=_DONE),
         Signal.FIRMWARE_TAKEN: _row(
             upload=Advice(
-                Course.STOP, "after a repeat: look the firmware up by its name; else choose another"
+                Action.STOP, "after a repeat: look the firmware up by its name; else choose another"
             )
         ),
-        Signal.FIRMWARE_UPLOAD_UNDER_WAY: _row(upload=Advice(Course.AGAIN, "one upload at a time")),
+        Signal.FIRMWARE_UPLOAD_UNDER_WAY: _row(upload=Advice(Action.AGAIN, "one upload at a time")),
         Signal.OTA_INTERNAL_ERROR: _row(
             _AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE, _THERE_IS_DONE
         ),
         Signal.FIRMWARE_IN_USE: _row(
-            delete=Advice(Course.HOLD, "jobs still use the firmware, or were deleted just now", 5, 20.0)
+            delete=Advice(Action.HOLD, "jobs still use the firmware, or were deleted just now", 5, 20.0)
         ),
         Signal.FIRMWARE_NOT_VERIFIED: _row(
-            create=Advice(Course.HOLD, "run a verification job and wait until the firmware is verified")
+            create=Advice(Action.HOLD, "run a verification job and wait until the firmware is verified")
         ),
         Signal.VERIFY_WITH_TOTAL_SCOPE: _row(
-            create=Advice(Course.STOP, "name the devices of the verification job")
+            create=Advice(Action.STOP, "name the devices of the verification job")
         ),
         Signal.TOO_MANY_VERIFY_DEVICES: _row(
-            create=Advice(Course.FIX, "the message tells how many devices a verification job may name")
+            create=Advice(Action.FIX, "the message tells how many devices a verification job may name")
         ),
         Signal.JOB_HAS_STARTED: _row(start=_DONE),
         Signal.JOB_HAS_STOPPED: _row(stop=_DONE),
         Signal.JOB_NOT_RUNNING: _row(
-            tasks=Advice(Course.FIX, "start the job first, and only if the plan says it should run")
+            tasks=Advice(Action.FIX, "start the job first, and only if the plan says it should run")
         ),
         Signal.JOB_RUNNING: _row(
             delete=Advice(
-                Course.FIX, "stop the job, wait for reads to catch up, delete again", None, limits.READ_LAG_S
+                Action.FIX, "stop the job, wait for reads to catch up, delete again", None, limits.READ_LAG_S
             )
         ),
         Signal.TASK_NOT_CANCELLABLE: _row(
             tasks=Advice(
-                Course.FIX,
+                Action.FIX,
                 "re-read, drop tasks that moved on; nothing left means done",
                 None,
                 limits.READ_LAG_S,
@@ -739,7 +714,7 @@ TREATMENT: Final[Mapping[Signal, Mapping[Operation, Advice]]] = MappingProxyType
         ),
         Signal.TASK_NOT_FAILED: _row(
             tasks=Advice(
-                Course.FIX, "re-read, keep the failed tasks; none left means done", None, limits.READ_LAG_S
+                Action.FIX, "re-read, keep the failed tasks; none left means done", None, limits.READ_LAG_S
             )
         ),
         Signal.INVALID_ARGUMENT: _all(_ARGUMENT),
@@ -749,7 +724,7 @@ TREATMENT: Final[Mapping[Signal, Mapping[Operation, Advice]]] = MappingProxyType
             _AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE, _THERE_IS_DONE
         ),
         Signal.DEVICE_OR_PRODUCT_NOT_FOUND: _row(
-            _STOP, _STOP, None, None, Advice(Course.FIX, "drop the device, then again")
+            _STOP, _STOP, None, None, Advice(Action.FIX, "drop the device, then again")
         ),
         Signal.DEVICE_ADMINISTRATION: _row(_STOP, _RECON, _STOP, _STOP, _STOP, _STOP),
         Signal.OTHER_CODE: _row(
@@ -757,7 +732,7 @@ TREATMENT: Final[Mapping[Signal, Mapping[Operation, Advice]]] = MappingProxyType
             _RECON,
             _STOP,
             _STOP,
-            Advice(Course.STOP, "re-read the tasks before anything else"),
+            Advice(Action.STOP, "re-read the tasks before anything else"),
             _STOP,
             _STOP,
         ),
@@ -766,23 +741,23 @@ TREATMENT: Final[Mapping[Signal, Mapping[Operation, Advice]]] = MappingProxyType
         Signal.TOKEN_REFUSED_TWICE: _all(_CREDENTIALS),
         Signal.ADDRESS_REFUSED: _all(_ADDRESS),
         Signal.TOO_LARGE: _row(
-            Advice(Course.FIX, "ask for less at once"),
-            Advice(Course.STOP, "plan smaller batches: a wave is never narrowed silently"),
+            Advice(Action.FIX, "ask for less at once"),
+            Advice(Action.STOP, "plan smaller batches: a wave is never narrowed silently"),
             _STOP,
             _STOP,
-            Advice(Course.FIX, "split the list of devices"),
+            Advice(Action.FIX, "split the list of devices"),
             _STOP,
-            Advice(Course.STOP, "the gateway takes no file of this size: upload it in the console"),
+            Advice(Action.STOP, "the gateway takes no file of this size: upload it in the console"),
         ),
         Signal.THROTTLED: _all(_THROTTLED),
         Signal.SERVER_FAILED: _row(
             _AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE, _THERE_IS_DONE
         ),
         Signal.ODD_STATUS: _row(_ENDPOINT, _RECON, _ENDPOINT, _ENDPOINT, _ENDPOINT, _ENDPOINT, _ENDPOINT),
-        Signal.NOT_CONNECTED: _all(Advice(Course.AGAIN, "nothing was sent")),
+        Signal.NOT_CONNECTED: _all(Advice(Action.AGAIN, "nothing was sent")),
         Signal.NO_ANSWER: _row(_AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE, _THERE_IS_DONE),
         Signal.UNREADABLE: _row(_AGAIN, _RECON, _HARMLESS, _HARMLESS, _REREAD, _GONE_IS_DONE, _THERE_IS_DONE),
-        Signal.TOKEN_REPEATED: _all(Advice(Course.AGAIN, "with a new timestamp")),
+        Signal.TOKEN_REPEATED: _all(Advice(Action.AGAIN, "with a new timestamp")),
         Signal.TOKEN_MISCONFIGURED: _all(_CONFIGURATION),
         Signal.TOKEN_SERVICE_FAILED: _all(_AGAIN),
         Signal.TOKEN_EXPIRED: _all(_FRESH_TOKEN),
@@ -845,6 +820,68 @@ _SIGNAL_OF_TOKEN: Final[Mapping[int, Signal]] = MappingProxyType(
         TokenStatus.REFRESH_FAILED: Signal.TOKEN_EXPIRED,
     }
 )
+
+
+FAILURE: Final[Mapping[Signal, Failure]] = MappingProxyType(
+    {
+        Signal.JOB_NOT_FOUND: Failure.GONE,
+        Signal.FIRMWARE_NOT_FOUND: Failure.GONE,
+        Signal.OTA_INTERNAL_ERROR: Failure.UNAVAILABLE,
+        Signal.FIRMWARE_TAKEN: Failure.REFUSED,
+        Signal.FIRMWARE_UPLOAD_UNDER_WAY: Failure.IN_USE,
+        Signal.FIRMWARE_IN_USE: Failure.IN_USE,
+        Signal.FIRMWARE_NOT_VERIFIED: Failure.REFUSED,
+        Signal.VERIFY_WITH_TOTAL_SCOPE: Failure.REFUSED,
+        Signal.TOO_MANY_VERIFY_DEVICES: Failure.REFUSED,
+        Signal.JOB_HAS_STARTED: Failure.ALREADY_SO,
+        Signal.JOB_HAS_STOPPED: Failure.ALREADY_SO,
+        Signal.JOB_NOT_RUNNING: Failure.NOT_RUNNING,
+        Signal.JOB_RUNNING: Failure.IN_USE,
+        Signal.TASK_NOT_CANCELLABLE: Failure.NOT_CANCELLABLE_NOW,
+        Signal.TASK_NOT_FAILED: Failure.NOT_RETRYABLE_NOW,
+        Signal.INVALID_ARGUMENT: Failure.REFUSED,
+        Signal.DENIED: Failure.CREDENTIALS,
+        Signal.OBJECT_NOT_FOUND: Failure.GONE,
+        Signal.INTERNAL_ERROR: Failure.UNAVAILABLE,
+        Signal.DEVICE_OR_PRODUCT_NOT_FOUND: Failure.GONE,
+        Signal.DEVICE_ADMINISTRATION: Failure.REFUSED,
+        Signal.OTHER_CODE: Failure.REFUSED,
+        Signal.BODY_REFUSED: Failure.REFUSED,
+        Signal.TOKEN_REFUSED: Failure.CREDENTIALS,
+        Signal.TOKEN_REFUSED_TWICE: Failure.CREDENTIALS,
+        Signal.ADDRESS_REFUSED: Failure.CREDENTIALS,
+        Signal.TOO_LARGE: Failure.TOO_LARGE,
+        Signal.THROTTLED: Failure.THROTTLED,
+        Signal.SERVER_FAILED: Failure.UNAVAILABLE,
+        Signal.ODD_STATUS: Failure.REFUSED,
+        Signal.NOT_CONNECTED: Failure.UNREACHABLE,
+        Signal.NO_ANSWER: Failure.NO_RESPONSE,
+        Signal.UNREADABLE: Failure.UNREADABLE,
+        Signal.TOKEN_REPEATED: Failure.UNAVAILABLE,
+        Signal.TOKEN_MISCONFIGURED: Failure.CREDENTIALS,
+        Signal.TOKEN_SERVICE_FAILED: Failure.UNAVAILABLE,
+        Signal.TOKEN_EXPIRED: Failure.CREDENTIALS,
+        Signal.SDK_TOKEN_REFUSED: Failure.CREDENTIALS,
+    }
+)
+"""What each signal is in the engine's words, where the call does not say otherwise: see `failure_of`."""
+
+
+def failure_of(signal: Signal, operation: Operation) -> Failure:
+    """Return what the caller of `operation` is told of the signal. Not for SUCCESS, and not for create.
+
+    Where `TREATMENT` says that the call is pointless it is REFUSED, and where it says that the wish holds, ALREADY_SO.
+    """
+    failure = FAILURE[signal]
+    if failure is Failure.CREDENTIALS:
+        return failure
+    match advise(signal, operation).action:
+        case Action.STOP:
+            return Failure.REFUSED
+        case Action.DONE:
+            return Failure.ALREADY_SO
+        case _:
+            return failure
 
 
 def signal_of_code(code: int, operation: Operation, *, of_firmware: bool = False) -> Signal:

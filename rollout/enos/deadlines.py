@@ -10,8 +10,6 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Deadlines"]
-
 
 class Deadlines:
     """Makes blocks that end with `TimeoutError` after `seconds`: `with deadlines.one(): await ...`. For one event loop."""

@@ -20,8 +20,6 @@ from rollout.enos.messages import DeviceBrief, Envelope
 from rollout.enos.paging import Reading, every_row
 from rollout.enos.translate import search_body
 
-__all__ = ["EnosDevices", "Version", "columns_of"]
-
 Version = Literal["v2.1", "v2.4"]
 
 SECRET_FIELDS: Final = frozenset({"deviceSecret", "sessionKey"})

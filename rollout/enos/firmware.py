@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from rollout.core.records import Hits
 from rollout.enos import limits
 from rollout.enos.caller import Caller
-from rollout.enos.codes import Code, Operation
+from rollout.enos.codes import Operation
 from rollout.enos.messages import (
     CreatedFirmware,
     DeviceBrief,
@@ -29,9 +29,7 @@ from rollout.enos.messages import (
 )
 from rollout.enos.paging import Reading, every_row, gather
 from rollout.enos.translate import all_of, condition, like, search_body, take_number, take_text
-from rollout.errors import Phase, ServiceError, SettingsError
-
-__all__ = ["DeviceVersion", "EnosFirmware", "FirmwareRecord", "Upload"]
+from rollout.errors import Failure, Phase, ServiceError, SettingsError
 
 PATH: Final = "connect-service/v2.1/ota-firmwares"
 
@@ -113,7 +111,9 @@ class EnosFirmware:
         query = {"action": "create"} | ({"productKey": product_key} if product_key else {})
         reply = await self._call(Operation.UPLOAD, query, body, CreatedFirmware, kind=kind, fresh=True)
         if reply.data is None:
-            raise ServiceError("upload: success without a firmware id", phase=Phase.ANSWERED)
+            raise ServiceError(
+                "upload: success without a firmware id", phase=Phase.ANSWERED, failure=Failure.UNREADABLE
+            )
         created: CreatedFirmware = reply.data
         return created.firmware_id
 
@@ -122,7 +122,9 @@ class EnosFirmware:
         query = {"action": "get", "firmwareId": firmware_id}
         reply = await self._call(Operation.READ, query, None, FirmwareBrief)
         if reply.data is None:
-            raise ServiceError("get: success without a firmware", phase=Phase.ANSWERED)
+            raise ServiceError(
+                "get: success without a firmware", phase=Phase.ANSWERED, failure=Failure.UNREADABLE
+            )
         return firmware_record(reply.data)
 
     async def search(
@@ -180,7 +182,7 @@ class EnosFirmware:
         try:
             await self._call(Operation.DELETE, {"action": "delete", "firmwareId": firmware_id})
         except ServiceError as error:
-            if error.enos_code not in {Code.NOT_FOUND, Code.OBJECT_NOT_FOUND}:
+            if error.failure is not Failure.ALREADY_SO:
                 raise
 
     def _read(self, action: str, expression: str, data: Any, identity: Any) -> Reading[Any]:

@@ -20,34 +20,6 @@ from pydantic.alias_generators import to_camel
 
 from rollout.enos import limits
 
-__all__ = [
-    "AssetTreeScope",
-    "CreateJobBody",
-    "CreatedFirmware",
-    "CreatedJob",
-    "DeviceBrief",
-    "DeviceKeysBody",
-    "Envelope",
-    "FirmwareBrief",
-    "FirmwareMetadata",
-    "GatewayError",
-    "JobBrief",
-    "JobInfo",
-    "PageInfo",
-    "Pagination",
-    "RetryPolicy",
-    "SchedulePolicy",
-    "SearchBody",
-    "StringI18n",
-    "TaskBrief",
-    "TaskInfo",
-    "TokenData",
-    "TokenReply",
-    "TokenRequest",
-    "UpgradeScope",
-    "unknown_fields",
-]
-
 
 def _no_bool(value: Any) -> Any:
     """Refuse true and false where a number is due: Python would take them for 1 and 0."""

@@ -15,9 +15,7 @@ from typing import Generic, TypeVar
 from rollout.core.records import Hits
 from rollout.enos import limits
 from rollout.enos.messages import Envelope
-from rollout.errors import Phase, ServiceError
-
-__all__ = ["Reading", "every_row", "gather"]
+from rollout.errors import Failure, Phase, ServiceError
 
 Row = TypeVar("Row")
 
@@ -107,5 +105,6 @@ async def every_row(begin: Callable[[], Reading[Row]], what: str) -> AsyncIterat
     raise ServiceError(
         f"{what}: the pages never agreed: {len(reading.seen):,} seen, {told}",
         phase=Phase.ANSWERED,
+        failure=Failure.UNREADABLE,
         hint="devices come and go while they are listed: try when the fleet is quiet, or a narrower search",
     )

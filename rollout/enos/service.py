@@ -11,19 +11,20 @@ Pages: EnOS Connection Service API 2.4.4, one per operation, all below `/connect
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from rollout.core.outcome import Listing, Outcome, Rejected, Unsent
-from rollout.core.records import Hits, JobFilter, JobRecord, TaskFilter, TaskRecord
+from rollout.core.records import Hits, JobFilter, JobRecord, TaskFilter, TaskRecord, TaskState
 from rollout.enos import limits
 from rollout.enos.caller import Caller
-from rollout.enos.codes import Code, Course, Operation, advise, signal_of_code
+from rollout.enos.codes import Operation
 from rollout.enos.messages import DeviceKeysBody, Envelope, JobBrief, TaskBrief
 from rollout.enos.paging import Reading, gather
 from rollout.enos.translate import (
     JOBS_PATH,
+    STATUS_OF,
     BrokenOff,
     any_of,
     create_body,
@@ -37,10 +38,8 @@ from rollout.enos.translate import (
     task_expression,
     task_record,
 )
-from rollout.errors import Phase, ServiceError
+from rollout.errors import Failure, Phase, ServiceError
 from rollout.ports import CreateOrder, Guard, JobService
-
-__all__ = ["EnosService"]
 
 Row = TypeVar("Row", bound=JobBrief | TaskBrief)
 
@@ -80,8 +79,10 @@ class EnosService(JobService):
                 guard=guard,
             )
         except ServiceError as error:  # no token
-            if error.credentials:
-                return Rejected(error.enos_code or error.http_status or 0, error.message, credentials=True)
+            if error.failure is Failure.CREDENTIALS:
+                return Rejected(
+                    error.platform_code or error.http_status or 0, error.message, credentials=True
+                )
             return Unsent(error.message)
         return outcome_of_break(answer) if isinstance(answer, BrokenOff) else outcome_of_answer(answer)
 
@@ -130,7 +131,9 @@ class EnosService(JobService):
         if reply.pagination is not None and reply.pagination.total_size == len({row.task_id for row in rows}):
             return [row.job_id for row in rows]
         if len(device_keys) == 1:
-            raise ServiceError("searchTask: rows and total do not agree", phase=Phase.ANSWERED)
+            raise ServiceError(
+                "searchTask: rows and total do not agree", phase=Phase.ANSWERED, failure=Failure.UNREADABLE
+            )
         middle = len(device_keys) // 2
         first = await self._jobs_with_tasks_of(device_keys[:middle])
         return first + await self._jobs_with_tasks_of(device_keys[middle:])
@@ -140,7 +143,7 @@ class EnosService(JobService):
         try:
             job = await self._get(job_id)
         except ServiceError as error:
-            if error.credentials:
+            if error.failure is Failure.CREDENTIALS:
                 raise
             return True  # gone or unreadable: it had tasks for our devices, that is all we know
         return job.firmware_id in {firmware_id, None, ""}
@@ -154,7 +157,7 @@ class EnosService(JobService):
             Operation.READ, {"action": "get", "jobId": job_id}, data=JobBrief
         )
         if reply.data is None:
-            raise ServiceError("get: success without a job", phase=Phase.ANSWERED)
+            raise ServiceError("get: success without a job", phase=Phase.ANSWERED, failure=Failure.UNREADABLE)
         return reply.data
 
     async def search_jobs(self, jobs: JobFilter) -> Hits[JobRecord]:
@@ -173,20 +176,20 @@ class EnosService(JobService):
             complete = complete and hits.complete
         return Hits(tuple(rows.values()), complete)
 
-    async def list_task_keys(self, job_id: str, statuses: Sequence[str]) -> list[str]:
-        """Return the keys of the job's devices in any of `statuses`, each once.
+    async def list_task_keys(self, job_id: str, states: Collection[TaskState]) -> list[str]:
+        """Return the keys of the job's devices whose task is in any of `states`, each once.
 
-        Tasks change their status while pages are read, so this is what was seen, not a proof of absence.
+        Tasks change their state while pages are read, so this is what was seen, not a proof of absence.
         """
-        hits = await self._walk_tasks(TaskFilter(job_ids=(job_id,), statuses=tuple(statuses)))
+        hits = await self._walk_tasks(TaskFilter(job_ids=(job_id,), statuses=_statuses(states)))
         return list(dict.fromkeys(task.device_key for task in hits.rows))
 
-    async def count_tasks(self, job_ids: Sequence[str], statuses: Sequence[str] = ()) -> int:
-        """Return how many tasks the jobs have, in any of `statuses` (all when empty), by one call of one row."""
-        expression = task_expression(TaskFilter(job_ids=tuple(job_ids), statuses=tuple(statuses)))
+    async def count_tasks(self, job_ids: Sequence[str], states: Collection[TaskState] = ()) -> int:
+        """Return how many tasks the jobs have, in any of `states` (all when empty), by one call of one row."""
+        expression = task_expression(TaskFilter(job_ids=tuple(job_ids), statuses=_statuses(states)))
         reply = await self._page("searchTask", expression, 1, 1, TaskBrief)
         if reply.pagination is None or reply.pagination.total_size < 0:
-            raise ServiceError("searchTask: no total", phase=Phase.ANSWERED)
+            raise ServiceError("searchTask: no total", phase=Phase.ANSWERED, failure=Failure.UNREADABLE)
         return reply.pagination.total_size
 
     # ── steering ─────────────────────────────────────────────────────────────────────────────────
@@ -197,8 +200,7 @@ class EnosService(JobService):
 
     async def stop_job(self, job_id: str) -> None:
         """Stop the job; a job already stopped (24616) or gone is a success. Page: stop_ota_job."""
-        gone = frozenset({Code.NOT_FOUND, Code.OBJECT_NOT_FOUND})
-        await self._steer(Operation.STOP, "stop", job_id, fine=gone)
+        await self._steer(Operation.STOP, "stop", job_id, fine=Failure.GONE)
 
     async def delete_job(self, job_id: str) -> None:
         """Delete the job, which must be stopped; one already gone is a success. Page: delete_ota_job."""
@@ -210,11 +212,11 @@ class EnosService(JobService):
         Raises `ServiceError` with code 24620, after all keys were tried, if some had moved on: whether
         EnOS then cancelled the others is not documented, so re-read.
         """
-        await self._steer_tasks("cancelTask", job_id, device_keys, Code.TASK_NOT_CANCELLABLE)
+        await self._steer_tasks("cancelTask", job_id, device_keys, Failure.NOT_CANCELLABLE_NOW)
 
     async def retry_tasks(self, job_id: str, device_keys: Sequence[str]) -> None:
         """Start failed tasks anew. Raises as `cancel_tasks`, with code 24621. Page: retry_ota_task."""
-        await self._steer_tasks("retryTask", job_id, device_keys, Code.TASK_NOT_FAILED)
+        await self._steer_tasks("retryTask", job_id, device_keys, Failure.NOT_RETRYABLE_NOW)
 
     async def aclose(self) -> None:
         """Release connections; idempotent."""
@@ -226,23 +228,17 @@ class EnosService(JobService):
         action: str,
         job_id: str,
         body: bytes | None = None,
-        fine: frozenset[int] = frozenset(),
+        fine: Failure = Failure.ALREADY_SO,
     ) -> None:
-        """Perform an operation without a result; a code that means the wish holds already is a success."""
+        """Perform an operation without a result. What holds already is a success, and so is `fine`."""
         try:
             await self._call(operation, {"action": action, "jobId": job_id}, body)
         except ServiceError as error:
-            code = error.enos_code
-            if code is None:
-                raise
-            if (
-                code not in fine
-                and advise(signal_of_code(code, operation), operation).course is not Course.DONE
-            ):
+            if error.failure not in {Failure.ALREADY_SO, fine}:
                 raise
 
     async def _steer_tasks(
-        self, action: str, job_id: str, device_keys: Sequence[str], moved_on: Code
+        self, action: str, job_id: str, device_keys: Sequence[str], moved_on: Failure
     ) -> None:
         """Perform a task operation chunk by chunk; tasks that moved on stop neither the others nor go unsaid."""
         first: ServiceError | None = None
@@ -251,7 +247,7 @@ class EnosService(JobService):
             try:
                 await self._steer(Operation.TASKS, action, job_id, body)
             except ServiceError as error:
-                if error.enos_code != moved_on:
+                if error.failure is not moved_on:
                     raise
                 first = first or error
         if first is not None:
@@ -320,6 +316,11 @@ class EnosService(JobService):
         fresh: bool = False,
     ) -> Envelope[Any]:
         return await self._caller.call(operation, JOBS_PATH, query, body, data, fresh=fresh)
+
+
+def _statuses(states: Collection[TaskState]) -> tuple[str, ...]:
+    """Return EnOS's words for the states."""
+    return tuple(STATUS_OF[state] for state in states)
 
 
 def _chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -12,8 +12,6 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 
-__all__ = ["Secret", "Timestamps", "encrypt", "params_data", "sign", "signed_text"]
-
 
 class Secret:
     """A text that must not be seen: every printed, formatted or pickled form of it is `***`."""

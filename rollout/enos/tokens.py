@@ -21,11 +21,11 @@ from pydantic import ValidationError
 from rollout.enos import limits
 from rollout.enos.codes import (
     TOKEN_STATUS,
-    Course,
     Operation,
     Signal,
     TokenStatus,
     advise,
+    failure_of,
     signal_of_http,
     signal_of_token,
 )
@@ -43,8 +43,6 @@ from rollout.enos.translate import (
 from rollout.enos.transport import Exchange, Request
 from rollout.errors import Phase, ServiceError
 
-__all__ = ["Grant", "Refusal", "TokenKeeper", "read_token"]
-
 # A header value: one word of visible ASCII.
 TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 
@@ -58,7 +56,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class NoToken:
     """No token: why, in words without any secret, and what kind of failure that is."""
 
     reason: str
@@ -69,33 +67,25 @@ class Refusal:
 
     def error(self) -> ServiceError:
         """Return what a call raises that could not even be signed: nothing of it was sent."""
-        advice = advise(self.signal, Operation.READ)
-        credentials = self.signal in {
-            Signal.TOKEN_MISCONFIGURED,
-            Signal.TOKEN_EXPIRED,
-            Signal.TOKEN_REFUSED,
-            Signal.ADDRESS_REFUSED,
-        }
         return ServiceError(
             f"no token: {self.reason}",
             phase=Phase.CONNECT,
-            enos_code=self.status,
+            failure=failure_of(self.signal, Operation.READ),
+            platform_code=self.status,
             http_status=self.http_status,
             retry_after_s=self.retry_after_s,
-            hint=advice.note,
-            permanent=credentials or advice.course is Course.STOP,
-            credentials=credentials,
+            hint=advise(self.signal, Operation.READ).note,
         )
 
 
-def read_token(answer: Answer | BrokenOff) -> Grant | Refusal:
+def read_token(answer: Answer | BrokenOff) -> Grant | NoToken:
     """Return the token in the token service's answer, or why there is none."""
     if isinstance(answer, BrokenOff):
-        return Refusal(answer.reason, Signal.NO_ANSWER if answer.handed else Signal.NOT_CONNECTED)
+        return NoToken(answer.reason, Signal.NO_ANSWER if answer.handed else Signal.NOT_CONNECTED)
     document = Unreadable("answer too large") if answer.truncated else strict_object(answer.body)
     if isinstance(document, Unreadable) or "status" not in document:
         reason = document.reason if isinstance(document, Unreadable) else "not an answer of the token service"
-        return Refusal(
+        return NoToken(
             f"HTTP {answer.status}: {reason}",
             signal_of_http(answer.status),
             http_status=answer.status,
@@ -104,13 +94,13 @@ def read_token(answer: Answer | BrokenOff) -> Grant | Refusal:
     try:
         reply = TokenReply.model_validate(document)
     except ValidationError:
-        return Refusal("unreadable answer of the token service", Signal.UNREADABLE, http_status=answer.status)
+        return NoToken("unreadable answer of the token service", Signal.UNREADABLE, http_status=answer.status)
     if reply.status != TokenStatus.SUCCESS:
         known = reply.status in set(TokenStatus)
         meaning = TOKEN_STATUS[TokenStatus(reply.status)].meaning if known else clean(reply.msg)
-        return Refusal(f"status {reply.status}: {meaning}", signal_of_token(reply.status), reply.status)
+        return NoToken(f"status {reply.status}: {meaning}", signal_of_token(reply.status), reply.status)
     if reply.data is None or not TOKEN.fullmatch(reply.data.access_token):
-        return Refusal("success without a usable token", Signal.UNREADABLE, http_status=answer.status)
+        return NoToken("success without a usable token", Signal.UNREADABLE, http_status=answer.status)
     # Without a stated life, and with an absurd one, ask again soon
     lifetime_s = reply.data.expire or 0
     lifetime_s = min(max(lifetime_s, limits.TOKEN_LIFETIME_S_MIN), limits.TOKEN_LIFETIME_S)
@@ -129,7 +119,7 @@ class TokenKeeper:
         self._timestamps = timestamps
         self._asking = asyncio.Lock()
         self._rounds = 0
-        self._last_refusal: Refusal | None = None
+        self._last_refusal: NoToken | None = None
         self._token: Secret | None = None
         self._good_until = 0.0
         self._refresh_at = 0.0
@@ -164,20 +154,20 @@ class TokenKeeper:
     def _at_hand(self) -> Secret | None:
         return self._token if time.monotonic() < self._refresh_at else None
 
-    async def _renew(self) -> Refusal | None:
+    async def _renew(self) -> NoToken | None:
         """Refresh the token, or get one; a token still good outlives a failed refresh."""
         now = time.monotonic()
         if self._token is not None and now < self._good_until:
             result = await self._ask("refresh")
-            if isinstance(result, Refusal) and result.signal is not Signal.TOKEN_EXPIRED:
+            if isinstance(result, NoToken) and result.signal is not Signal.TOKEN_EXPIRED:
                 self._refresh_at = min(now + limits.TOKEN_RETRY_S, self._good_until)
                 return result
-            if isinstance(result, Refusal):
+            if isinstance(result, NoToken):
                 result = await self._ask("get")
         else:
             self._token = None
             result = await self._ask("get")
-        if isinstance(result, Refusal):
+        if isinstance(result, NoToken):
             self._token = None
             return result
         # A short life (the rest of a shared token's) is refreshed half-way
@@ -187,9 +177,9 @@ class TokenKeeper:
         self._refresh_at = self._good_until - ahead_s
         return None
 
-    async def _ask(self, verb: Literal["get", "refresh"]) -> Grant | Refusal:
+    async def _ask(self, verb: Literal["get", "refresh"]) -> Grant | NoToken:
         """Return the token service's answer; a timestamp it has seen before (1001) is replaced by a later one."""
-        result: Grant | Refusal
+        result: Grant | NoToken
         for _ in range(limits.TOKEN_TRIES_MAX):
             result = read_token(
                 await self._exchange.exchange(

@@ -19,6 +19,7 @@ import re
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Final, NoReturn, TypeVar, assert_never
 
 from pydantic import ValidationError
@@ -33,55 +34,24 @@ from rollout.core.records import (
     Sign,
     TaskFilter,
     TaskRecord,
+    TaskState,
 )
 from rollout.enos import limits
 from rollout.enos.codes import (
     CREATE_REFUSALS,
     GATEWAY,
-    Advice,
+    Action,
     Code,
-    Course,
     Operation,
     Signal,
     advise,
+    failure_of,
     signal_of_code,
     signal_of_http,
 )
 from rollout.enos.messages import Envelope, JobBrief, Pagination, SearchBody, TaskBrief
-from rollout.errors import Phase, ServiceError
+from rollout.errors import Failure, Phase, ServiceError
 from rollout.ports import CreateOrder
-
-__all__ = [
-    "JOBS_PATH",
-    "JSON_TYPE",
-    "Answer",
-    "BrokenOff",
-    "Unreadable",
-    "all_of",
-    "any_of",
-    "clean",
-    "condition",
-    "create_body",
-    "create_query",
-    "device_expression",
-    "equals",
-    "error_of_break",
-    "found",
-    "is_token_refused",
-    "job_expression",
-    "job_record",
-    "like",
-    "outcome_of_answer",
-    "outcome_of_break",
-    "read_reply",
-    "retry_after_s",
-    "search_body",
-    "strict_object",
-    "take_number",
-    "take_text",
-    "task_expression",
-    "task_record",
-]
 
 T = TypeVar("T")
 
@@ -93,6 +63,17 @@ JSON_TYPE: Final = "application/json;charset=UTF-8"
 ENVELOPE_STATUSES: Final = frozenset({200, 400, 403, 404, 422})
 WHOLE_NUMBER: Final = re.compile(r"-?[0-9]{1,18}")
 RETRY_AFTER: Final = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,9})?")
+
+STATUS_OF: Final[Mapping[TaskState, str]] = MappingProxyType(
+    {
+        TaskState.WAITING: "init",
+        TaskState.NOTIFIED: "published",
+        TaskState.UPGRADING: "upgrading",
+        TaskState.SUCCEEDED: "succeeded",
+        TaskState.FAILED: "failed",
+    }
+)
+"""EnOS's words for the states of a task. Page: search_device_task."""
 
 # ── out ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -269,7 +250,7 @@ def _quoted(value: str) -> str:
         raise ServiceError(
             f"cannot search for {clean(value)!r}: empty, or with a quote, backslash or control character",
             phase=Phase.CONNECT,
-            permanent=True,
+            failure=Failure.REFUSED,
         )
     return f"'{value}'"
 
@@ -438,14 +419,20 @@ def outcome_of_answer(answer: Answer) -> Accepted | Rejected | Throttled | Unkno
             code,
             clean(msg),
             request_id,
-            retryable=advise(signal_of_code(code, Operation.CREATE), Operation.CREATE).course is Course.HOLD,
+            retryable=advise(signal_of_code(code, Operation.CREATE), Operation.CREATE).action is Action.HOLD,
             credentials=code == Code.DENIED,
         )
     return _unknown(answer, f"code {clean(code, 40)}: {clean(msg)}", code=code, request_id=request_id)
 
 
 def _unknown(answer: Answer, reason: str, *, code: int | None = None, request_id: str = "") -> Unknown:
-    return Unknown(clean(f"HTTP {answer.status}: {reason}"), code, answer.status, request_id)
+    return Unknown(
+        clean(f"HTTP {answer.status}: {reason}"),
+        code,
+        answer.status,
+        request_id,
+        throttled=signal_of_http(answer.status) is Signal.THROTTLED,
+    )
 
 
 def _request_id(document: Mapping[str, Any]) -> str:
@@ -455,11 +442,12 @@ def _request_id(document: Mapping[str, Any]) -> str:
 
 def error_of_break(broken: BrokenOff, operation: Operation) -> ServiceError:
     """Return what a call other than create, without an answer, raises."""
-    advice = advise(Signal.NO_ANSWER if broken.handed else Signal.NOT_CONNECTED, operation)
+    signal = Signal.NO_ANSWER if broken.handed else Signal.NOT_CONNECTED
     return ServiceError(
         f"{operation}: {broken.reason}",
         phase=Phase.SENT if broken.handed else Phase.CONNECT,
-        hint=advice.note,
+        failure=failure_of(signal, operation),
+        hint=advise(signal, operation).note,
     )
 
 
@@ -474,9 +462,7 @@ def read_reply(
     document = _document(answer)
     if 300 <= answer.status < 400:
         host = clean(answer.location_host, 80) or "nowhere"
-        raise _error(
-            answer, advise(Signal.ODD_STATUS, operation), f"{operation}: unexpected redirect to {host}"
-        )
+        raise _error(answer, Signal.ODD_STATUS, operation, f"unexpected redirect to {host}")
     if isinstance(document, dict) and type(document.get("code")) is int:
         # The code decides whatever the status is: which one EnOS sends along is not documented
         return _envelope(answer, document, operation, data, of_firmware=of_firmware)
@@ -486,12 +472,18 @@ def read_reply(
         reason = GATEWAY[answer.status].message
     else:
         reason = document.reason if isinstance(document, Unreadable) else "not an answer of the OTA service"
+    failure = failure_of(signal, operation)
+    if failure is Failure.CREDENTIALS and not refused:
+        # the status alone may be a proxy's: it proves nothing about our keys
+        is_final = advise(signal, operation).action is Action.STOP
+        failure = Failure.REFUSED if is_final else Failure.UNREADABLE
     raise _error(
         answer,
-        advise(signal, operation),
-        f"{operation}: HTTP {answer.status}: {reason}",
+        signal,
+        operation,
+        f"HTTP {answer.status}: {reason}",
         phase=Phase.REFUSED if refused else Phase.ANSWERED,
-        credentials=refused and answer.status in {401, 403},
+        failure=failure,
     )
 
 
@@ -508,16 +500,14 @@ def _envelope(
     if code != Code.OK:
         raise _error(
             answer,
-            advise(signal_of_code(code, operation, of_firmware=of_firmware), operation),
-            f"{operation}: code {clean(code, 40)}: {clean(document.get('msg') or 'no message')}",
-            enos_code=code,
+            signal_of_code(code, operation, of_firmware=of_firmware),
+            operation,
+            f"code {clean(code, 40)}: {clean(document.get('msg') or 'no message')}",
+            code=code,
             request_id=_request_id(document),
-            credentials=code == Code.DENIED,
         )
     if not 200 <= answer.status < 300:
-        raise _error(
-            answer, advise(Signal.UNREADABLE, operation), f"{operation}: success under HTTP {answer.status}"
-        )
+        raise _error(answer, Signal.UNREADABLE, operation, f"success under HTTP {answer.status}")
     try:
         return _envelope_of(data).model_validate(document)  # type: ignore[arg-type]  # a class can be a key
     except ValidationError as error:
@@ -525,32 +515,34 @@ def _envelope(
     where = clean(".".join(str(part) for part in faults[0]["loc"]), 80)
     raise _error(
         answer,
-        advise(Signal.UNREADABLE, operation),
-        f"{operation}: cannot read {where}: {clean(faults[0]['type'], 40)}",
+        Signal.UNREADABLE,
+        operation,
+        f"cannot read {where}: {clean(faults[0]['type'], 40)}",
         request_id=_request_id(document),
     )
 
 
 def _error(
     answer: Answer,
-    advice: Advice,
-    message: str,
+    signal: Signal,
+    operation: Operation,
+    reason: str,
     *,
     phase: Phase = Phase.ANSWERED,
-    enos_code: int | None = None,
+    failure: Failure | None = None,
+    code: int | None = None,
     request_id: str = "",
-    credentials: bool = False,
 ) -> ServiceError:
+    """Return what the call raises after this answer; `failure` is that of the signal if None."""
     return ServiceError(
-        message,
+        f"{operation}: {reason}",
         phase=phase,
-        enos_code=enos_code,
+        failure=failure or failure_of(signal, operation),
+        platform_code=code,
         http_status=answer.status,
         request_id=request_id,
         retry_after_s=retry_after_s(answer.retry_after),
-        hint=advice.note,
-        permanent=advice.course is Course.STOP,
-        credentials=credentials,
+        hint=advise(signal, operation).note,
     )
 
 

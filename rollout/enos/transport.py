@@ -43,8 +43,6 @@ from rollout.enos.translate import Answer, BrokenOff, clean
 from rollout.errors import SettingsError
 from rollout.ports import Guard, NotNow
 
-__all__ = ["Exchange", "Request", "Transport", "check_base_url", "trust"]
-
 # Time is bounded by the attempt's own deadline.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 

@@ -14,8 +14,8 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from rollout.codes import CATALOGUE
-from rollout.errors import Complaint, PlanError, Severity
+from rollout.codes import CATALOGUE, Severity
+from rollout.errors import Complaint, PlanError
 
 __all__ = ["COMPLAINTS_SHOWN_MAX", "Complaints", "Loc", "Place", "Places", "quoted"]
 

@@ -30,6 +30,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from rollout.codes import Severity
 from rollout.core.campaign import Campaign, Scope, Share
 from rollout.core.names import batch_name
 from rollout.core.plan import (
@@ -46,7 +47,7 @@ from rollout.core.plan import (
     seal_of,
     size_waves,
 )
-from rollout.errors import Complaint, PlanError, Severity
+from rollout.errors import Complaint, PlanError
 from rollout.intake.campaign_json import campaign_from_json, campaign_to_json
 from rollout.intake.complaints import Complaints, Loc, quoted
 from rollout.intake.device_search import is_search

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import inf
 from random import Random
 
+from rollout.core.records import TaskState
 from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
 from rollout.emulator.http.service import Call, Delivery, Reply, Service
 from rollout.emulator.platform.index import JobView
@@ -25,7 +26,7 @@ from rollout.enos import limits
 from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
-from rollout.enos.translate import Answer, BrokenOff, is_token_refused
+from rollout.enos.translate import STATUS_OF, Answer, BrokenOff, is_token_refused
 from rollout.enos.transport import Exchange, Request
 from rollout.ports import Guard, NotNow
 from rollout.simulation.power import Power
@@ -255,12 +256,12 @@ class SimService(EnosService):
         self._network = network
         self._permit = read_permit
 
-    async def count_tasks(self, job_ids: Sequence[str], statuses: Sequence[str] = ()) -> int:
+    async def count_tasks(self, job_ids: Sequence[str], states: Collection[TaskState] = ()) -> int:
         """Return how many tasks the jobs have, as seen when the call arrives."""
         network = self._network
         seen = network.service.platform.index.holders
         if not network.counts_are_plain or any(job_id not in seen for job_id in job_ids):
-            return await super().count_tasks(job_ids, statuses)
+            return await super().count_tasks(job_ids, states)
         await self._permit()
         network.meters.note("searchTask", network.now())
         way_s = network.draw_transit_s() + network.draw_transit_s()
@@ -268,11 +269,11 @@ class SimService(EnosService):
             await asyncio.sleep(way_s)
         network.service.advance()
         views = [view for job_id in job_ids if (view := seen.get(job_id)) is not None]
-        return sum(_count(view, statuses) for view in views)
+        return sum(_count(view, states) for view in views)
 
 
-def _count(view: JobView, statuses: Sequence[str]) -> int:
-    return sum(view.counts[STATUSES[label]] for label in statuses) if statuses else view.tasks
+def _count(view: JobView, states: Collection[TaskState]) -> int:
+    return sum(view.counts[STATUSES[STATUS_OF[state]]] for state in states) if states else view.tasks
 
 
 def _call(request: Request) -> Call:

@@ -18,7 +18,7 @@ from rollout.enos.codes import (
     Signal,
     advise,
 )
-from rollout.errors import Phase, ServiceError
+from rollout.errors import Failure, Phase, ServiceError
 
 TABLES = [CATALOGUE, CODES, GATEWAY, PROXY, TOKEN_STATUS, SDK_STATUS, STEPS, DEVICE_REPLIES, EXITS]
 
@@ -105,7 +105,7 @@ def test_the_treatment_is_that_of_the_table(desk, code):
         "24612": lambda op: Signal.TOO_MANY_VERIFY_DEVICES,
         "99403": lambda op: Signal.DENIED,
     }
-    assert courses == {op: advise(rows[code](op), op).course for op in Operation}
+    assert courses == {op: advise(rows[code](op), op).action for op in Operation}
 
 
 def test_a_second_401_is_told_apart(desk):
@@ -164,7 +164,9 @@ def test_what_nobody_knows_is_refused(desk, words, told):
 )
 def test_an_error_says_where_its_code_is_explained(desk, capsys, code, status, line):
     """The last line of a failed call is the one to paste, where there is a code to explain."""
-    error = ServiceError("read: no", phase=Phase.ANSWERED, enos_code=code, http_status=status)
+    error = ServiceError(
+        "read: no", phase=Phase.ANSWERED, failure=Failure.REFUSED, platform_code=code, http_status=status
+    )
     assert report(error, ["status"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == (line or "error: read: no")

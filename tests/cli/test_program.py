@@ -11,7 +11,7 @@ import pytest
 from rollout.cli import VERBS, program
 from rollout.cli.command_line import about, command_line
 from rollout.cli.failure import report
-from rollout.errors import JournalHeld, Phase, ServiceError
+from rollout.errors import Failure, JournalHeld, Phase, ServiceError
 from rollout.settings import CredentialsMissing
 
 CANARY = "cAnAry-secret-78"
@@ -122,8 +122,8 @@ def test_errors_are_json_for_those_who_read_json(desk, form):
         (KeyboardInterrupt(), 130),
         (click.Abort(), 130),
         (CredentialsMissing("x"), 4),
-        (ServiceError("x", phase=Phase.SENT), 1),
-        (ServiceError("x", phase=Phase.REFUSED, credentials=True), 4),
+        (ServiceError("x", phase=Phase.SENT, failure=Failure.NO_RESPONSE), 1),
+        (ServiceError("x", phase=Phase.REFUSED, failure=Failure.CREDENTIALS), 4),
         (RuntimeError("x"), 1),
     ],
 )
@@ -139,7 +139,13 @@ def test_another_runner_is_exit_7(desk, tmp_path):
 
 def test_a_service_error_tells_codes_and_request(desk, capsys):
     """What support asks for first: EnOS's code and the request's id."""
-    error = ServiceError("no such firmware", phase=Phase.ANSWERED, enos_code=24404, request_id="req-1")
+    error = ServiceError(
+        "no such firmware",
+        phase=Phase.ANSWERED,
+        failure=Failure.GONE,
+        platform_code=24404,
+        request_id="req-1",
+    )
     report(error, ["run", "-o", "json"])
     assert json.loads(capsys.readouterr().err)["enos"] == {
         "code": 24404,

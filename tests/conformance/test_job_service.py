@@ -13,7 +13,7 @@ import pytest
 
 from rollout.core.campaign import JobSpec, JobType, Localized, Scope
 from rollout.core.outcome import Accepted, Rejected, Unsent
-from rollout.core.records import JobFilter, TaskFilter
+from rollout.core.records import JobFilter, TaskFilter, TaskState
 from rollout.emulator.http.faults import Faults
 from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Gateway, GatewayRules, KeyPair
 from rollout.emulator.http.server import EmulatorConfig, serve
@@ -26,7 +26,7 @@ from rollout.enos.limits import PAGE_SIZE_MAX
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
 from rollout.enos.transport import Transport
-from rollout.errors import ServiceError
+from rollout.errors import Failure, ServiceError
 from rollout.ports import CreateOrder, JobService, NotNow
 from rollout.simulation.power import Power
 from rollout.simulation.wires import Network, SimService, Wires
@@ -128,8 +128,8 @@ class World:
         assert isinstance(outcome, Accepted), outcome
         return outcome.job_id
 
-    async def keys(self, job_id, *statuses) -> set[str]:
-        return set(await self.service.list_task_keys(job_id, statuses))
+    async def keys(self, job_id, *states) -> set[str]:
+        return set(await self.service.list_task_keys(job_id, states))
 
 
 async def go():
@@ -179,7 +179,9 @@ async def test_a_create_that_is_let_go_makes_one_job(world):
             "fw-2",
             "upgrade",
         )
-        assert await w.keys(job_id, "init", "published", "upgrading") == set(device_keys(1))
+        assert await w.keys(job_id, TaskState.WAITING, TaskState.NOTIFIED, TaskState.UPGRADING) == set(
+            device_keys(1)
+        )
 
 
 async def test_a_create_its_guard_withholds_makes_no_job(world):
@@ -271,13 +273,13 @@ async def test_a_record_tells_all_of_a_job(world):
         assert job.more["upgradeScope"]["deviceKeys"] == device_keys(1)
 
 
-async def test_a_job_that_is_not_there_is_24404(world):
+async def test_a_job_that_is_not_there_is_gone(world):
     """Only deleting and stopping take absence for success."""
     async with world() as w:
         for call in (w.service.get_job, w.service.start_job):
             with pytest.raises(ServiceError) as caught:
                 await call("0" * 24)
-            assert caught.value.enos_code == 24404
+            assert caught.value.failure is Failure.GONE
         await w.service.stop_job("0" * 24)
         await w.service.delete_job("0" * 24)
 
@@ -326,19 +328,19 @@ async def test_starting_and_stopping_hold_when_repeated(world):
 
 
 async def test_a_job_is_deleted_once_it_is_stopped(world):
-    """24618 while it is started; gone afterwards, and deleting it again is a success."""
+    """In use while it is started; gone afterwards, and deleting it again is a success."""
     async with world() as w:
         job_id = await w.create()
         with pytest.raises(ServiceError) as caught:
             await w.service.delete_job(job_id)
-        assert caught.value.enos_code == 24618
+        assert caught.value.failure is Failure.IN_USE
         await w.service.stop_job(job_id)
         await w.service.delete_job(job_id)
         assert (await w.service.search_jobs(JobFilter())).rows == ()
         await w.service.delete_job(job_id)
         with pytest.raises(ServiceError) as caught:
             await w.service.get_job(job_id)
-        assert caught.value.enos_code == 24404
+        assert caught.value.failure is Failure.GONE
 
 
 async def test_reads_may_lag_behind_writes(world):
@@ -349,7 +351,7 @@ async def test_reads_may_lag_behind_writes(world):
         assert (await w.service.find_jobs(**look)).jobs == ()
         with pytest.raises(ServiceError) as caught:
             await w.service.get_job(job_id)
-        assert caught.value.enos_code == 24404
+        assert caught.value.failure is Failure.GONE
         w.wait(3)
         assert [job.job_id for job in (await w.service.find_jobs(**look)).jobs] == [job_id]
         assert (await w.service.get_job(job_id)).job_id == job_id
@@ -409,12 +411,14 @@ async def test_every_task_comes_once_however_many_there_are(world):
             hits = await w.service.search_tasks(tasks)
             assert sorted(task.device_key for task in hits.rows) == keys
             assert hits.complete
-        listed = await w.service.list_task_keys(job_id, ["init", "published", "upgrading"])
+        listed = await w.service.list_task_keys(
+            job_id, [TaskState.WAITING, TaskState.NOTIFIED, TaskState.UPGRADING]
+        )
         assert sorted(listed) == keys
 
 
-async def test_counts_are_of_the_jobs_and_statuses_asked_for(world):
-    """All statuses when none is named."""
+async def test_counts_are_of_the_jobs_and_states_asked_for(world):
+    """All states when none is named."""
     async with world() as w:
         first = await w.create(1, devices=3)
         w.wait(DONE_S)
@@ -422,9 +426,9 @@ async def test_counts_are_of_the_jobs_and_statuses_asked_for(world):
         count = w.service.count_tasks
         assert await count([first, second]) == 8
         assert await count([first]) == 3
-        assert await count([first, second], ["succeeded"]) == 3
-        assert await count([first, second], ["init", "published", "succeeded"]) == 8
-        assert await count([second], ["succeeded", "failed"]) == 0
+        assert await count([first, second], [TaskState.SUCCEEDED]) == 3
+        assert await count([first, second], [TaskState.WAITING, TaskState.NOTIFIED, TaskState.SUCCEEDED]) == 8
+        assert await count([second], [TaskState.SUCCEEDED, TaskState.FAILED]) == 0
 
 
 async def test_a_witness_is_a_job_of_the_firmware_that_is_not_known(world):
@@ -450,18 +454,18 @@ async def test_what_cannot_be_quoted_is_not_asked_for(world):
         ):
             with pytest.raises(ServiceError) as caught:
                 await call
-            assert caught.value.permanent
+            assert caught.value.failure is Failure.REFUSED
 
 
 async def test_waiting_tasks_are_cancelled(world):
     """Those in init and published end; the others' fate is theirs."""
     async with world() as w:
         job_id = await w.create(devices=4, spec=JobSpec(version_numbers=("1.0",), maximum_concurrency=2))
-        assert await w.keys(job_id, "init") == {"dev-01-0002", "dev-01-0003"}
+        assert await w.keys(job_id, TaskState.WAITING) == {"dev-01-0002", "dev-01-0003"}
         await w.service.cancel_tasks(job_id, ["dev-01-0002", "dev-01-0000"])
         hits = await w.service.search_tasks(TaskFilter(device_keys=("dev-01-0002", "dev-01-0000")))
         assert [task.status for task in hits.rows] == ["failed", "failed"]
-        assert await w.keys(job_id, "init", "published") == {"dev-01-0001", "dev-01-0003"}
+        assert await w.keys(job_id, TaskState.WAITING, TaskState.NOTIFIED) == {"dev-01-0001", "dev-01-0003"}
 
 
 async def test_failed_tasks_are_retried(world):
@@ -469,34 +473,34 @@ async def test_failed_tasks_are_retried(world):
     async with world(population=Population(failed_ratio=1.0)) as w:
         job_id = await w.create()
         w.wait(DONE_S)
-        assert await w.keys(job_id, "failed") == set(device_keys(1))
+        assert await w.keys(job_id, TaskState.FAILED) == set(device_keys(1))
         await w.service.retry_tasks(job_id, ["dev-01-0001"])
-        assert await w.keys(job_id, "failed") == {"dev-01-0000", "dev-01-0002"}
-        assert await w.keys(job_id, "init", "published") == {"dev-01-0001"}
+        assert await w.keys(job_id, TaskState.FAILED) == {"dev-01-0000", "dev-01-0002"}
+        assert await w.keys(job_id, TaskState.WAITING, TaskState.NOTIFIED) == {"dev-01-0001"}
 
 
 async def test_tasks_in_the_wrong_state_are_told(world):
-    """24620 and 24621 reach the caller."""
+    """The caller is told, and reads the tasks again."""
     async with world() as w:
         job_id = await w.create()
         with pytest.raises(ServiceError) as caught:
             await w.service.retry_tasks(job_id, ["dev-01-0000"])
-        assert caught.value.enos_code == 24621
+        assert caught.value.failure is Failure.NOT_RETRYABLE_NOW
         w.wait(DONE_S)
         with pytest.raises(ServiceError) as caught:
             await w.service.cancel_tasks(job_id, ["dev-01-0000"])
-        assert caught.value.enos_code == 24620
+        assert caught.value.failure is Failure.NOT_CANCELLABLE_NOW
 
 
 async def test_tasks_of_a_stopped_job_are_left_alone(world):
-    """24617: cancel first, stop then."""
+    """Not running: cancel first, stop then."""
     async with world() as w:
         job_id = await w.create()
         await w.service.stop_job(job_id)
         for call in (w.service.cancel_tasks, w.service.retry_tasks):
             with pytest.raises(ServiceError) as caught:
                 await call(job_id, ["dev-01-0000"])
-            assert caught.value.enos_code == 24617
+            assert caught.value.failure is Failure.NOT_RUNNING
 
 
 # ── itself ───────────────────────────────────────────────────────────────────────────────────────

@@ -11,10 +11,11 @@ from rollout.core import events as ev
 from rollout.core.campaign import CallLimit, Limits
 from rollout.core.fold import fold
 from rollout.core.outcome import Accepted, Found, Listing, Throttled, Unknown, Unsent
+from rollout.core.records import TaskState
 from rollout.engine.clock import Clock
 from rollout.engine.pacing import Pacers
 from rollout.engine.runner import EngineSettings, Leave, Runner
-from rollout.errors import JournalError, Phase, ServiceError
+from rollout.errors import Failure, JournalError, Phase, ServiceError
 from rollout.journal.memory import MemoryJournal
 from rollout.ports import NotNow
 
@@ -56,8 +57,8 @@ class Service:
     async def find_witnesses(self, *, firmware_id, device_keys, known):
         return ()
 
-    async def count_tasks(self, job_ids, statuses=()):
-        return 0 if statuses in {("published", "upgrading"), ("failed",)} else 2 * len(job_ids)
+    async def count_tasks(self, job_ids, states=()):
+        return 2 * len(job_ids) if not states or TaskState.SUCCEEDED in states else 0
 
     async def stop_job(self, job_id):
         self.calls.append("stop")
@@ -105,7 +106,7 @@ async def test_nothing_leaves_after_the_journal_failed(fail_at):
     assert set(creates) <= intents
 
 
-@pytest.mark.parametrize("answer", [Throttled(0.2), Unknown("HTTP 429: slow down!", http_status=429)])
+@pytest.mark.parametrize("answer", [Throttled(0.2), Unknown("slow down!", throttled=True)])
 async def test_flow_control_slows_the_creates_down(answer):
     """Refused in the gateway's words or in others: the pace is halved, and the campaign comes to its end."""
     refusals = [answer]
@@ -127,8 +128,8 @@ async def test_a_brake_does_not_wait_behind_counts():
     """Counts are told to come back in five minutes; the stop order goes out at once, at a pace of its own."""
 
     class Busy(Service):
-        async def count_tasks(self, job_ids, statuses=()):
-            raise ServiceError("429", phase=Phase.REFUSED, http_status=429, retry_after_s=300.0)
+        async def count_tasks(self, job_ids, states=()):
+            raise ServiceError("slower", phase=Phase.REFUSED, failure=Failure.THROTTLED, retry_after_s=300.0)
 
         refusals = 1
 
@@ -136,7 +137,9 @@ async def test_a_brake_does_not_wait_behind_counts():
             await engine._pacers.brake.permit()
             if self.refusals:
                 self.refusals -= 1
-                raise ServiceError("429", phase=Phase.REFUSED, http_status=429, retry_after_s=0.1)
+                raise ServiceError(
+                    "slower", phase=Phase.REFUSED, failure=Failure.THROTTLED, retry_after_s=0.1
+                )
             rates.append(engine._pacers.brake.rate)
             await super().stop_job(job_id)
 

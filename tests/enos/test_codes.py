@@ -6,14 +6,15 @@ from rollout.enos.codes import (
     CODES,
     CREATE_REFUSALS,
     DEVICE_REPLIES,
+    FAILURE,
     GATEWAY,
     PROXY,
     SDK_STATUS,
     STEPS,
     TOKEN_STATUS,
     TREATMENT,
+    Action,
     Code,
-    Course,
     DeviceReply,
     Operation,
     SdkStatus,
@@ -21,10 +22,12 @@ from rollout.enos.codes import (
     Step,
     TokenStatus,
     advise,
+    failure_of,
     signal_of_code,
     signal_of_http,
     signal_of_token,
 )
+from rollout.errors import Failure
 
 TABLES = [CODES, GATEWAY, PROXY, TOKEN_STATUS, SDK_STATUS, STEPS, DEVICE_REPLIES]
 
@@ -76,12 +79,13 @@ ROWS = {
 @pytest.mark.parametrize("signal", list(Signal), ids=str)
 def test_each_row_of_the_table(signal):
     """Every signal is treated as written, in every operation."""
-    assert " ".join(advise(signal, operation).course for operation in Operation) == ROWS[signal]
+    assert " ".join(advise(signal, operation).action for operation in Operation) == ROWS[signal]
 
 
 def test_every_list_is_complete():
     """No code, status or signal is without its meaning and its row."""
     assert set(TREATMENT) == set(Signal)
+    assert set(FAILURE) == set(Signal) - {Signal.SUCCESS}
     assert set(CODES) == set(Code)
     assert set(TOKEN_STATUS) == set(TokenStatus)
     assert set(SDK_STATUS) == set(SdkStatus)
@@ -100,18 +104,27 @@ def test_every_meaning_is_told_whole(table):
         assert meaning.remedy.endswith(".")
 
 
+@pytest.mark.parametrize("signal", list(FAILURE), ids=str)
+def test_what_the_engine_is_told_fits_how_to_go_on(signal):
+    """A failure is final exactly where a repeat is pointless, or where it is about the keys."""
+    for operation in set(Operation) - {Operation.CREATE}:
+        action, failure = advise(signal, operation).action, failure_of(signal, operation)
+        assert (failure is Failure.ALREADY_SO) == (action is Action.DONE)
+        assert failure.is_final == (action in {Action.STOP, Action.AUTH})
+
+
 @pytest.mark.parametrize("code", list(Code)[1:], ids=int)
 def test_only_the_positive_list_refuses_a_create(code):
     """A code outside the list never says that no job was made."""
-    definite = advise(signal_of_code(code, Operation.CREATE), Operation.CREATE).course is not Course.RECON
+    definite = advise(signal_of_code(code, Operation.CREATE), Operation.CREATE).action is not Action.RECON
     assert definite == (code in CREATE_REFUSALS)
 
 
 @pytest.mark.parametrize("code", [-1, 1, 24605, 24619, 24699, 99401, 10**9])
 def test_an_unknown_code_is_never_a_definite_answer_to_create(code):
     """The gaps in EnOS's numbering may mean anything."""
-    assert advise(signal_of_code(code, Operation.CREATE), Operation.CREATE).course is Course.RECON
-    assert advise(signal_of_code(code, Operation.READ), Operation.READ).course is Course.STOP
+    assert advise(signal_of_code(code, Operation.CREATE), Operation.CREATE).action is Action.RECON
+    assert advise(signal_of_code(code, Operation.READ), Operation.READ).action is Action.STOP
 
 
 def test_not_found_names_what_the_operation_named():
@@ -144,18 +157,18 @@ def test_a_status_without_envelope_has_its_row(status, signal):
 @pytest.mark.parametrize(
     ("status", "course"),
     [
-        (0, Course.OK),
-        (1001, Course.AGAIN),
-        (1002, Course.STOP),
-        (1003, Course.STOP),
-        (1004, Course.STOP),
-        (1005, Course.AGAIN),
-        (1202, Course.STOP),
-        (1203, Course.AUTH),
-        (1204, Course.AUTH),
-        (1999, Course.AGAIN),
+        (0, Action.OK),
+        (1001, Action.AGAIN),
+        (1002, Action.STOP),
+        (1003, Action.STOP),
+        (1004, Action.STOP),
+        (1005, Action.AGAIN),
+        (1202, Action.STOP),
+        (1203, Action.AUTH),
+        (1204, Action.AUTH),
+        (1999, Action.AGAIN),
     ],
 )
 def test_each_status_of_the_token_service(status, course):
     """Wrong credentials stop, a stale token is replaced, the rest passes."""
-    assert advise(signal_of_token(status), Operation.READ).course is course
+    assert advise(signal_of_token(status), Operation.READ).action is course

@@ -158,7 +158,7 @@ async def test_a_wrong_expression_is_told(server, connect):
     server.answers = [http(envelope(None, 99400, "Invalid Argument: colour"))]
     with pytest.raises(ServiceError, match="Invalid Argument: colour") as caught:
         await keys(connect(server.url))
-    assert caught.value.enos_code == 99400
+    assert caught.value.platform_code == 99400
 
 
 @pytest.mark.parametrize("version", ["v2.1", "v2.4"])

@@ -19,7 +19,7 @@ from rollout.enos.firmware import DeviceVersion, EnosFirmware, FirmwareRecord, U
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret, sign
 from rollout.enos.transport import Transport
-from rollout.errors import ServiceError, SettingsError
+from rollout.errors import Failure, ServiceError, SettingsError
 from rollout.ports import CreateOrder
 
 pytestmark = pytest.mark.anyio
@@ -99,14 +99,14 @@ async def test_a_firmware_s_whole_life():
         ]
         with pytest.raises(ServiceError) as caught:
             await firmware.delete(firmware_id)
-        assert caught.value.enos_code == 24604
+        assert caught.value.platform_code == 24604
         await service.stop_job(outcome.job_id)
         await service.delete_job(outcome.job_id)
         await firmware.delete(firmware_id)
         await firmware.delete(firmware_id)
         with pytest.raises(ServiceError) as caught:
             await firmware.get(firmware_id)
-        assert caught.value.enos_code == 24404
+        assert caught.value.platform_code == 24404
         assert caught.value.hint == "only if the firmware was uploaded just now"
 
 
@@ -183,7 +183,7 @@ async def test_a_name_or_version_that_exists_is_told(server, connect, code):
     server.answers = [http(envelope(None, code, "already exists"))]
     with pytest.raises(ServiceError) as caught:
         await EnosFirmware(connect(server.url)._caller).create(upload())
-    assert (caught.value.enos_code, caught.value.permanent) == (code, True)
+    assert (caught.value.platform_code, caught.value.failure) == (code, Failure.REFUSED)
     assert "look the firmware up by its name" in caught.value.hint
 
 

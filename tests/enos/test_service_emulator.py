@@ -7,7 +7,7 @@ import pytest
 
 from rollout.core.campaign import JobSpec, JobType, Localized, Scope
 from rollout.core.outcome import Accepted, Rejected, Throttled, Unknown
-from rollout.core.records import JobFilter
+from rollout.core.records import JobFilter, TaskState
 from rollout.emulator.http.faults import FaultPlan
 from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, GatewayRules
 from rollout.emulator.http.server import EmulatorConfig, serve
@@ -16,7 +16,7 @@ from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
 from rollout.enos.transport import Transport
-from rollout.errors import ServiceError
+from rollout.errors import Failure, ServiceError
 from rollout.ports import CreateOrder
 
 pytestmark = pytest.mark.anyio
@@ -107,7 +107,7 @@ async def test_refusals_are_definite_however_their_status(platform, status):
         assert outcome.code == 24404
         with pytest.raises(ServiceError) as caught:
             await service.start_job("0" * 24)
-        assert caught.value.enos_code == 24404
+        assert caught.value.platform_code == 24404
 
 
 async def test_jobs_are_found_by_name_and_by_prefix(platform):
@@ -127,7 +127,9 @@ async def test_tasks_in_shuffled_order_are_all_seen(platform):
     """The order of tasks may change with every page; no device is missed and none comes twice."""
     async with platform(page_size=20, knobs=replace(AT_ONCE, task_order="shuffled")) as (_, service, _clock):
         job_id = await create(service, an_order(devices=60))
-        keys = await service.list_task_keys(job_id, ["init", "published", "upgrading"])
+        keys = await service.list_task_keys(
+            job_id, [TaskState.WAITING, TaskState.NOTIFIED, TaskState.UPGRADING]
+        )
         assert len(keys) == len(set(keys)) == 60
 
 
@@ -190,7 +192,7 @@ async def test_a_wrong_secret_stops_everything(platform):
         assert outcome.credentials
         with pytest.raises(ServiceError) as caught:
             await service.get_job("0" * 24)
-        assert caught.value.credentials
+        assert caught.value.failure is Failure.CREDENTIALS
 
 
 async def test_a_denied_operation_says_so(platform):

@@ -7,9 +7,9 @@ import pytest
 from scripted_server import envelope, http
 
 from rollout.core.outcome import Found
-from rollout.core.records import JobFilter, JobRecord, TaskFilter, TaskRecord
+from rollout.core.records import JobFilter, JobRecord, TaskFilter, TaskRecord, TaskState
 from rollout.enos import limits
-from rollout.errors import Phase, ServiceError, SettingsError
+from rollout.errors import Failure, Phase, ServiceError, SettingsError
 
 pytestmark = pytest.mark.anyio
 
@@ -93,7 +93,9 @@ async def test_a_job_is_read(server, connect):
 async def test_a_count_is_one_row_of_one_call(server, connect):
     """Counting costs one small answer, however many tasks there are."""
     server.answers = [page([task(1)], total=123_456, size=1)]
-    assert await connect(server.url).count_tasks(["j1", "j2"], ["failed", "init"]) == 123_456
+    assert (
+        await connect(server.url).count_tasks(["j1", "j2"], [TaskState.FAILED, TaskState.WAITING]) == 123_456
+    )
     assert json.loads(server.calls[0].body) == {
         "expression": "jobId in ('j1','j2') and status in ('failed','init')",
         "pagination": {"pageNo": 1, "pageSize": 1},
@@ -101,7 +103,7 @@ async def test_a_count_is_one_row_of_one_call(server, connect):
 
 
 async def test_a_count_of_all_names_no_status(server, connect):
-    """Without statuses every task counts."""
+    """Without states every task counts."""
     server.answers = [page([], total=0)]
     assert await connect(server.url).count_tasks(["j1"]) == 0
     assert expressions(server) == ["jobId='j1'"]
@@ -335,7 +337,7 @@ async def test_a_missing_permission_is_no_witness(server, connect):
     server.answers = [page([task(1, "j2")]), http(envelope(None, 99403, "Denied"))]
     with pytest.raises(ServiceError) as caught:
         await witnesses(connect(server.url))
-    assert caught.value.credentials
+    assert caught.value.failure is Failure.CREDENTIALS
 
 
 # ── steering ─────────────────────────────────────────────────────────────────────────────────────
@@ -358,23 +360,23 @@ async def test_what_holds_already_is_a_success(server, connect, call, code):
 
 
 @pytest.mark.parametrize(
-    ("call", "code"),
+    ("call", "code", "failure"),
     [
-        (lambda s: s.start_job("j1"), 24616),
-        (lambda s: s.start_job("j1"), 24404),
-        (lambda s: s.stop_job("j1"), 24500),
-        (lambda s: s.delete_job("j1"), 24618),
-        (lambda s: s.cancel_tasks("j1", ["d1"]), 24617),
-        (lambda s: s.cancel_tasks("j1", ["d1"]), 24620),
-        (lambda s: s.retry_tasks("j1", ["d1"]), 24621),
+        (lambda s: s.start_job("j1"), 24616, Failure.REFUSED),
+        (lambda s: s.start_job("j1"), 24404, Failure.GONE),
+        (lambda s: s.stop_job("j1"), 24500, Failure.UNAVAILABLE),
+        (lambda s: s.delete_job("j1"), 24618, Failure.IN_USE),
+        (lambda s: s.cancel_tasks("j1", ["d1"]), 24617, Failure.NOT_RUNNING),
+        (lambda s: s.cancel_tasks("j1", ["d1"]), 24620, Failure.NOT_CANCELLABLE_NOW),
+        (lambda s: s.retry_tasks("j1", ["d1"]), 24621, Failure.NOT_RETRYABLE_NOW),
     ],
 )
-async def test_a_refused_steering_call_says_so(server, connect, call, code):
-    """The code reaches the caller, who decides."""
+async def test_a_refused_steering_call_says_so(server, connect, call, code, failure):
+    """What happened reaches the caller, who decides; EnOS's code comes along."""
     server.answers = [http(envelope(None, code, "no"))]
     with pytest.raises(ServiceError) as caught:
         await call(connect(server.url))
-    assert caught.value.enos_code == code
+    assert (caught.value.platform_code, caught.value.failure) == (code, failure)
 
 
 async def test_tasks_that_moved_on_do_not_spare_the_others(server, connect):
@@ -382,7 +384,7 @@ async def test_tasks_that_moved_on_do_not_spare_the_others(server, connect):
     server.answers = [http(envelope(None, 24620, "moved on")), DONE]
     with pytest.raises(ServiceError) as caught:
         await connect(server.url).cancel_tasks("j1", [f"d{n}" for n in range(250)])
-    assert caught.value.enos_code == 24620
+    assert caught.value.platform_code == 24620
     assert [len(json.loads(call.body)["deviceKeys"]) for call in server.calls] == [200, 50]
 
 
@@ -390,7 +392,10 @@ async def test_the_keys_of_tasks_come_once_each(server, connect):
     """Paging repeats rows; a device is named once."""
     rows = [task(1, key="d1"), task(2, key="d2"), task(3, key="d1", progress="odd")]
     server.answers = [page(rows)]
-    assert await connect(server.url).list_task_keys("j1", ["init", "published"]) == ["d1", "d2"]
+    assert await connect(server.url).list_task_keys("j1", [TaskState.WAITING, TaskState.NOTIFIED]) == [
+        "d1",
+        "d2",
+    ]
     assert expressions(server) == ["jobId='j1' and status in ('init','published')"]
 
 

@@ -10,9 +10,9 @@ from scripted_server import CANARY, TOKEN_CANARY, envelope, grant, http
 
 from rollout.enos import limits
 from rollout.enos.signing import Secret, encrypt
-from rollout.enos.tokens import Grant, Refusal, read_token
+from rollout.enos.tokens import Grant, NoToken, read_token
 from rollout.enos.translate import Answer, BrokenOff
-from rollout.errors import Phase, ServiceError
+from rollout.errors import Failure, Phase, ServiceError
 
 pytestmark = pytest.mark.anyio
 
@@ -171,7 +171,7 @@ async def test_a_token_refused_twice_is_an_error_of_the_credentials(server, conn
     server.answers = [REFUSED]
     with pytest.raises(ServiceError) as caught:
         await connect(server.url).stop_job("j1")
-    assert (caught.value.credentials, caught.value.permanent, caught.value.http_status) == (True, True, 401)
+    assert (caught.value.failure, caught.value.http_status) == (Failure.CREDENTIALS, 401)
 
 
 @pytest.mark.parametrize("number", [1002, 1003, 1004, 1202])
@@ -181,12 +181,7 @@ async def test_wrong_credentials_are_permanent(server, connect, number):
     with pytest.raises(ServiceError) as caught:
         await connect(server.url).stop_job("j1")
     error = caught.value
-    assert (error.phase, error.enos_code, error.credentials, error.permanent) == (
-        Phase.CONNECT,
-        number,
-        True,
-        True,
-    )
+    assert (error.phase, error.platform_code, error.failure) == (Phase.CONNECT, number, Failure.CREDENTIALS)
     assert error.exit_code == 4
 
 
@@ -252,22 +247,22 @@ def test_a_lifetime_left_out_is_short():
 def test_no_token_comes_out_of_a_garbled_answer(answer):
     """Only a whole success gives a token, and one that fits into a header; the rest may pass by itself."""
     result = read_token(answer)
-    assert isinstance(result, Refusal)
-    assert not result.error().permanent
+    assert isinstance(result, NoToken)
+    assert not result.error().failure.is_final
 
 
 def test_an_unknown_status_keeps_its_message():
     """What the service said is shown, printable."""
     result = read_token(reply({"status": 1999, "msg": "new\nrule"}))
-    assert isinstance(result, Refusal)
+    assert isinstance(result, NoToken)
     assert result.reason == "status 1999: new\\nrule"
 
 
 def test_a_throttled_token_service_is_waited_for():
     """429 on the token service passes, after the wait it asks for."""
     result = read_token(Answer(429, b'{"message":"API rate limit exceeded"}', retry_after="9"))
-    assert isinstance(result, Refusal)
-    assert (result.error().retry_after_s, result.error().credentials) == (9.0, False)
+    assert isinstance(result, NoToken)
+    assert (result.error().retry_after_s, result.error().failure) == (9.0, Failure.THROTTLED)
 
 
 # ── secrets ──────────────────────────────────────────────────────────────────────────────────────

@@ -32,7 +32,7 @@ from rollout.enos.translate import (
     search_body,
     strict_object,
 )
-from rollout.errors import Phase, ServiceError
+from rollout.errors import Failure, Phase, ServiceError
 from rollout.ports import CreateOrder
 
 FULL = JobSpec(
@@ -182,7 +182,7 @@ def test_no_value_can_leave_its_quotes(before, sign, after):
     """A quote, an escape or a control character anywhere is refused before anything is sent."""
     with pytest.raises(ServiceError) as caught:
         any_of("deviceKey", ["d-001", before + sign + after])
-    assert caught.value.permanent
+    assert caught.value.failure is Failure.REFUSED
     assert caught.value.phase is Phase.CONNECT
     assert str(caught.value).isprintable()
 
@@ -284,40 +284,37 @@ def test_a_readable_reply_is_read():
 
 
 @pytest.mark.parametrize(
-    ("answer", "phase", "code", "permanent", "credentials"),
+    ("answer", "phase", "code", "failure"),
     [
-        (reply(body={"code": 24404, "msg": "Job not found"}), Phase.ANSWERED, 24404, False, False),
-        (reply(body={"code": 99400, "msg": "Invalid"}), Phase.ANSWERED, 99400, True, False),
-        (reply(body={"code": 99403, "msg": "Denied"}), Phase.ANSWERED, 99403, True, True),
-        (reply(body={"code": 24500, "msg": "failed"}), Phase.ANSWERED, 24500, False, False),
-        (reply(body={"code": 24699, "msg": "?"}), Phase.ANSWERED, 24699, True, False),
-        (reply(404, {"code": 24404, "msg": "mapped"}), Phase.ANSWERED, 24404, False, False),
-        (reply(503, {"message": "Service unavailable"}), Phase.ANSWERED, None, False, False),
-        (reply(429, {"message": "API rate limit exceeded"}), Phase.REFUSED, None, False, False),
-        (reply(401, {"message": "Invalid authentication credentials"}), Phase.REFUSED, None, False, True),
-        (reply(403, {"message": "Your IP address is not allowed"}), Phase.REFUSED, None, True, True),
-        (reply(413, {"message": "Request size limit exceeded"}), Phase.REFUSED, None, False, False),
-        (reply(302, {}, location_host="elsewhere"), Phase.ANSWERED, None, True, False),
-        (reply(200, {"hello": 1}), Phase.ANSWERED, None, False, False),
-        (reply(500), Phase.ANSWERED, None, False, False),
-        (reply(body={"code": 0, "data": {"jobId": 5}}), Phase.ANSWERED, None, False, False),
-        (reply(body={"code": "0", "data": {}}), Phase.ANSWERED, None, False, False),
-        (Answer(200, b"<html>", "text/html"), Phase.ANSWERED, None, False, False),
-        (Answer(200, b"{}", truncated=True), Phase.ANSWERED, None, False, False),
-        (Answer(404, b"not here", "text/plain"), Phase.ANSWERED, None, True, False),
+        (reply(body={"code": 24404, "msg": "Job not found"}), Phase.ANSWERED, 24404, Failure.GONE),
+        (reply(body={"code": 99400, "msg": "Invalid"}), Phase.ANSWERED, 99400, Failure.REFUSED),
+        (reply(body={"code": 99403, "msg": "Denied"}), Phase.ANSWERED, 99403, Failure.CREDENTIALS),
+        (reply(body={"code": 24500, "msg": "failed"}), Phase.ANSWERED, 24500, Failure.UNAVAILABLE),
+        (reply(body={"code": 24699, "msg": "?"}), Phase.ANSWERED, 24699, Failure.REFUSED),
+        (reply(404, {"code": 24404, "msg": "mapped"}), Phase.ANSWERED, 24404, Failure.GONE),
+        (reply(503, {"message": "Service unavailable"}), Phase.ANSWERED, None, Failure.UNAVAILABLE),
+        (reply(429, {"message": "API rate limit exceeded"}), Phase.REFUSED, None, Failure.THROTTLED),
+        (reply(401, {"message": "Invalid authentication credentials"}), Phase.REFUSED, None, Failure.CREDENTIALS),
+        (reply(403, {"message": "Your IP address is not allowed"}), Phase.REFUSED, None, Failure.CREDENTIALS),
+        (reply(413, {"message": "Request size limit exceeded"}), Phase.REFUSED, None, Failure.TOO_LARGE),
+        (reply(302, {}, location_host="elsewhere"), Phase.ANSWERED, None, Failure.REFUSED),
+        (reply(200, {"hello": 1}), Phase.ANSWERED, None, Failure.UNREADABLE),
+        (reply(500), Phase.ANSWERED, None, Failure.UNREADABLE),
+        (reply(body={"code": 0, "data": {"jobId": 5}}), Phase.ANSWERED, None, Failure.UNREADABLE),
+        (reply(body={"code": "0", "data": {}}), Phase.ANSWERED, None, Failure.UNREADABLE),
+        (Answer(200, b"<html>", "text/html"), Phase.ANSWERED, None, Failure.UNREADABLE),
+        (Answer(200, b"{}", truncated=True), Phase.ANSWERED, None, Failure.UNREADABLE),
+        (Answer(404, b"not here", "text/plain"), Phase.ANSWERED, None, Failure.REFUSED),
+        (Answer(401, b"log in", "text/plain"), Phase.ANSWERED, None, Failure.UNREADABLE),
+        (Answer(403, b"go away", "text/plain"), Phase.ANSWERED, None, Failure.REFUSED),
     ],
 )  # fmt: skip
-def test_a_read_that_failed_says_how(answer, phase, code, permanent, credentials):
-    """Every failure has its phase, its code and the course the table gives it."""
+def test_a_read_that_failed_says_how(answer, phase, code, failure):
+    """Every failure has its phase, the platform's code and what it is in the engine's words."""
     with pytest.raises(ServiceError) as caught:
         read_reply(answer, Operation.READ, JobInfo)
     error = caught.value
-    assert (error.phase, error.enos_code, error.permanent, error.credentials) == (
-        phase,
-        code,
-        permanent,
-        credentials,
-    )
+    assert (error.phase, error.platform_code, error.failure) == (phase, code, failure)
     assert error.message.isprintable()
     assert error.__context__ is None
 
@@ -328,7 +325,7 @@ def test_a_refused_token_after_renewal_is_permanent():
     assert is_token_refused(answer)
     with pytest.raises(ServiceError) as caught:
         read_reply(answer, Operation.READ, JobInfo, renewed=True)
-    assert caught.value.permanent
+    assert caught.value.failure is Failure.CREDENTIALS
 
 
 def test_throttled_reads_carry_the_wait_asked_for():
