@@ -1,8 +1,11 @@
-"""The fleet description: YAML that a person wrote → how the emulator's devices behave, and which there are.
+"""Reads a fleet file, YAML written by a person: how a fleet's devices behave and, if wanted, which devices there are.
 
-One file says what a fleet is like: how many attempts fail, how long devices take, when they can be reached, which parts
-differ, and, if the emulator is to make them up, how many devices there are and what they are called. Its keys are the
-fields of `rollout.emulator.platform.population` in the units of plan files. Every fault is told in one pass.
+The file says how many attempts fail, how long devices take, when they can be reached, which parts of the fleet differ,
+and, if the emulator is to make up the devices, how many there are and what their keys are. Its keys are the fields of
+`platform.population`, in the units of plan files. All mistakes in a file are reported at once, each with its place.
+
+A fleet file is a document as a plan is, so it is read with the same modules of `intake`: `yaml_text`, `complaints`,
+`findings`, `scalars` and `units`. The emulator knows no other part of intake.
 """
 
 from __future__ import annotations
@@ -27,24 +30,24 @@ from rollout.intake.yaml_text import read_yaml
 FLEET_SCHEMA_ID = "urn:enos-rollout:schema:fleet:1"
 
 STRATA_MAX = 100
-"""Strata of a fleet; each is asked for at every attempt of every device. Ours."""
+"""Strata of a fleet. Ours: every attempt of every device looks through them."""
 
 WORK_S_MAX = 7 * 86_400
-"""Seconds; the longest time limit of EnOS is two days. Ours."""
+"""Seconds. Ours: the longest time limit of EnOS is two days."""
 
 
 # --- scalars ------------------------------------------------------------------------------------------------------
 
 
 def _read_weight(text: str) -> float:
-    """Return a weight of at least 0: `3`, `0.5` or `80%`. Raises Unreadable (R125)."""
+    """Return a weight of at least 0, from `3`, `0.5` or `80%`. Raises: Unreadable (R125)."""
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?%?", text, re.ASCII):
         raise Unreadable("R125", f"{quoted(text)} is not a weight; write 3, 0.5 or 80%")
     return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
 
 
 def _read_time_of_day(text: str) -> int:
-    """Return seconds of the day: `06:00`, `18:30:15`. Raises Unreadable (R126)."""
+    """Return seconds of the day, from `06:00` or `18:30:15`. Raises: Unreadable (R126)."""
     found = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?", text, re.ASCII)
     if found is None:
         raise Unreadable("R126", f"{quoted(text)} is not a time of the day; write 06:00 or 18:30:15")
@@ -198,7 +201,7 @@ def fleet_schema() -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class MadeUp:
-    """Devices to make up: `count` keys with numbers from 1, in at least `digits` digits."""
+    """Devices to make up: `count` keys, each `before`, a number from 1 in at least `digits` digits, `after`."""
 
     count: int
     before: str
@@ -210,13 +213,13 @@ class MadeUp:
         return (self.key(number) for number in range(1, self.count + 1))
 
     def key(self, number: int) -> str:
-        """Return one key."""
+        """Return the key of device `number`."""
         return f"{self.before}{number:0{self.digits}d}{self.after}"
 
 
 @dataclass(frozen=True, slots=True)
 class FleetDescription:
-    """A fleet file that was read and found sound. `devices` None: the devices come from elsewhere."""
+    """A fleet file without mistakes. `devices`: those to make up; None if the file does not say which there are."""
 
     path: Path
     population: Population
@@ -225,7 +228,7 @@ class FleetDescription:
 
     @property
     def stratified_by(self) -> tuple[str, ...]:
-        """The columns that strata look at."""
+        """The columns by which the strata are told apart."""
         named = (name for stratum in self.population.strata for name in stratum.where)
         return tuple(dict.fromkeys(named))
 
@@ -243,7 +246,7 @@ _MISPLACED = {
 
 
 def load_fleet_description(path: Path) -> FleetDescription:
-    """Read a fleet file. Raises: PlanError with every fault of the file, by place."""
+    """Read a fleet file. Raises: PlanError with all mistakes of the file, by place."""
     complaints = Complaints(str(path))
     document = read_yaml(path, complaints)
     if document is None:
@@ -325,7 +328,7 @@ def _made_up(fleet: FleetBlock) -> MadeUp | None:
 
 
 def _changes(habits: HabitsBlock) -> dict[str, Any]:
-    """Return the fields of `Habits` that a block sets."""
+    """Return the fields of `Habits` that a block sets, by name."""
     work, online = habits.work or WorkBlock(), habits.online or OnlineBlock()
     daily = online.daily
     steps = habits.failure_steps

@@ -1,1 +1,1 @@
-"""The platform as it answers: routes, credentials, faults, the admin page and the server."""
+"""The emulated platform as a server: gateway, routes, faults, admin page."""

@@ -1,8 +1,9 @@
-"""The emulator's own face, below `/_admin`: what is going on, and its knobs and faults while it runs.
+"""The admin routes, below `/_admin`: the platform's state, and its knobs and faults while it runs.
 
-`GET /_admin` is a page for people, `GET /_admin/state` the same as JSON, `GET /_admin/openapi.json` the API described; `POST /_admin/knobs`, `/_admin/faults` and
-`/_admin/devices` change things. None of it exists on the real platform, none of it is signed: the emulator listens on
-the loopback interface. A page of another origin open in the same browser may not post here.
+`GET /_admin` is a page for people, `GET /_admin/state` the same as JSON, `GET /_admin/openapi.json` describes the API.
+`POST /_admin/knobs`, `/_admin/faults` and `/_admin/devices` change the emulator. The real platform has none of these. They
+need no signature, because the emulator listens on the loopback interface; a page of another origin in the same browser
+may not post here.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from rollout.emulator.platform.meters import most_in_any_second
 from rollout.emulator.platform.tasks import STATUSES
 
 JOBS_SHOWN = 200
-"""Jobs in the state unless more are asked for with `?jobs=`; ours."""
+"""Jobs in the state, unless `?jobs=` asks for another number. Ours."""
 
 PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
-"""Headers of what a browser is shown."""
+"""Headers of every reply that a browser may show."""
 
 
 def platform_state(service: Service, jobs: int = JOBS_SHOWN) -> dict[str, Any]:
-    """Return the emulator's state as JSON: true figures, without read lag, of the newest `jobs` jobs."""
+    """Return the emulator's state, ready for JSON, with the newest `jobs` jobs; figures are without the read lag."""
     service.advance()
     platform = service.platform
     arrivals = list(platform.meters.arrivals)
@@ -73,15 +74,15 @@ def platform_state(service: Service, jobs: int = JOBS_SHOWN) -> dict[str, Any]:
     }
 
 
-def add_routes(router: web.UrlDispatcher, service: Service, *, any_name: bool) -> None:
-    """Add the admin routes; they answer under the machine's addresses and localhost, or under `any_name`."""
+def add_routes(router: web.UrlDispatcher, service: Service, *, any_host: bool) -> None:
+    """Add the admin routes. They answer calls to an address or to localhost; `any_host`: to any host name."""
 
     async def state(request: web.Request) -> web.Response:
-        _check_name(request, any_name=any_name)
+        _check_host(request, any_host=any_host)
         return web.json_response(platform_state(service, _jobs_asked(request)), headers=PRIVATE)
 
     async def page(request: web.Request) -> web.Response:
-        _check_name(request, any_name=any_name)
+        _check_host(request, any_host=any_host)
         content = admin_page.page(
             platform_state(service, _jobs_asked(request, admin_page.JOBS_ON_PAGE)),
             refresh="refresh" in request.query,
@@ -98,18 +99,18 @@ def add_routes(router: web.UrlDispatcher, service: Service, *, any_name: bool) -
         return web.json_response(describe(service.platform.org_id))
 
     async def knobs(request: web.Request) -> web.Response:
-        settings = await _posted(request, any_name=any_name)
+        settings = await _posted(request, any_host=any_host)
         try:
-            service.turn(settings)
+            service.set_knobs(settings)
         except ValueError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
         return _done(request, knob_values(service.platform.knobs, service.gateway.rules))
 
     async def faults(request: web.Request) -> web.Response:
-        posted = await _posted(request, any_name=any_name)
+        posted = await _posted(request, any_host=any_host)
         texts = posted.get("faults", [])
         try:
-            # a form sends lines, a program a list
+            # a form sends lines, a program sends a list
             lines = texts.split() if isinstance(texts, str) else [str(text) for text in texts]
             service.faults.change(FaultPlan.parse(lines))
         except (TypeError, ValueError) as error:
@@ -117,7 +118,7 @@ def add_routes(router: web.UrlDispatcher, service: Service, *, any_name: bool) -
         return _done(request, {"faults": [str(fault) for fault in service.faults.plan.faults]})
 
     async def devices(request: web.Request) -> web.Response:
-        posted = await _posted(request, any_name=any_name)
+        posted = await _posted(request, any_host=any_host)
         key = posted.pop("deviceKey", None)
         if not isinstance(key, str) or not all(isinstance(value, str) for value in posted.values()):
             raise web.HTTPBadRequest(text="deviceKey and columns, all of them texts")
@@ -138,15 +139,20 @@ def _jobs_asked(request: web.Request, standard: int = JOBS_SHOWN) -> int:
     return int(asked) if re.fullmatch(r"[0-9]{1,7}", asked, re.ASCII) else standard
 
 
-def _check_name(request: web.Request, *, any_name: bool) -> None:
-    """Refuse a call under a name of somebody else's that leads here: the browser takes us for his."""
+def _check_host(request: web.Request, *, any_host: bool) -> None:
+    """Refuse a call whose Host is a name other than localhost.
+
+    Against DNS rebinding: somebody else's name may resolve to this machine, and the browser would then take the emulator
+    for that site.
+    Raises: web.HTTPForbidden.
+    """
     name = urlsplit(f"//{request.host}").hostname or ""
-    if not any_name and name != "localhost" and re.fullmatch(r"[0-9.]+|[0-9a-f:]+", name) is None:
+    if not any_host and name != "localhost" and re.fullmatch(r"[0-9.]+|[0-9a-f:]+", name) is None:
         raise web.HTTPForbidden(text="call the emulator by its address, or as localhost")
 
 
-async def _posted(request: web.Request, *, any_name: bool) -> dict[str, Any]:
-    _check_name(request, any_name=any_name)
+async def _posted(request: web.Request, *, any_host: bool) -> dict[str, Any]:
+    _check_host(request, any_host=any_host)
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.host:
         raise web.HTTPForbidden(text="posted by a page of another origin")

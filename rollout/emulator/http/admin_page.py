@@ -1,7 +1,7 @@
-"""The admin page as HTML: what `describe` tells, for people. Plain HTML with one style sheet, no scripts, nothing from elsewhere.
+"""The admin page: the state of `admin.platform_state` as HTML with one style sheet, no scripts, nothing from elsewhere.
 
-Whatever callers or a fleet could have written is escaped; widths of bars are attributes of SVG, so that the page's
-content security policy can forbid inline styles and scripts altogether.
+All texts that come from callers or a fleet are escaped. The widths of bars are SVG attributes, so that the content
+security policy can forbid all inline styles and scripts.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from rollout.emulator.platform.knobs import Knobs
 STYLE_PATH = "/_admin/style.css"
 
 POLICY = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-"""Content-Security-Policy of the page: its own style sheet and forms, nothing else."""
+"""The page's Content-Security-Policy: its own style sheet and forms, nothing else."""
 
 CALLS_SHOWN = 50
-"""Calls on the page; the state has them all. Ours."""
+"""Calls on the page; the JSON state has all. Ours."""
 
 JOBS_ON_PAGE = 25
-"""Jobs on the page unless more are asked for with `?jobs=`. Ours."""
+"""Jobs on the page, unless `?jobs=` asks for another number. Ours."""
 
 REFRESH_S = 5
-"""Seconds between two looks if the page is asked to look again by itself. Ours."""
+"""Seconds after which the page reloads itself, if asked to. Ours."""
 
 BAR_WIDTH = 180
 
@@ -73,7 +73,7 @@ input:focus-visible, select:focus-visible, textarea:focus-visible, button:focus-
 
 
 def page(state: Mapping[str, Any], *, refresh: bool) -> str:
-    """Return the page of a state; `refresh` has the browser look again every few seconds."""
+    """Return the page for a state; `refresh`: whether the browser reloads it every `REFRESH_S` seconds."""
     again = f'<meta http-equiv="refresh" content="{REFRESH_S}">' if refresh else ""
     switch = (
         '<a href="/_admin">stop refreshing</a>'
@@ -228,7 +228,7 @@ def _table(head: Iterable[str], rows: str, nothing: str, *, narrow: bool = False
 
 
 def _bar(tasks: Mapping[str, int]) -> str:
-    """Return the shares of the statuses side by side."""
+    """Return a bar with the share of each status, as SVG."""
     total = sum(tasks.values())
     parts = []
     left = 0.0
@@ -247,7 +247,7 @@ def _marked(value: object, *, good: bool) -> str:
 
 
 def _moment(at: float, *, clock: bool = False) -> str:
-    """Return a time of the emulator's clock in UTC; `clock` leaves the date to whoever points at it."""
+    """Return a time in UTC; `clock`: time of day with milliseconds, the date only as a tooltip."""
     day, time_of_day = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at)).split()
     if clock:
         return f"<span title='{day} UTC'>{time_of_day}.{int(at % 1 * 1000):03d}</span>"

@@ -1,6 +1,6 @@
-"""HTTP on aiohttp over the service: reads requests, writes replies, breaks connections when told to.
+"""The aiohttp application: reads requests, has the service answer them, writes replies or breaks the connection.
 
-Nothing is decided here. Create calls are stamped on arrival, with a monotonic clock, before anything else.
+Nothing is decided here. The arrival of a create call is recorded before anything else, by the monotonic clock.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from rollout.emulator.http import admin
 from rollout.emulator.http.service import JOBS, Call, Delivery, Reply, Service
 
 HEAD_LINE_MAX = 64 * 1024
-"""Bytes of a request's first line or one header; ours: ids travel in bodies, so lines are short."""
+"""Bytes of a request's first line, or of one header. Ours: ids are sent in bodies, so lines are short."""
 
 
-def make_app(service: Service, *, any_name: bool = False) -> web.Application:
-    """Return the application: the platform's routes, and the emulator's own below `/_admin`.
+def make_app(service: Service, *, any_host: bool = False) -> web.Application:
+    """Return the application: the platform's routes, and the admin routes below `/_admin`.
 
     Args:
-        any_name: the emulator's own routes answer under any host name, as for callers on other machines.
+        any_host: whether the admin routes answer whatever the Host header is, as callers on other machines need.
     """
     app = web.Application()
-    admin.add_routes(app.router, service, any_name=any_name)
+    admin.add_routes(app.router, service, any_host=any_host)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if request.path == JOBS and request.query.get("action") == "create":
             service.platform.meters.arrivals.append(time.monotonic())
-        # the bound is a knob: it may have been turned since the server was started
+        # the bound is a knob and may have changed since the server was started
         bounded = request.clone(client_max_size=service.gateway.rules.body_bytes_max)
         reply = service.answer(await _read(bounded))
         if reply.wait_s:
@@ -56,10 +56,10 @@ async def _read(request: web.Request) -> Call:
         else:
             body = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        # refused in its turn, after the credentials; what is left of it is not read
+        # the gateway refuses it later, after it has checked the token; the rest of the body is not read
         body = upload = None
     except (ValueError, LookupError, RuntimeError, HttpProcessingError):
-        # no boundary, headers that are none, an encoding nobody knows: aiohttp has one error for each
+        # aiohttp raises another error for each fault: no boundary, a broken header, an unknown encoding
         unreadable = True
     return Call(
         method=request.method,
@@ -77,11 +77,11 @@ async def _read_parts(request: web.Request) -> dict[str, bytes]:
     form: multidict.MultiDictProxy[Any] = await request.post()
     for name, value in form.items():
         if isinstance(value, web.FileField):
-            # a clone of a request does not close what was spooled for it
+            # aiohttp does not close the temporary files of a cloned request
             with value.file:
                 parts[name] = value.file.read()
         else:
-            # parts with a content type of their own stay bytes
+            # aiohttp leaves a part with its own content type as bytes
             parts[name] = value.encode() if isinstance(value, str) else bytes(value)
     return parts
 
@@ -92,7 +92,7 @@ async def _write(request: web.Request, reply: Reply) -> web.StreamResponse:
     response = web.StreamResponse(status=reply.status or 200, headers=reply.headers)
     transport = request.transport
     if transport is None:
-        # the caller was quicker
+        # the caller has closed the connection
         return response
     if reply.delivery is Delivery.HALF:
         response.content_length = len(reply.body)
@@ -101,7 +101,7 @@ async def _write(request: web.Request, reply: Reply) -> web.StreamResponse:
         transport.close()
         return response
     if reply.delivery is Delivery.RESET:
-        # lingering for no time turns the close into a reset
+        # SO_LINGER of 0 s: the close sends a reset
         link = transport.get_extra_info("socket")
         link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

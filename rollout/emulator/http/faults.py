@@ -1,10 +1,10 @@
-"""What can go wrong between a caller and the platform: seeded, counted, each with its probability.
+"""Faults between a caller and the platform: seeded, counted, each with a probability.
 
-A fault strikes before the operation (nothing happened, whatever the caller sees), after it (it happened, whatever
-the caller sees), or instead of its right moment (it happens later, or twice). The worst is `commit_then_drop` on
-create: the job exists and nobody was told.
+A fault strikes a call before it takes effect (nothing has happened, whatever the caller sees), after it has taken effect
+(it has happened, whatever the caller sees), or changes when it takes effect (later, or twice). The worst is
+`commit_then_drop` on create: the job exists and its caller does not know.
 
-Written as text, a fault is its name and probability, then any of the rest:
+Written as text, a fault is its name and probability, then any of the other options:
 `commit_then_drop=0.2`, `error_503=1,on=search+get,from=60,until=120`, `http_429=0.1,seconds=3,limit=5`.
 """
 
@@ -36,10 +36,10 @@ OPERATIONS = frozenset(
         "device",
     }
 )
-"""What a fault can strike: the actions on jobs, the token service, all firmware calls, all device calls."""
+"""What a fault can strike: the actions on jobs, `token`, all firmware calls and all device calls."""
 
 READ_OPERATIONS = frozenset({"get", "search", "searchTask", "firmware", "device"})
-"""Operations that answer from the index."""
+"""The operations that answer from the index."""
 
 
 _TOKEN_STATUS = frozenset(int(status) for status in TokenStatus)
@@ -47,10 +47,10 @@ _CODES = frozenset(int(code) for code in Code)
 
 
 class FaultKind(StrEnum):
-    """What goes wrong; `WHAT_FAULTS_DO` says it of each.
+    """What goes wrong; `WHAT_FAULTS_DO` explains each kind.
 
-    A kind that ends in a number is answered with it: an HTTP status of the gateway or a proxy in their own body shape,
-    a status of the token service, or a code in the platform's envelope.
+    A call struck by a kind whose name ends in a number is answered with that number: an HTTP status of the gateway or a
+    proxy, in the shape of its bodies; a status of the token service; or a code in the platform's envelope.
     """
 
     COMMIT_THEN_DROP = "commit_then_drop"
@@ -88,18 +88,18 @@ class FaultKind(StrEnum):
 
     @property
     def number(self) -> int | None:
-        """The status or code a struck call is answered with, for the kinds that name one."""
+        """The status or code that a struck call is answered with; None if the kind names none."""
         first, _, last = self.value.rpartition("_")
         return int(last) if first in {"error", "commit_then"} and last.isdigit() else None
 
     @property
     def commits(self) -> bool:
-        """Whether a call answered with a number has been carried out all the same."""
+        """Whether a call that is answered with a number takes effect all the same."""
         return self.value.startswith("commit_then_")
 
     @property
     def usual_operations(self) -> frozenset[str]:
-        """What the kind strikes unless told otherwise."""
+        """The operations that the kind strikes if the fault names none."""
         if self.number in _TOKEN_STATUS:
             return frozenset({"token"})
         return READ_OPERATIONS if self is FaultKind.READ_LAG else frozenset({"create"})
@@ -141,7 +141,7 @@ WHAT_FAULTS_DO: Mapping[FaultKind, str] = MappingProxyType(
         FaultKind.DUPLICATE_DELIVERY: "done twice, answered once",
     }
 )
-"""Every kind in a line: what becomes of the call and what its caller sees; in brackets what `seconds` means."""
+"""Each kind in one line: whether the call takes effect and what its caller sees; in brackets, what `seconds` means."""
 
 SECONDS_DEFAULT = {
     FaultKind.DELAY: 5.0,
@@ -153,10 +153,11 @@ SECONDS_DEFAULT = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of trouble: how likely, for which operations, when, how often.
+    """One kind of fault: how likely it is, which operations it strikes, when, and how often.
 
-    `from_s` and `until_s` are seconds of the emulator's clock since its start; `limit` bounds how often it
-    strikes in one life of the emulator. Without `operations` it strikes the kind's usual ones.
+    `operations`: empty means the kind's usual ones. `from_s`, `until_s`: seconds of the emulator's clock since its start;
+    `until_s` None is no end. `limit`: how often it strikes at most, until the emulator is restarted or gets another plan;
+    None is no limit. `seconds`: see `WHAT_FAULTS_DO`.
     """
 
     kind: FaultKind
@@ -187,7 +188,7 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """Return the fault a text describes. Raises: ValueError saying what cannot be read."""
+        """Return the fault that a text describes. Raises: ValueError saying what cannot be read."""
         first, *rest = (part.strip() for part in text.split(","))
         name, _, probability = first.partition("=")
         try:
@@ -228,24 +229,24 @@ class Fault:
 
 
 def _shortest(number: float) -> str:
-    """Return the shortest text that is read as this very number."""
+    """Return the shortest text that is read as this number."""
     return repr(number).removesuffix(".0")
 
 
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
-    """All faults, in the order in which they are tried; the first that strikes a call is the only one."""
+    """All faults, in the order in which they are tried; a call is struck by one at most, the first that applies."""
 
     faults: tuple[Fault, ...] = ()
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> FaultPlan:
-        """Return the plan some texts describe, one fault each. Raises: ValueError."""
+        """Return the plan of some texts, each with one fault. Raises: ValueError."""
         return cls(tuple(Fault.parse(text) for text in texts))
 
 
 class Faults:
-    """The plan at work. `struck` counts how often each fault has, in the plan's order."""
+    """Draws which calls are struck. `struck`: number of a fault in the plan → calls it has struck."""
 
     def __init__(self, plan: FaultPlan, seed: int) -> None:
         self.plan = plan
@@ -254,13 +255,13 @@ class Faults:
         self._asked: Counter[int] = Counter()
 
     def change(self, plan: FaultPlan) -> None:
-        """Go on with another plan, its dice from their beginning."""
+        """Replace the plan; counts and random draws start again."""
         self.plan = plan
         self.struck.clear()
         self._asked.clear()
 
     def draw(self, operation: str, elapsed_s: float) -> Fault | None:
-        """Return the fault that strikes this call, if one does.
+        """Return the fault that strikes this call; None if none does.
 
         Args:
             elapsed_s: seconds of the emulator's clock since its start.

@@ -1,7 +1,7 @@
 """The API gateway in front of the platform: tokens, signatures, flow control. No I/O; the time is an argument.
 
-The gateway lives in real time, whatever speed the platform's clock has: tokens age and quotas refill as a
-caller's own clock goes. It refuses in its own body shape, `{"message": …}`, before the platform sees anything.
+The gateway uses real time, whatever speed the platform's clock has, because tokens and quotas are matched against the
+caller's own clock. It rejects a call before the platform sees it, with a body of its own shape, `{"message": …}`.
 Source: pages invoke_api_with_access_token and gettingstarted; API Management's flow control.
 """
 
@@ -24,15 +24,15 @@ DEMO_ACCESS_KEY = "demo-access-key"
 DEMO_SECRET_KEY = "demo-secret-key"  # noqa: S105 - the keys of a demonstration, printed by it
 
 SIGNED_CHARS_SHOWN = 300
-"""Characters of a signed text that the request log keeps; ours."""
+"""Characters of a signed text that the request log keeps. Ours."""
 
 ENCRYPTIONS_MAX = 10_000
-"""Token requests remembered against replay; ours."""
+"""Token requests remembered, to recognise one that is sent again. Ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """One application's key pair."""
+    """The key pair of one application."""
 
     access_key: str = DEMO_ACCESS_KEY
     secret_key: Secret = field(default_factory=lambda: Secret(DEMO_SECRET_KEY))
@@ -45,7 +45,7 @@ _SPAN_S = MappingProxyType({"s": 1, "min": 60, "h": 3600})
 class CallQuota:
     """Flow control: at most `calls` in each span of `per_s` seconds, over all calls together.
 
-    `retry_after`: whether a refusal says when to come back; gateways differ.
+    `retry_after`: whether a 429 has a `Retry-After` header; gateways differ.
     """
 
     calls: int
@@ -54,7 +54,7 @@ class CallQuota:
 
     @classmethod
     def parse(cls, text: str) -> CallQuota:
-        """Return the quota of a text such as `20/s`, or `600/min+retry` to tell `Retry-After`. Raises: ValueError."""
+        """Return the quota of a text such as `20/s`, or `600/min+retry` with `Retry-After`. Raises: ValueError."""
         found = re.fullmatch(r"([1-9][0-9]{0,8})/(s|min|h)(\+retry)?", text, re.ASCII)
         if found is None:
             raise ValueError(f"a quota reads 20/s, 600/min, 5000/h or 600/min+retry, not {text!r}")
@@ -67,7 +67,7 @@ class CallQuota:
 
 @dataclass(frozen=True, slots=True)
 class GatewayRules:
-    """How strict the gateway is, in knobs of its own; the first choice is the default. `WHAT_RULES_DO` explains each."""
+    """How strict the gateway is: its knobs. The first choice is the default; `WHAT_RULES_DO` explains each."""
 
     signature: Literal["strict", "token", "none"] = "strict"
     skew_s_max: float | None = None
@@ -94,14 +94,14 @@ WHAT_RULES_DO: Mapping[str, str] = MappingProxyType(
         "old_after_refresh": "the old token after a refresh: is over, or lives on to its end",
     }
 )
-"""Every rule in a line, for the admin page and the command line."""
+"""Each rule in one line, for the admin page and the command line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A call the gateway turned away: the HTTP status, and `Retry-After` in seconds if it is told.
+    """How the gateway rejects a call. `retry_after_s`: the `Retry-After` header, None without one.
 
-    `why` is for the request log; the caller is never told.
+    `why`: the reason, for the request log; the caller does not get it.
     """
 
     status: int
@@ -110,12 +110,12 @@ class Rejection:
 
     @property
     def body(self) -> dict[str, str]:
-        """The gateway's own body shape."""
+        """The body of the reply, in the gateway's own shape."""
         return {"message": GATEWAY[self.status].message}
 
 
 class Gateway:
-    """One gateway, for one application. `now` everywhere: real seconds since the epoch."""
+    """The gateway, for one application. `now` is the real time everywhere, seconds since the epoch."""
 
     def __init__(self, credentials: KeyPair, rules: GatewayRules, seed: int) -> None:
         self.rules = rules
@@ -132,7 +132,7 @@ class Gateway:
     # --- the token service ------------------------------------------------------------------------------------
 
     def get_token(self, body: Any, now: float) -> dict[str, Any]:
-        """Return the reply to a token request: the same token as long as it is valid, with what is left of its life."""
+        """Return the reply to a token request: the present token while it is valid, with the seconds it has left."""
         refused = self._check_request(body, now)
         if refused is not None:
             return token_reply(refused)
@@ -141,7 +141,7 @@ class Gateway:
         return self._token_data(now)
 
     def refresh_token(self, body: Any, now: float) -> dict[str, Any]:
-        """Return the reply to a refresh: a new token, which ends the old one unless it lives on."""
+        """Return the reply to a refresh: a new token. The old one ends, unless the rules let it live."""
         refused = self._check_request(body, now)
         if refused is not None:
             return token_reply(refused)
@@ -159,11 +159,11 @@ class Gateway:
         return self._token_data(now)
 
     def revoke_token(self) -> None:
-        """Forget all tokens: every call with one is refused until another is fetched."""
+        """Make all tokens invalid: calls are rejected until the caller has fetched a new one."""
         self._token = self._former = None
 
     def renewal(self, apim_status: SdkStatus) -> dict[str, Any]:
-        """Return how the gateway has an SDK renew its token: in an answer of HTTP 200, with the call not passed on."""
+        """Return the body that tells an SDK to renew its token. It comes with HTTP 200; the call is not passed on."""
         told = {"apim_status": int(apim_status)}
         if apim_status is SdkStatus.ADOPT_REFRESH_TOKEN:
             return told | {"apim_refreshtoken": hashlib.sha256(f"{self._seed}/refresh".encode()).hexdigest()}
@@ -188,7 +188,7 @@ class Gateway:
         app_key, encryption, timestamp = (body.get(name) for name in ("appKey", "encryption", "timestamp"))
         if not app_key or not encryption or not timestamp:
             return TokenStatus.EMPTY_PARAMETER
-        # a number in the documents, a text in Envision's Java client
+        # the documents have a number, Envision's Java client sends a text
         if not re.fullmatch(r"\d{1,16}", str(timestamp)) or self._is_skewed(str(timestamp), now):
             return TokenStatus.INVALID_PARAMETER
         if app_key != self._credentials.access_key:
@@ -204,7 +204,7 @@ class Gateway:
     # --- calls --------------------------------------------------------------------------------------------------
 
     def check_token(self, headers: Mapping[str, str], now: float) -> Rejection | None:
-        """Return the refusal of a call whose token is not right; `headers` by lower-case name."""
+        """Return the rejection of a call whose token is missing or invalid; None if it passes. `headers`: by lower-case name."""
         if self.rules.signature == "none" or self._is_from_sdk(headers):
             return None
         if self._token_shown(headers, now) is not None:
@@ -215,17 +215,17 @@ class Gateway:
     def check_credentials(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes | None, now: float
     ) -> Rejection | None:
-        """Return the refusal of a call whose token or signature is not right.
+        """Return the rejection of a call whose token or signature is wrong; None if it passes.
 
         Args:
             headers: by lower-case name.
-            body: None where it is not part of the signature, as with an upload.
+            body: None if the body is not part of the signature, as with an upload.
         """
-        turned = self.check_token(headers, now)
-        if turned is not None or self.rules.signature != "strict" or self._is_from_sdk(headers):
-            return turned
+        rejection = self.check_token(headers, now)
+        if rejection is not None or self.rules.signature != "strict" or self._is_from_sdk(headers):
+            return rejection
         token = self._token_shown(headers, now)
-        assert token is not None, "the call's token is ours"
+        assert token is not None, "check_token let the call pass"
         timestamp = headers.get("apim-timestamp", "")
         if not re.fullmatch(r"[0-9]{1,16}", timestamp, re.ASCII):
             return Rejection(401, why="apim-timestamp is no number" if timestamp else "no apim-timestamp")
@@ -238,7 +238,7 @@ class Gateway:
         return Rejection(401, why=f"signature is not that of TOKEN + {signed} + BODY + {timestamp} + SECRET")
 
     def _token_shown(self, headers: Mapping[str, str], now: float) -> Secret | None:
-        """Return the valid token a call shows, if it does."""
+        """Return the token of a call if it is valid, else None."""
         offered = headers.get("apim-accesstoken", "")
         ours = [] if self._token is None else [(self._token, self._expires_at)]
         for token, expires_at in (*ours, *([] if self._former is None else [self._former])):
@@ -254,7 +254,10 @@ class Gateway:
         )
 
     def check_quota(self, now: float) -> Rejection | None:
-        """Count a call; return its refusal if the span's calls are spent. Spans begin on the clock's full marks."""
+        """Count a call and return its rejection if the quota of this span of time is used up; None if it passes.
+
+        Spans start at full seconds, minutes or hours of the clock.
+        """
         quota = self.rules.quota
         if quota is None:
             return None
@@ -277,5 +280,5 @@ def _same(offered: str, wanted: Secret) -> bool:
 
 
 def token_reply(status: TokenStatus) -> dict[str, Any]:
-    """Return the token service's reply with a status and no data."""
+    """Return the token service's reply: a status, without data."""
     return {"status": int(status), "msg": status.name, "business": "apim-token-service", "data": None}

@@ -1,13 +1,13 @@
-"""The emulator described in OpenAPI 3.1: every call with its parameters, body, answers and codes. No I/O.
+"""The emulator's API as an OpenAPI 3.1 document: every call with its parameters, body, replies and codes. No I/O.
 
-Structs come from `enos.messages`, field for field; what a struct cannot say by itself is laid over it here: that a job
-is one of two kinds, that a scope has one selector, that a page has a largest size. Replies are told as this emulator
-gives them, with every field present, which is stricter than a client may rely on.
+Structs are those of `enos.messages`. What a struct cannot express is added here: that a job is one of two kinds, that
+a scope has one selector, that a page has a largest size. Replies are described as this emulator gives them, with every
+field present. A client must not rely on that.
 
-EnOS tells calls of one path apart by the query parameter `action`. OpenAPI has one operation for a path and a method,
-so the action stands in the path's key: `/connect-service/v2.1/ota-jobs?action=create`. Tools take such a key for
-what it is, the beginning of a URL, and append further parameters to it. The other way, a single operation with an
-enumeration and a choice of bodies, would say of no action which body it takes or which codes it can answer.
+EnOS has several calls on one path, told apart by the query parameter `action`. OpenAPI allows one operation for a path
+and a method. So the action is part of the path's key: `/connect-service/v2.1/ota-jobs?action=create`. Tools treat such a
+key as the beginning of a URL and append the other parameters. One operation for all actions was rejected: it could not
+say which body an action takes and which codes it can answer.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ COMMON = (
     Code.OTA_INTERNAL_ERROR,
     Code.INTERNAL_ERROR,
 )
-"""What any call may be refused with. Pages: overview (common codes), index_ota."""
+"""Codes that any call may be refused with. Pages: overview (common codes), index_ota."""
 
 INTEGER_MAX = 2**31 - 1
 """What a Java Integer holds."""
@@ -97,9 +97,9 @@ class Device(Message):
 
 @dataclass(frozen=True, slots=True)
 class _Operation:
-    """One call. `parameters` beside `orgId`; `data` is the schema of what success gives.
+    """One call. `data`: the schema of the reply's `data` on success. `parameters`: those beside `orgId`; `?`: optional.
 
-    `fields` are what its expression can ask for, of a search; `page_size_max` then bounds its pages.
+    `fields`: for a search, what its expression can name; None for other calls. `page_size_max`: for a search.
     """
 
     id: str
@@ -161,10 +161,10 @@ DESCRIBED = (
 
 
 def describe(org_id: str) -> Json:
-    """Return the description, an OpenAPI 3.1 document as JSON.
+    """Return the OpenAPI 3.1 document, ready for JSON.
 
     Args:
-        org_id: the only organisation there is.
+        org_id: the emulator's only organisation.
     """
     return {
         "openapi": "3.1.0",
@@ -226,7 +226,7 @@ def _operation(row: _Operation, org_id: str) -> Json:
 
 def _parameter(name: str, bounds: Json | None = None) -> Json:
     optional = name.endswith("?")
-    # an empty value is none
+    # an empty value counts as absent
     schema = {"type": "string", **({} if optional else {"minLength": 1}), **(bounds or {})}
     return {"name": name.removesuffix("?"), "in": "query", "required": not optional, "schema": schema}
 
@@ -271,7 +271,7 @@ def _search_body(fields: FieldOperators, page_size_max: int) -> Json:
 
 
 def expression_pattern(fields: FieldOperators) -> str:
-    """Return a regular expression of the plainest form of what a search can ask for; the empty text is in."""
+    """Return a regular expression that matches the simplest expressions of a search, and the empty text."""
     text = "'[^']{0,40}'"
     forms = {
         "=": f" = {text}",
@@ -320,7 +320,7 @@ _LINKS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "createJob": {"jobId": ("getJob", "startJob", "stopJob", "deleteJob", "cancelTasks", "retryTasks")},
     "createFirmware": {"firmwareId": ("getFirmware", "createJob", "deleteFirmware")},
 }
-"""What can be done with the ids a call gives: call → id → calls that take it."""
+"""Which calls take the ids of a reply: call → id → calls that take it."""
 
 
 def _answer(description: str, schema: Json) -> Json:
@@ -423,7 +423,7 @@ def _components() -> Json:
         "TokenData",
     ):
         schemas[name] = _closed(schemas[name])
-    # seen in records of 2.2 and 2.3, and here where a job was ordered so
+    # in records of 2.2 and 2.3, and here if the create call had them
     schemas["JobInfo"] = _closed(
         schemas["JobInfo"], optional={"startSchedule", "endSchedule", "startAfterCreate"}
     )
@@ -454,7 +454,7 @@ def _components() -> Json:
 
 
 def _job_body(schema: Json) -> Json:
-    """A job is an upgrade, with everything, or a verification, of which the page lists four fields."""
+    """Return the schema of a create call's body: an upgrade, or a verification, for which the page lists four fields."""
     fields = schema["properties"]
     upgrade = _with(
         schema,
@@ -485,9 +485,9 @@ def _job_body(schema: Json) -> Json:
 
 
 def _scope(schema: Json, selectors: Iterable[str]) -> Json:
-    """Total, or partial with exactly one of some selectors that selects something."""
+    """Return the schema of a scope: total, or partial with exactly one of `selectors`, which must not be empty."""
     kinds: Mapping[type, str] = {list: "array", dict: "object"}
-    # what is empty counts as not given
+    # what is empty counts as absent
     unused = {
         name: {"type": ["null", *(kinds[form] for form in forms)], "maxItems": 0, "maxProperties": 0}
         for name, forms in SELECTOR_FORMS.items()
@@ -506,7 +506,7 @@ def _scope(schema: Json, selectors: Iterable[str]) -> Json:
 
 
 def _selector(schema: Json, name: str) -> Json:
-    """One selector as a list or an object, not empty."""
+    """Return the schema of one selector: a list or an object, not empty."""
     form: Json = schema["properties"][name]["anyOf"][0]
     if form["type"] == "object":
         return form | {"minProperties": 1}
@@ -528,7 +528,7 @@ def _retry(schema: Json) -> Json:
 
 
 def _with(schema: Json, *, required: Iterable[str] = (), **fields: Json) -> Json:
-    """Return the struct with some fields told more exactly."""
+    """Return the struct's schema with some fields described more exactly."""
     return schema | {
         "properties": schema["properties"] | fields,
         "required": sorted({*schema.get("required", ()), *required}),
@@ -536,7 +536,7 @@ def _with(schema: Json, *, required: Iterable[str] = (), **fields: Json) -> Json
 
 
 def _closed(schema: Json, optional: Iterable[str] = ()) -> Json:
-    """Return the struct as a reply has it: every field there but the optional ones, and no other."""
+    """Return the struct's schema as a reply has it: all fields but the optional ones are there, and no others."""
     return schema | {
         "required": sorted(schema["properties"].keys() - set(optional)),
         "additionalProperties": False,
@@ -548,12 +548,12 @@ def _integer(least: int, most: int) -> Json:
 
 
 def _optional(schema: Json, default: int | None = None) -> Json:
-    """Return the schema of a field that may be null, which is the same as absent."""
+    """Return the schema of a field that may be null, which means the same as absent."""
     return schema | {"type": [schema["type"], "null"], "default": default}
 
 
 def _tidied(schema: Any) -> Any:
-    """Return a schema without Python's names and empty defaults, its bounds by their names in JSON Schema."""
+    """Return a schema without titles and null defaults, its bounds under their JSON Schema names."""
     if isinstance(schema, list):
         return [_tidied(part) for part in schema]
     if not isinstance(schema, dict):

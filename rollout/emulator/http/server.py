@@ -1,10 +1,10 @@
-"""The emulator as a running server: settings in, a base URL out.
+"""Runs the emulator as a server.
 
     async with serve(EmulatorConfig(speed=600)) as running:
         ... running.url ...
 
-The platform's clock may run faster than real time (`speed`). It comes from the caller, who then shares it with an
-engine, or is a `ScaledClock` of the server's own. With a `log_path` the emulator survives its process: see `oplog`.
+The platform's clock may run faster than real time (`speed`). The caller may give the clock, to share it with an engine;
+otherwise the server makes a `ScaledClock`. With a `log_path` the platform survives the process: see `oplog`.
 """
 
 from __future__ import annotations
@@ -34,17 +34,18 @@ from rollout.emulator.platform.refusal import Refusal
 from rollout.errors import SettingsError
 
 TICK_S = 0.05
-"""Real seconds between two steps of the platform while nobody asks, so that no caller waits for a long one; ours."""
+"""Real seconds between two steps of the platform while nobody calls. Ours: no caller then waits for a long step."""
 
 SHUTDOWN_S = 1.0
-"""Real seconds open calls have to end when the server stops; ours."""
-
-Clock = Callable[[], float]
-"""Gives seconds since the epoch, never going back."""
+"""Real seconds that open calls get to end when the server stops. Ours."""
 
 
 class ScaledClock:
-    """Time from `start` on, `speed` seconds for every real one; never goes back, whatever the machine's clock does."""
+    """A clock that starts at `start` and runs `speed` times as fast as real time; it never goes back.
+
+    Args:
+        start: seconds since the epoch; None is now.
+    """
 
     def __init__(self, speed: float = 1.0, start: float | None = None) -> None:
         self._speed = speed
@@ -58,11 +59,12 @@ class ScaledClock:
 
 @dataclass(frozen=True, slots=True)
 class EmulatorConfig:
-    """Everything an emulator is started with; the defaults are a healthy platform that takes any device.
+    """The settings of an emulator. The defaults give a healthy platform that takes any device.
 
-    `devices`: key and columns of each device; None registers keys on their first use. `denied`: actions without
-    permission (99403), such as `create` or `firmware search`. `open_network` must be set to listen anywhere but on
-    the loopback interface: an emulator is no server for others.
+    `port`: 0 takes a free one. `devices`: key and columns of each device; None registers a key on its first use. `denied`:
+    actions without permission (99403), such as `create` or `firmware search`. `open_network`: must be set to listen
+    on any other than the loopback interface, because everybody who reaches the emulator can do everything.
+    `log_path`: where the history is kept; None keeps none.
     """
 
     host: str = "127.0.0.1"
@@ -92,23 +94,26 @@ class EmulatorConfig:
 
 @dataclass(frozen=True, slots=True)
 class RunningEmulator:
-    """A server that answers at `url`. `platform` and `service` are its live parts, for instruments and faults."""
+    """A server that answers at `url`. Tests look into `platform` and `service`, its live parts."""
 
     url: str
     config: EmulatorConfig
     platform: Platform
     service: Service
-    clock: Clock
+    clock: Callable[[], float]
 
 
 @asynccontextmanager
-async def serve(config: EmulatorConfig, clock: Clock | None = None) -> AsyncIterator[RunningEmulator]:
-    """Run an emulator until the block is left; it answers when the block begins.
+async def serve(
+    config: EmulatorConfig, clock: Callable[[], float] | None = None
+) -> AsyncIterator[RunningEmulator]:
+    """Run an emulator until the block is left; it answers calls from the start of the block.
 
     Args:
-        clock: the platform's time; `config.speed` then has no effect. Must not begin before `read_last_time` of the
-            log: earlier calls would count as made at that time.
-    Raises: RolloutError if the log cannot be used, OSError if the port cannot.
+        clock: returns the platform's time, seconds since the epoch, and never goes back; `config.speed` then has no
+            effect. It must not start before `read_last_time` of the log, because earlier calls would count as made at
+            that time.
+    Raises: RolloutError if the log cannot be used; OSError if the port cannot.
     """
     with ExitStack() as held:
         if clock is None:
@@ -124,7 +129,7 @@ async def serve(config: EmulatorConfig, clock: Clock | None = None) -> AsyncIter
             denied=config.denied,
         )
         runner = web.AppRunner(
-            make_app(service, any_name=config.open_network),
+            make_app(service, any_host=config.open_network),
             access_log=None,
             shutdown_timeout=SHUTDOWN_S,
             max_line_size=HEAD_LINE_MAX,
@@ -143,11 +148,11 @@ async def serve(config: EmulatorConfig, clock: Clock | None = None) -> AsyncIter
 
 
 async def serve_forever(config: EmulatorConfig, announce: Callable[[str], None]) -> None:
-    """Run an emulator until cancelled, and announce line by line where it is and how to use it."""
+    """Run an emulator until cancelled. `announce` gets a line with its address and one with its keys."""
     async with serve(config) as running:
         pace = "real time" if config.speed == 1 else f"1 s here = {_span(config.speed)} there"
         announce(f"emulator  {running.url}      admin page /_admin      {pace}")
-        # a secret of somebody's own is not printed; the demonstration's is no secret
+        # a real secret is not printed; that of the demonstration is public
         shown = DEMO_SECRET_KEY if config.credentials.secret_key.reveal() == DEMO_SECRET_KEY else "as given"
         keys = f"access {config.credentials.access_key} / secret {shown}"
         announce(f"keys      {keys}    org {config.org_id}")
@@ -155,9 +160,9 @@ async def serve_forever(config: EmulatorConfig, announce: Callable[[str], None])
 
 
 class _Ticking:
-    """Steps the platform regularly while the block runs.
+    """Advances the platform regularly while the block runs.
 
-    A timer and not a task: a task group would wrap whatever the caller's block raises.
+    A timer and not a task, because a task group would wrap what the caller's block raises.
     """
 
     def __init__(self, service: Service) -> None:
@@ -177,15 +182,15 @@ class _Ticking:
 
 
 def _first_instant(config: EmulatorConfig) -> float:
-    """Return now, or when the log ends if its clock has run ahead of ours."""
+    """Return when the clock starts: now, or the time of the log's last entry if that is later."""
     last = None if config.log_path is None else read_last_time(config.log_path)
     return time.time() if last is None else max(time.time(), last)
 
 
 def _platform(
-    config: EmulatorConfig, clock: Clock, held: ExitStack
+    config: EmulatorConfig, clock: Callable[[], float], held: ExitStack
 ) -> tuple[Platform, Callable[[HistoryEntry], None]]:
-    """Return the platform as its log left it, or a new one; and what records its operations from now on."""
+    """Return the platform, restored from its log if there is one, and the function that records changes from now on."""
     devices = None if config.devices is None else list(config.devices)
     knobs = config.knobs
     if devices is None:
@@ -216,7 +221,7 @@ def _platform(
         try:
             apply_entry(platform, entry)
         except (Refusal, ValueError):
-            # refused then, and so again
+            # the call was refused when it was made; it is refused again
             continue
     return platform, log.append
 

@@ -1,10 +1,10 @@
-"""From a call to its reply, without HTTP machinery: the order of checks, the routes, the envelope, the faults.
+"""From a call to its reply: checks in their order, routes, envelope, faults. Knows no aiohttp.
 
-A call is checked in this order, which no page states: token and signature (401), flow control (429), size (413),
-then by the platform: action, `orgId` and the other parameters (99400), permission (99403), existence (24404),
-body (99400), the operation's own rules. A fault is drawn once the gateway let the call pass.
+A call is checked in this order, which no page states. First the gateway: token and signature (401), flow control (429),
+size (413). Then the platform: action, `orgId` and the other parameters (99400), permission (99403), existence
+(24404), body (99400), the operation's own rules. A fault is drawn after the gateway has let the call pass.
 
-What the platform is to do goes through `record` first, so the history is complete whenever the process ends.
+A change of the platform is given to `record` before it is applied. So the history is complete whenever the process ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any
@@ -30,7 +30,7 @@ from rollout.emulator.platform.refusal import Refusal, invalid
 from rollout.enos.codes import CODES, GATEWAY, PROXY, Code, SdkStatus, TokenStatus
 
 CALLS_REMEMBERED = 500
-"""Calls the request log keeps; ours."""
+"""Calls that the request log keeps. Ours."""
 
 JOBS = "/connect-service/v2.1/ota-jobs"
 FIRMWARE = "/connect-service/v2.1/ota-firmwares"
@@ -38,10 +38,10 @@ DEVICES = frozenset({"/connect-service/v2.1/devices", "/connect-service/v2.4/dev
 TOKEN = "/apim-token-service/v2.0/token/"  # noqa: S105 - a path
 
 CHECKED = {"strict": "good", "token": "token good", "none": "not checked"}
-"""What the request log says of a call that was let pass, by how strict the gateway is."""
+"""What the request log says about the signature of a call that passed, by the knob `signature`."""
 
-NO_BODY = frozenset({"get", "listVersion"})
-"""Actions a GET may ask for; everything else is a POST."""
+GET_ACTIONS = frozenset({"get", "listVersion"})
+"""Actions that a GET may ask for; all others need a POST."""
 
 JOB_ACTIONS = frozenset(
     {"create", "get", "search", "start", "stop", "delete", "searchTask", "cancelTask", "retryTask"}
@@ -54,24 +54,24 @@ PERMISSIONS = (
     | {f"firmware {action}" for action in FIRMWARE_ACTIONS}
     | {f"device {action}" for action in DEVICE_ACTIONS}
 )
-"""What an application may lack permission for, by the names that `denied` takes."""
+"""The actions that `denied` can name."""
 
 
 class Delivery(Enum):
-    """How the connection goes on after a call."""
+    """How a reply is sent."""
 
-    WHOLE = auto()  # the reply is sent whole
-    CLOSE = auto()  # closed without a byte
-    RESET = auto()  # reset without a byte
-    HALF = auto()  # closed after half of the body that was announced
+    WHOLE = auto()  # in full
+    CLOSE = auto()  # not at all: the connection is closed
+    RESET = auto()  # not at all: the connection is reset
+    HALF = auto()  # the headers and half of the body, then the connection is closed
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One HTTP request. Header names in lower case; `body` None if it was too long to be taken.
+    """One HTTP request. `headers`: by lower-case name. `body`: None if it was larger than `body_bytes_max`.
 
-    `upload` holds the parts of a multipart body (`metadata` as text, `file` as bytes), which is not signed;
-    `unreadable` if it is none, whatever it calls itself.
+    `upload`: the parts of a multipart body by name, None for any other body; uploads are not signed. `unreadable`: the body
+    is not what its headers say, for example no multipart.
     """
 
     method: str
@@ -85,7 +85,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP answer, or what happens instead. `wait_s`: real seconds until it is given."""
+    """One HTTP reply and how it is sent. `wait_s`: real seconds to wait before."""
 
     status: int
     body: bytes
@@ -96,7 +96,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class LoggedCall:
-    """One line of the request log. `at` on the emulator's clock; `fault` names what struck the call."""
+    """One line of the request log. `at`: the emulator's clock. `code`: None without an envelope. `fault`: empty if none."""
 
     at: float
     method: str
@@ -110,13 +110,13 @@ class LoggedCall:
 
 
 class Service:
-    """Everything behind the socket: gateway, faults, platform, and a memory of the last calls.
+    """Answers calls with gateway, faults and platform, and keeps a log of the last ones (`calls`).
 
     Args:
-        clock: the platform's time, seconds since the epoch.
-        wall: real time, seconds since the epoch.
-        record: takes every mutating operation before it is performed.
-        denied: actions this application lacks the permission for (99403).
+        clock: returns the platform's time, seconds since the epoch.
+        wall: returns the real time, seconds since the epoch.
+        record: called with every change before it is applied.
+        denied: actions that this application has no permission for (99403).
     """
 
     def __init__(
@@ -142,23 +142,23 @@ class Service:
         self._answered = 0
 
     def now(self) -> float:
-        """Return the platform's time; never before anything that has happened."""
+        """Return the platform's time, seconds since the epoch; it never goes back."""
         return max(self._clock(), self.platform.now)
 
     def advance(self) -> None:
-        """Let happen what is due by now."""
+        """Run the platform's timers that are due by now."""
         self.platform.advance(self.now())
 
     def apply(self, name: str, args: Mapping[str, Any]) -> Any:
-        """Do something to the platform, now, and have it in the history first. Raises: what the operation raises."""
-        operation = HistoryEntry(self.now(), name, args)
-        self._record(operation)
-        return apply_entry(self.platform, operation)
+        """Record a change and apply it to the platform now; return what the platform returns. Raises: what it raises."""
+        entry = HistoryEntry(self.now(), name, args)
+        self._record(entry)
+        return apply_entry(self.platform, entry)
 
-    def turn(self, settings: Mapping[str, Any]) -> None:
-        """Turn knobs of platform and gateway by name; one that cannot be set leaves all as they are.
+    def set_knobs(self, settings: Mapping[str, Any]) -> None:
+        """Set knobs of platform and gateway by name.
 
-        Raises: ValueError naming it.
+        Raises: ValueError naming the first that cannot be set; then none is.
         """
         _, rules = with_knobs(self.platform.knobs, self.gateway.rules, settings)
         for_platform = {name: value for name, value in settings.items() if name in WHAT_KNOBS_DO}
@@ -174,20 +174,20 @@ class Service:
         )
         action = call.query.get("action", "")
         if call.path.startswith(TOKEN):
-            fault = self._draw("token")
-            reply = self._strike(fault, lambda: self._token_reply(call), request_id)
+            fault = self._draw_fault("token")
+            reply = self._answer_under(fault, lambda: self._token_reply(call), request_id)
             signature = "none needed"
         else:
-            turned = self._turn_away(call)
+            rejection = self._check_at_gateway(call)
             signature = CHECKED[self.gateway.rules.signature]
-            if turned is not None and turned.status == 401:
-                signature = f"refused: {turned.why}"
-            if turned is not None:
+            if rejection is not None and rejection.status == 401:
+                signature = f"refused: {rejection.why}"
+            if rejection is not None:
                 fault = None
-                reply = _gateway_reply(turned)
+                reply = _gateway_reply(rejection)
             else:
-                fault = self._draw(_struck_operation(call.path, action))
-                reply = self._strike(
+                fault = self._draw_fault(_fault_operation(call.path, action))
+                reply = self._answer_under(
                     fault, lambda: self._platform_reply(call, action, request_id), request_id, call
                 )
         self._remember(call, reply, request_id, signature, fault)
@@ -195,10 +195,11 @@ class Service:
 
     # --- gateway --------------------------------------------------------------------------------------------------
 
-    def _turn_away(self, call: Call) -> Rejection | None:
+    def _check_at_gateway(self, call: Call) -> Rejection | None:
+        """Return the gateway's rejection; None if the call passes."""
         now = self._wall()
         if call.body is None:
-            # what was not read cannot be held against its signature
+            # the body was not read, so its signature cannot be checked
             return (
                 self.gateway.check_token(call.headers, now) or self.gateway.check_quota(now) or Rejection(413)
             )
@@ -222,13 +223,13 @@ class Service:
 
     # --- faults -----------------------------------------------------------------------------------------------------
 
-    def _draw(self, operation: str) -> Fault | None:
+    def _draw_fault(self, operation: str) -> Fault | None:
         return self.faults.draw(operation, self.now() - self._started_at)
 
-    def _strike(
+    def _answer_under(
         self, fault: Fault | None, act: Callable[[], Reply], request_id: str, call: Call | None = None
     ) -> Reply:
-        """Return what becomes of a call: `act` carries it out and gives its honest reply."""
+        """Return the reply to a call struck by `fault`, or by none. `act` carries the call out and returns its reply."""
         if fault is None:
             return act()
         gone = Reply(0, b"", delivery=Delivery.CLOSE)
@@ -260,18 +261,16 @@ class Service:
                 self.platform.hold_reads(self.now(), fault.seconds)
                 return act()
             case FaultKind.SLOW_ANSWER:
-                honest = act()
-                return Reply(honest.status, honest.body, honest.headers, honest.delivery, fault.seconds)
+                return replace(act(), wait_s=fault.seconds)
             case FaultKind.TRUNCATED:
-                honest = act()
-                return Reply(honest.status, honest.body[: len(honest.body) // 2], honest.headers)
+                reply = act()
+                return Reply(reply.status, reply.body[: len(reply.body) // 2], reply.headers)
             case FaultKind.HALF_CLOSED:
-                honest = act()
-                return Reply(honest.status, honest.body, honest.headers, Delivery.HALF)
+                return replace(act(), delivery=Delivery.HALF)
             case FaultKind.DUPLICATE_DELIVERY:
-                honest = act()
+                reply = act()
                 act()
-                return honest
+                return reply
             case _:
                 number = fault.kind.number
                 assert number is not None, f"{fault.kind} has nothing to be answered with"
@@ -280,7 +279,7 @@ class Service:
                 return self._answered_with(number, request_id)
 
     def _answered_with(self, number: int, request_id: str) -> Reply:
-        """Return the reply that a status or code comes with, in the shape of whoever gives it."""
+        """Return the reply with a status or code, in the shape of its sender: proxy, gateway, token service or platform."""
         if number in PROXY:
             page = f"<html><body><h1>{number} {HTTPStatus(number).phrase}</h1></body></html>"
             return Reply(number, page.encode(), {"Content-Type": "text/html"})
@@ -294,7 +293,7 @@ class Service:
         try:
             body = json.loads(call.body or b"")
         except ValueError:
-            # nothing that could take effect
+            # a body that is not JSON can have no effect
             return
         args = {"firmwareId": call.query.get("firmwareId", ""), "body": body, "delayS": delay_s}
         self.apply("createLater", args)
@@ -372,7 +371,7 @@ class Service:
     def _check_query(self, call: Call, action: str, known: frozenset[str], permission: str) -> None:
         if not action:
             raise invalid("action is missing")
-        if action not in known or (call.method != "POST" and action not in NO_BODY):
+        if action not in known or (call.method != "POST" and action not in GET_ACTIONS):
             raise invalid(f"action {action!r} is not known for {call.method}")
         if _parameter(call, "orgId") != self.platform.org_id:
             raise invalid("orgId does not exist")
@@ -393,7 +392,7 @@ class Service:
             envelope["data"] = None
         if self.platform.knobs.error_status == "200":
             return _json_reply(200, envelope)
-        # the tail of a code is HTTP-like, or stands for a rule that forbids what was asked
+        # the last three digits are an HTTP status, or else stand for a rule that forbids the call
         tail = refusal.code % 1000
         return _json_reply(tail if tail in {400, 403, 404, 500} else 409, envelope)
 
@@ -419,14 +418,14 @@ class Service:
 
 
 class _UnreadableBody(Exception):
-    """The body is not JSON; the gateway's business."""
+    """The body is not JSON; the gateway rejects it."""
 
 
 class _NoRoute(Exception):
-    """Nobody listens on this path."""
+    """The path is unknown."""
 
 
-def _struck_operation(path: str, action: str) -> str:
+def _fault_operation(path: str, action: str) -> str:
     if path == FIRMWARE:
         return "firmware"
     return "device" if path in DEVICES else action
@@ -450,16 +449,16 @@ def _body(call: Call, empty: Any = None) -> Any:
 
 
 def _json_reply(status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
-    # escaped: texts that callers sent may hold what UTF-8 has no bytes for
+    # ASCII: texts that callers sent may contain code points that UTF-8 cannot encode
     body = json.dumps(content, separators=(",", ":")).encode()
     return Reply(status, body, {"Content-Type": "application/json;charset=UTF-8", **(headers or {})})
 
 
-def _gateway_reply(turned: Rejection) -> Reply:
-    told = {} if turned.retry_after_s is None else {"Retry-After": str(turned.retry_after_s)}
-    return _json_reply(turned.status, turned.body, told)
+def _gateway_reply(rejection: Rejection) -> Reply:
+    told = {} if rejection.retry_after_s is None else {"Retry-After": str(rejection.retry_after_s)}
+    return _json_reply(rejection.status, rejection.body, told)
 
 
 def _no_route() -> Reply:
-    # the wording of the gateway product whose other messages are documented
+    # the text of Kong: the documented messages of this gateway read like those of its plugins
     return _json_reply(404, {"message": "no Route matched with those values"})

@@ -1,6 +1,6 @@
-"""All knobs by name: the platform's and the gateway's, which live apart and are turned alike.
+"""All knobs by name: those of the platform and those of the gateway. Users set both in the same way.
 
-What the platform's knobs change is part of its history (`oplog`); the gateway has none.
+A change of a platform knob is part of the platform's history (`oplog`). The gateway has no history.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rollout.emulator.http.gateway import WHAT_RULES_DO, GatewayRules
 from rollout.emulator.platform.knobs import WHAT_KNOBS_DO, Knobs, with_settings
 
 EXPLAINED: Mapping[str, str] = {**WHAT_KNOBS_DO, **WHAT_RULES_DO}
-"""Every knob in a line."""
+"""Each knob in one line."""
 
 _PLATFORM = frozenset(field.name for field in dataclasses.fields(Knobs))
 _GATEWAY = frozenset(field.name for field in dataclasses.fields(GatewayRules))
@@ -22,9 +22,9 @@ KNOB_NAMES = _PLATFORM | _GATEWAY
 
 
 def with_knobs(knobs: Knobs, rules: GatewayRules, settings: Mapping[str, Any]) -> tuple[Knobs, GatewayRules]:
-    """Return knobs and rules with some of them set by name, each given as its value or as text.
+    """Return knobs and rules with some of them changed by name; a setting is a value or its text.
 
-    Raises: ValueError naming the one that cannot be set.
+    Raises: ValueError naming the knob that cannot be set.
     """
     for name in settings:
         if name not in KNOB_NAMES:
@@ -36,14 +36,14 @@ def with_knobs(knobs: Knobs, rules: GatewayRules, settings: Mapping[str, Any]) -
 
 
 def knob_values(knobs: Knobs, rules: GatewayRules) -> dict[str, Any]:
-    """Return all knobs with their values, as JSON."""
+    """Return all knobs with their values, ready for JSON."""
     values = {name: getattr(knobs, name) for name in WHAT_KNOBS_DO}
     values |= {name: getattr(rules, name) for name in WHAT_RULES_DO}
     return values | {"quota": None if rules.quota is None else str(rules.quota)}
 
 
 def choices(name: str) -> tuple[str, ...]:
-    """Return the values a knob can have, the default first, if they are few."""
+    """Return the values that a knob can have, the default first; empty if it is a number or an optional limit."""
     kind = get_type_hints(Knobs if name in _PLATFORM else GatewayRules)[name]
     if kind is bool:
         return ("false", "true")

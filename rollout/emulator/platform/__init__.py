@@ -1,1 +1,1 @@
-"""The platform as it behaves: jobs, tasks, devices and time, as pure values and functions; knows no HTTP."""
+"""The emulated platform: firmware, devices, jobs, tasks and time. Pure: no HTTP, no event loop, no files."""
