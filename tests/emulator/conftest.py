@@ -1,4 +1,4 @@
-"""Fixtures of the emulator's tests: a clock that only moves when told, and a server on a free port."""
+"""Fixtures: a clock that moves only when a test moves it, and a server on a free port."""
 
 from contextlib import asynccontextmanager
 
@@ -9,7 +9,7 @@ from rollout.emulator.http.server import EmulatorConfig, serve
 
 
 class HandClock:
-    """Time that stands still until it is set on."""
+    """A clock that stands still between calls of `pass_s`."""
 
     def __init__(self, now=1_000_000.0):
         self.now = now
@@ -28,7 +28,7 @@ def clock():
 
 @pytest.fixture
 def emulator(clock):
-    """A server for the length of a block, and a client that is logged in."""
+    """Starts a server for the length of a block, with a client that has a token."""
 
     @asynccontextmanager
     async def start(*, log_in=True, **settings):

@@ -1,4 +1,4 @@
-"""A small client of our own for the emulator's tests: signs like a caller should, hides nothing of the answer."""
+"""A small client for the emulator's tests: signs its calls correctly and shows the whole answer."""
 
 import json
 import time
@@ -61,7 +61,7 @@ class Answer:
 
 
 class Client:
-    """One application talking to one base URL."""
+    """One application that calls one base URL."""
 
     def __init__(self, session, url, access_key="demo-access-key", secret_key="demo-secret-key"):
         self.session = session

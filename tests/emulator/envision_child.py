@@ -1,6 +1,6 @@
-"""Runs in the environment of Envision's client: takes a call a line, `[url, body]`, and writes what came of it.
+"""Runs in the environment of Envision's client: reads one call a line, `[url, body]`, and writes what the client returned or raised.
 
-The client is used as its users do, one function, `urlopen`. What it prints of its own goes to standard error.
+The client has one function, `urlopen`. What it prints itself goes to standard error.
 """
 
 import contextlib

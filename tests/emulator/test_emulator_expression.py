@@ -43,7 +43,7 @@ RECORD = {"a": "1", "b": "Pump House", "name.en_US": "x", "tags.site": "ulm"}
     ],
 )
 def test_meaning(text, true):
-    """Comparisons, joins with their usual precedence, parentheses, either quote, words in any case."""
+    """Comparisons, `and` and `or` with their usual precedence, parentheses, either quote, keywords in any case."""
     assert matches(parse(text, FIELDS), RECORD.get) is true
 
 
@@ -77,14 +77,14 @@ def test_meaning(text, true):
     ],
 )
 def test_refusal(text):
-    """Whatever the language or a field does not have, and whatever exceeds its bounds, is 99400."""
+    """An unknown syntax, field or operator, or an expression beyond the bounds, is 99400."""
     with pytest.raises(Refusal, match=r"^99400 Invalid Argument"):
         parse(text, FIELDS)
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(text):
-    """No text makes the reader fail in any other way."""
+    """Any text is parsed or refused with 99400."""
     try:
         parse(text, FIELDS)
     except Refusal as refusal:
@@ -105,7 +105,7 @@ def test_any_text_is_read_or_refused(text):
     ],
 )
 def test_constraints(text, values, exact):
-    """Demands joined by `and` are found and narrowed; anything else only makes them incomplete."""
+    """Constraints joined by `and` are found and combined; anything else makes them inexact."""
     found = constraints(parse(text, FIELDS))
     assert ({field: set(wanted) for field, wanted in found.values.items()}, found.exact) == (values, exact)
 
@@ -130,7 +130,7 @@ _expressions = st.recursive(
 
 @given(_expressions, st.sampled_from("012"), st.sampled_from("012"))
 def test_constraints_never_exclude_a_match(text, a, b):
-    """Every record that matches meets the demands; if they are exact, only those that match do."""
+    """Every record that matches has the values of the constraints; if they are exact, no other record has."""
     expression = parse(text, FIELDS)
     record = {"a": a, "b": b}
     found = constraints(expression)

@@ -1,4 +1,4 @@
-"""Faults: each leaves the platform and the caller in the state its name says."""
+"""Faults: for each kind, what the caller sees and whether the call has taken effect."""
 
 import asyncio
 import json
@@ -101,7 +101,7 @@ async def test_gateway_refuses_in_its_own_shape(emulator, kind):
 
 @pytest.mark.parametrize("kind", [FaultKind.ERROR_502, FaultKind.COMMIT_THEN_504])
 async def test_proxies_answer_with_a_page(emulator, kind):
-    """What stands before the gateway answers in HTML, as proxies do."""
+    """A proxy in front of the gateway answers with an HTML page."""
     async with emulator(faults=FaultPlan((Fault(kind, 1.0),))) as (_, client):
         answer = await client.create(upgrade(keys(1)))
         assert answer.headers["Content-Type"] == "text/html"
@@ -110,7 +110,7 @@ async def test_proxies_answer_with_a_page(emulator, kind):
 
 @pytest.mark.parametrize(("kind", "status"), [(FaultKind.ERROR_1005, 1005), (FaultKind.ERROR_1203, 1203)])
 async def test_token_service_fails_by_its_own_status(emulator, kind, status):
-    """A struck token request is HTTP 200 with the status and no token; calls are not touched by it."""
+    """A struck token request gets HTTP 200 with the status and no token; other calls are not struck."""
     async with emulator(faults=FaultPlan((Fault(kind, 1.0, limit=1),)), log_in=False) as (_, client):
         answer = await client.send("POST", TOKEN_GET, body=json.dumps(client.token_body()).encode())
         assert (answer.status, answer.json["status"], answer.data) == (200, status, None)
@@ -119,7 +119,7 @@ async def test_token_service_fails_by_its_own_status(emulator, kind, status):
 
 
 async def test_read_lag_holds_searches_back(emulator, clock):
-    """A struck search answers from now, as do all searches for up to the fault's seconds; then they catch up."""
+    """After a struck search all searches show the state of that moment, for at most the fault's seconds."""
     plan = FaultPlan.parse(["read_lag=1,limit=1,seconds=30"])
     async with emulator(knobs=NOW, faults=plan, seed=2) as (_, client):
 
@@ -150,7 +150,7 @@ async def test_delayed_create_takes_effect_later(emulator, clock):
 
 
 async def test_revoked_token_is_replaced_by_a_new_one(emulator):
-    """After a 401 in mid-run the old token stays dead; a new one is to be had at once."""
+    """After a 401 in mid-run the old token stays invalid; a new one can be fetched at once."""
     async with emulator(faults=FaultPlan.parse(["unauthorized=1,limit=1"])) as (_, client):
         assert (await client.create(upgrade(keys(1)))).status == 401
         assert (await client.create(upgrade(keys(1)))).status == 401
@@ -171,7 +171,7 @@ async def test_retry_after_is_told_if_the_fault_has_seconds(emulator):
 
 
 async def test_fault_strikes_only_its_operations_in_its_window(emulator, clock):
-    """HistoryEntry and window limit a fault; outside them calls are answered honestly."""
+    """A fault strikes its operations only, and only within its window; all other calls are answered as usual."""
     plan = FaultPlan.parse(["error_503=1,on=search+token,from=10,until=20"])
     async with emulator(faults=plan) as (_, client):
         assert (await client.call("search", {})).status == 200
@@ -216,7 +216,7 @@ def test_same_seed_strikes_the_same_calls():
     ],
 )
 def test_faults_read_what_they_write(text):
-    """A fault's text is read and written alike."""
+    """A fault written as text is read back as the same fault."""
     assert str(Fault.parse(text)) == text
 
 
@@ -236,6 +236,6 @@ def test_faults_read_what_they_write(text):
     ],
 )
 def test_unreadable_faults_say_why(text, why):
-    """A fault that cannot be read is refused with what is wrong and what there is."""
+    """A text that is no fault is refused; the message says what is wrong and what is allowed."""
     with pytest.raises(ValueError, match=why):
         Fault.parse(text)

@@ -160,7 +160,7 @@ async def test_every_refusal_has_its_code_and_text(emulator, clock, case):
 
 
 async def test_error_status_can_follow_the_code(emulator):
-    """With the knob turned, a refusal's HTTP status is the HTTP-like tail of its code; 409 where a rule forbids it."""
+    """With `error_status` mapped, a refusal's HTTP status is the end of its code, or 409 where a rule forbids the call."""
     async with emulator(knobs=Knobs(error_status="mapped")) as (_, client):
         created = await client.create(upgrade(keys(1)))
         assert (await client.call("start", jobId=created.data["jobId"])).status == 409
@@ -193,7 +193,7 @@ async def test_credentials_are_checked_as_strictly_as_told(emulator, rules, spoi
 
 
 async def test_signature_covers_the_very_bytes_of_the_body(emulator):
-    """A body that means the same but has another blank is refused."""
+    """A body that differs from the signed one by a blank is rejected."""
     async with emulator() as (_, client):
         query = {"action": "search", "orgId": "o00000000000000"}
         headers = client.signed(query, b'{"a":1}')
@@ -245,7 +245,7 @@ async def test_repeated_encryption_is_a_replay(emulator):
 
 
 async def test_token_stays_the_same_while_valid_and_refresh_ends_it(emulator):
-    """Getting again gives the same token; refreshing gives a new one, and the old one no longer opens."""
+    """A second get gives the same token; a refresh gives a new one, and the old one is invalid."""
     async with emulator() as (_, client):
         first = client.token
         again = await client.log_in()
@@ -281,7 +281,7 @@ async def test_quota_refuses_the_call_after_the_last(emulator, told):
 
 
 async def test_too_large_a_body_is_refused_by_the_gateway(emulator):
-    """Above the size bound: 413 in the gateway's shape, and no job; a stranger is told nothing but 401."""
+    """Above the size bound: 413 in the gateway's shape, and no job; without a valid token it is 401."""
     async with emulator(rules=GatewayRules(body_bytes_max=1000)) as (running, client):
         answer = await client.create(upgrade(keys(200)))
         assert (answer.status, answer.json) == (413, {"message": "Request size limit exceeded"})
@@ -319,7 +319,7 @@ MULTIPART = {
 
 @pytest.mark.parametrize("case", MULTIPART)
 async def test_multipart_that_is_none_is_refused_by_the_gateway(emulator, case):
-    """Whatever is wrong with a multipart body, it is a 400, after the credentials and wherever it was sent to."""
+    """A broken multipart body is a 400 on every path, after the credentials have been checked."""
     content_type, body = MULTIPART[case]
     async with emulator() as (_, client):
         query = {"action": "create", "orgId": ORG}
@@ -333,7 +333,7 @@ async def test_multipart_that_is_none_is_refused_by_the_gateway(emulator, case):
 
 
 async def test_unknown_path_has_no_route(emulator):
-    """Elsewhere than on the documented paths nobody answers but the gateway."""
+    """On any other path than the documented ones the gateway answers 404."""
     async with emulator() as (_, client):
         answer = await client.call("search", {}, path="/connect-service/v2.1/elsewhere")
         assert answer.status == 404
@@ -358,7 +358,7 @@ async def test_creates_are_counted_as_they_arrive(emulator):
 
 
 async def test_emulator_does_not_listen_to_the_world():
-    """A host that is not the loopback interface is refused unless it is allowed in so many words."""
+    """A host other than the loopback interface is refused, unless `open_network` is set."""
     from rollout.emulator.http.server import EmulatorConfig
     from rollout.errors import SettingsError
 

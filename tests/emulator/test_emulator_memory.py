@@ -1,4 +1,4 @@
-"""The log: an emulator that is killed lives on as the same platform."""
+"""The log: after a kill, the next emulator on it is the same platform."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ async def test_emulator_lives_on_after_its_process(emulator, clock, tmp_path):
 
 @pytest.mark.anyio
 async def test_operation_is_on_disk_before_its_answer(emulator, tmp_path):
-    """When a create is answered, its line can be read by anybody."""
+    """When a create is answered, its line can be read from the file."""
     path = tmp_path / "emulator.log"
     async with emulator(log_path=path) as (_, client):
         await client.create(upgrade(keys(2)))
@@ -70,7 +70,7 @@ async def test_operation_is_on_disk_before_its_answer(emulator, tmp_path):
 
 
 def test_killed_process_leaves_a_readable_log(tmp_path):
-    """After `kill -9` right behind an operation, that operation is in the log."""
+    """After `kill -9` directly after an entry was appended, the entry is in the log."""
     path = tmp_path / "emulator.log"
     program = f"""
 import os, signal
@@ -88,7 +88,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_torn_last_line_is_cut_off(tmp_path):
-    """A line that was being written at the end was never answered: it goes, and the log goes on behind it."""
+    """An incomplete last line is removed, and the next entry follows the complete ones."""
     path = tmp_path / "emulator.log"
     with OpLog(path, {}, 5.0) as log:
         log.append(HistoryEntry(6.0, "stop", {"jobId": "x"}))
@@ -102,7 +102,7 @@ def test_torn_last_line_is_cut_off(tmp_path):
 
 
 def test_log_of_other_settings_is_refused(tmp_path):
-    """Settings that would make another history of the same operations are refused, with what to do."""
+    """A log with other settings is refused, with a hint."""
     path = tmp_path / "emulator.log"
     OpLog(path, {"seed": 1}, 5.0).__exit__(None, None, None)
     with pytest.raises(RolloutError, match="other settings"):
@@ -111,7 +111,7 @@ def test_log_of_other_settings_is_refused(tmp_path):
 
 @pytest.mark.parametrize("content", ["hello\n", "[]\n", '{"format":"other"}\n'])
 def test_foreign_file_is_refused(tmp_path, content):
-    """A file that is no log of ours is refused and left as it is."""
+    """A file that is not such a log is refused and not changed."""
     path = tmp_path / "emulator.log"
     path.write_text(content)
     with pytest.raises(RolloutError, match="not a"):
@@ -120,7 +120,7 @@ def test_foreign_file_is_refused(tmp_path, content):
 
 
 def test_log_has_one_holder(tmp_path):
-    """A log in use is refused to a second emulator, and free again after the first."""
+    """A second emulator cannot open a log in use; it can after the first has closed it."""
     path = tmp_path / "emulator.log"
     with OpLog(path, {}, 5.0), pytest.raises(RolloutError, match="in use"):
         OpLog(path, {}, 5.0)
@@ -128,13 +128,13 @@ def test_log_has_one_holder(tmp_path):
 
 
 def test_last_time_of_no_log_is_unknown(tmp_path):
-    """Without a log there is no time a clock would have to begin after."""
+    """Without a log there is no time before which a clock must not start."""
     assert read_last_time(tmp_path / "none") is None
 
 
 @pytest.mark.anyio
 async def test_own_clock_begins_no_earlier_than_the_log_ends(tmp_path):
-    """A stand-alone emulator whose clock ran ahead of real time goes on from there."""
+    """If the log ends later than now, the emulator's clock starts at the log's end."""
     path = tmp_path / "emulator.log"
     far = ScaledClock(1.0, start=4e9)
     async with serve(EmulatorConfig(log_path=path), far) as running:
@@ -200,7 +200,7 @@ asyncio.run(serve_forever(EmulatorConfig(log_path=Path(sys.argv[1])), lambda lin
 
 @pytest.mark.anyio
 async def test_stand_alone_emulator_survives_kill_9(tmp_path):
-    """A server killed the moment a create was answered has the same job, under the same id, in its next life."""
+    """A server that is killed as soon as a create was answered has the same job with the same id when started again."""
 
     async def live(work):
         process = await asyncio.create_subprocess_exec(

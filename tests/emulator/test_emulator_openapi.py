@@ -1,4 +1,4 @@
-"""The description of the API: well formed, complete, and true of what the emulator answers."""
+"""The OpenAPI document: well formed, complete, and true of what the emulator answers."""
 
 import re
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 def refs(part):
-    """Yield what a document refers to."""
+    """Yield the references in a document."""
     if isinstance(part, dict):
         if "$ref" in part:
             yield part["$ref"]
@@ -32,7 +32,7 @@ def test_every_reference_leads_somewhere_and_every_struct_is_used():
 
 
 def test_bounds_have_their_names_in_json_schema():
-    """No keyword is one of Python's libraries: a bound by another name bounds nothing."""
+    """Bounds have their JSON Schema names, not those of Python libraries, which would bound nothing."""
     text = str(describe(ORG)["components"]["schemas"])
     assert not re.search(r"'(ge|le|gt|lt|title)':", text)
     assert "'minimum': 300, 'maximum': 172800" in text
@@ -58,7 +58,7 @@ def test_expressions_are_told_by_their_fields(name):
 
 
 async def test_the_description_is_served(emulator):
-    """It is to be had below the emulator's own pages, for its organisation."""
+    """The admin routes give the document, with the emulator's organisation."""
     async with emulator(org_id="o7") as (_, client):
         answer = await client.send("GET", "/_admin/openapi.json")
         assert answer.headers["Content-Type"].startswith("application/json")

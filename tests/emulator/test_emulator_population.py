@@ -1,4 +1,4 @@
-"""Fleets: what is described is what devices do, each the same in any company."""
+"""Populations: devices behave as described, each the same whatever other devices there are."""
 
 import math
 from statistics import NormalDist, fmean
@@ -28,7 +28,7 @@ def nowhere(_):
 
 
 def test_draws_are_even_and_independent():
-    """Each of a question's numbers is spread evenly over 0 to 1, and says nothing of its neighbour."""
+    """The numbers of a name are uniform over 0 to 1 and independent of each other."""
     draws = NamedDraws("seed")
     rows = [draws.draw(key) for key in MANY]
     for number in range(DRAWS):
@@ -41,7 +41,7 @@ def test_draws_are_even_and_independent():
 
 
 def test_draw_depends_on_seed_and_question_alone():
-    """Asked again in any order a question has the same numbers; another seed or question has others."""
+    """A name gives the same numbers in any order of asking; another seed or name gives others."""
     assert NamedDraws(1).draw("a") == NamedDraws(1).draw("a")
     draws = NamedDraws(1)
     draws.draw("b")
@@ -120,7 +120,7 @@ def test_one_true_ratio_for_all():
 
 
 def test_columns_are_given_by_weight_where_nobody_told():
-    """A new device gets columns by chance, the same whenever it is made; what is told goes before."""
+    """A new device gets columns at random, the same whenever it is registered; given values go before them."""
     field = Population(columns={"firmwareVersion": {"1.0": 3, "1.1": 1}, "site": {"ulm": 1}})
     platform = Platform(
         population=field, devices=[(key, {}) for key in MANY] + [("dev-told", {"site": "kiel"})]
@@ -153,7 +153,7 @@ def test_columns_are_given_by_weight_where_nobody_told():
     ],
 )
 def test_impossible_population_is_refused(fault):
-    """Ratios outside 0 to 1, times out of order, failures that are none and weights of nothing are refused at once."""
+    """Ratios outside 0 to 1, times in the wrong order, steps that are no failures, and weights that are all 0 are refused."""
     with pytest.raises(ValueError, match=r"must|needs"):
         Population(**fault)
 
@@ -216,7 +216,7 @@ def test_devices_that_sleep_at_night():
 
 
 def test_spread_moves_each_device_s_day():
-    """With a spread devices wake one after the other, up to half of it earlier or later."""
+    """With a spread, devices are switched on one after the other, up to half of it earlier or later."""
     behaviour = Behaviour(Population(daily_ratio=1.0, daily_s=(6 * 3600, 7 * 3600), daily_spread_s=7200), 1)
     hours = [(behaviour.on_from(key, nowhere, MIDNIGHT) - MIDNIGHT) / 3600 for key in MANY]
     assert 5 <= min(hours) < 5.05
@@ -224,6 +224,6 @@ def test_spread_moves_each_device_s_day():
 
 
 def test_share_of_the_fleet_has_the_rhythm():
-    """Only the share described keeps the hours; the others are always on."""
+    """Only `daily_ratio` of the devices keep the hours; the others are always on."""
     behaviour = Behaviour(Population(daily_ratio=0.3, daily_s=(6 * 3600, 7 * 3600)), 1)
     assert 0.27 < fmean(behaviour.on_from(key, nowhere, MIDNIGHT) > MIDNIGHT for key in MANY) < 0.33

@@ -63,11 +63,11 @@ def test_tables_leave_out_no_knob_and_no_fault():
 
 
 def test_open_points_have_a_knob():
-    """What no page says is never decided in silence: each such row has the knob that turns it."""
+    """Every row marked unknown names a knob."""
     assert not [row[0] for row in BEHAVIOURS if row[1].startswith("unknown") and not knobs_of(row)]
 
 
 def test_every_behaviour_is_marked():
-    """No row is left without saying how surely it is known."""
+    """Every row has a mark that says how sure it is."""
     assert len(BEHAVIOURS) > 60
     assert len(BEHAVIOURS) + len(FAULTS) == len([row for row in ROWS if row[0] not in {"Behaviour", "Fault"}])

@@ -1,4 +1,4 @@
-"""The service without sockets: whatever is sent gets a reply, and what the gateway turns away leaves no trace."""
+"""The service without sockets: every call gets a reply, and a call that the gateway rejects has no effect."""
 
 import json
 
@@ -16,7 +16,7 @@ ORG = "o00000000000000"
 
 
 def service(record=lambda _: None, **rules):
-    """Return a service over a young platform, with the clock standing still."""
+    """Return a service over a new platform whose clock stands still."""
     platform = Platform(start=1000.0, knobs=Knobs(any_device=True, read_lag_s=0, materialise_s=0))
     gateway = Gateway(KeyPair(), GatewayRules(**{"signature": "none", **rules}), 0)
     return Service(
@@ -25,7 +25,7 @@ def service(record=lambda _: None, **rules):
 
 
 def call(action, body=b"", *, path=JOBS, method="POST", headers=None, **query):
-    """Return a call with what every call has."""
+    """Return a call with the parameters that every call needs."""
     return Call(method, path, {"action": action, "orgId": ORG} | query, headers or {}, body)
 
 
@@ -71,7 +71,7 @@ def _replaced(value, path, new):
 
 @st.composite
 def spoilt_bodies(draw):
-    """A body as it should be, with one part of it replaced by anything."""
+    """Strategy: a correct body with one part replaced by any JSON."""
     body = draw(st.sampled_from(BODIES))
     return _replaced(body, draw(st.sampled_from(list(_places(body)))), draw(JSON))
 
@@ -82,7 +82,7 @@ ACTIONS = ["create", "get", "search", "start", "stop", "delete", "searchTask", "
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(ACTIONS), st.one_of(spoilt_bodies(), JSON))
 def test_any_body_gets_an_envelope(action, body):
-    """Whatever JSON is sent, the answer is success, a documented refusal, or the gateway's; never a crash."""
+    """For any JSON the reply is success, a documented refusal or a rejection by the gateway; never a crash."""
     running = service()
     job = json.loads(
         running.answer(call("create", json.dumps(upgrade(keys(2))).encode(), firmwareId="fw")).body
@@ -98,14 +98,14 @@ def test_any_body_gets_an_envelope(action, body):
 
 @given(st.binary(max_size=40), st.sampled_from([JOBS, FIRMWARE, "/apim-token-service/v2.0/token/get", "/"]))
 def test_any_bytes_get_a_reply(body, path):
-    """Bytes that are no JSON at all are answered too."""
+    """Bytes that are not JSON get a reply too."""
     reply = service().answer(call("search", body, path=path))
     assert reply.status in {200, 400, 404}
     assert isinstance(json.loads(reply.body), dict)
 
 
 def test_body_that_nests_without_end_is_refused():
-    """A body deeper than any reader's stack is a 400 of the gateway."""
+    """A body nested deeper than the JSON reader allows is a 400 of the gateway."""
     assert service().answer(call("search", b"[" * 100_000)).status == 400
 
 
@@ -120,7 +120,7 @@ def test_what_the_gateway_turns_away_leaves_no_trace():
 
 
 def test_operation_is_recorded_before_it_is_done():
-    """The history gets a create while its job does not exist yet; reads are no part of it."""
+    """A create is recorded before its job exists; reads are not recorded."""
     seen = []
     running = service(lambda operation: seen.append((operation.name, len(running.platform.all_jobs))))
     running.answer(call("create", json.dumps(upgrade(keys(1))).encode(), firmwareId="fw"))

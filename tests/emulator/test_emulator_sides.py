@@ -133,7 +133,7 @@ async def test_admin_page_runs_nothing_and_loads_nothing(emulator):
 
 
 async def test_admin_page_shows_all_there_is(emulator, clock):
-    """Jobs with counts, every knob with its choices and what it turns, every fault, and calls with their signatures."""
+    """The page shows jobs with counts, every knob with its choices, every fault, and calls with their signatures."""
     plan = FaultPlan.parse(["error_503=1,on=stop"])
     async with emulator(knobs=NOW, faults=plan) as (_, client):
         await client.create(upgrade(keys(3), name="wave-7", maximumConcurrency=1))
@@ -166,7 +166,7 @@ async def test_admin_page_shows_all_there_is(emulator, clock):
     ],
 )
 async def test_request_log_says_what_was_wrong_with_a_signature(emulator, spoil, why):
-    """Who debugs a signature finds in the log, not in the answer, which part of it was not right, and no secret."""
+    """The request log, not the reply, says which part of a signature is wrong; it shows no secret."""
     async with emulator(rules=GatewayRules(skew_s_max=60)) as (running, client):
         query = {"action": "search", "orgId": "o00000000000000"}
         headers = client.signed(query, b"{}") | spoil
@@ -177,7 +177,7 @@ async def test_request_log_says_what_was_wrong_with_a_signature(emulator, spoil,
 
 
 async def test_admin_is_called_by_address_only(emulator):
-    """Under a name of somebody else's that leads here, neither page nor state nor knobs are given."""
+    """Under a Host name other than localhost, neither page nor state nor knobs are given (DNS rebinding)."""
     async with emulator() as (_, client):
         port = client.url.rpartition(":")[2]
         for method, path in (("GET", "/_admin"), ("GET", "/_admin/state"), ("POST", "/_admin/knobs")):
@@ -188,7 +188,7 @@ async def test_admin_is_called_by_address_only(emulator):
 
 
 async def test_knobs_turn_at_run_time(emulator):
-    """Knobs posted to the admin route, as JSON or from the form, hold from then on; wrong ones change nothing."""
+    """Knobs posted to the admin route, as JSON or from the form, are set from then on; wrong ones change nothing."""
     async with emulator() as (running, client):
         answer = await client.send(
             "POST", "/_admin/knobs", body=b'{"read_lag_s": 0, "batch_errors": "partial_error"}'
@@ -203,7 +203,7 @@ async def test_knobs_turn_at_run_time(emulator):
 
 
 async def test_knobs_of_the_gateway_turn_at_run_time(emulator):
-    """Flow control, signatures and skew are knobs like all others: by name, from then on, wrong ones leaving all as is."""
+    """Flow control, signatures and skew are set by name like other knobs; a wrong value changes nothing."""
     async with emulator() as (running, client):
 
         async def turn(**settings):
@@ -226,7 +226,7 @@ async def test_knobs_of_the_gateway_turn_at_run_time(emulator):
 
 
 async def test_rules_of_the_token_service(emulator):
-    """By knob a repeated encryption passes, a get makes another token, and a refreshed token lives on."""
+    """Knobs: a repeated encryption passes, a get makes another token, a refreshed token stays valid."""
     rules = {"encryption_replay": "accept", "get_while_valid": "new", "old_after_refresh": "lives"}
     async with emulator(rules=GatewayRules(**rules)) as (_, client):
         first = client.token
@@ -277,7 +277,7 @@ async def test_devices_report_through_the_admin_route(emulator):
 
 
 async def test_pages_of_other_origins_may_not_post(emulator):
-    """A post that a browser marks as coming from elsewhere is refused."""
+    """A post from a page of another origin is refused."""
     async with emulator() as (_, client):
         headers = {"Origin": "http://elsewhere.example"}
         assert (await client.send("POST", "/_admin/knobs", body=b"{}", headers=headers)).status == 403

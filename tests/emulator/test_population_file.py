@@ -1,4 +1,4 @@
-"""Fleet files: what is written is how the fleet behaves; faults are told at their places; the schema and examples agree."""
+"""Fleet files: each key sets its field; mistakes are reported at their places; schema, examples and README agree."""
 
 import re
 from pathlib import Path
@@ -96,7 +96,7 @@ def test_every_key_means_its_field(tmp_path):
 
 
 def test_what_is_left_out_is_the_standard(tmp_path):
-    """A file that says nothing but its version is the emulator's own fleet, with devices from elsewhere."""
+    """A file with nothing but its version gives the emulator's standard fleet, and no devices."""
     fleet = read(tmp_path, "version: 1\n")
     assert (fleet.population, fleet.devices) == (Population(), None)
 
@@ -136,7 +136,7 @@ CASES = {
 
 @pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES.keys())
 def test_fault_is_told_at_its_place(tmp_path, text, expected):
-    """Each fault is told where it stands, under its own code, all of them in one pass."""
+    """All mistakes are reported in one pass, each with its place and code."""
     assert faults(tmp_path, text) == expected
 
 
@@ -155,7 +155,7 @@ def test_examples_are_sound_and_match_the_schema(path):
 
 
 def test_schema_refuses_what_the_reader_refuses():
-    """An editor marks unknown keys, bare shares and hours that are none."""
+    """The schema refuses unknown keys, shares without a percent sign and times of day that do not exist."""
     validator = jsonschema.Draft202012Validator(fleet_schema())
     sound = yaml.safe_load(FULL)
     validator.validate(sound)
@@ -185,7 +185,7 @@ def test_schema_explains_every_key_and_the_documents_name_it():
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_edit_breaks_the_reader(tmp_path, data):
-    """Whatever is put into a fleet file, taken out or moved, it is loaded or refused with a complaint."""
+    """A fleet file with any text put in, taken out or moved is loaded or refused with a complaint."""
     words = re.findall(r"[\w.%]+|\W", FULL)
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(words) - 1))
