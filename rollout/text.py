@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 # C0, DEL and C1; soft hyphen, Arabic letter mark, Mongolian separator; zero-width and bidirectional marks,
-# line and paragraph separators, invisible operators, byte order mark, interlinear marks, lone surrogates.
+# line and paragraph separators, invisible operators, byte order mark, interlinear marks, lone surrogates
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
@@ -30,7 +30,7 @@ def safe(text: str) -> str:
 
 
 def clipped(text: str, width: int) -> str:
-    """Return `text` cut to `width` characters, the cut shown by three dots; for words, never for ids."""
+    """Return `text` cut to `width` characters; three dots show the cut. For words only: an id is never cut."""
     return text if len(text) <= width else text[: max(width - 3, 0)] + "..."
 
 
@@ -40,7 +40,7 @@ def count(number: int) -> str:
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """Return the number with its noun: `1 job`, `2 jobs`; `plural` where an s alone does not make it."""
+    """Return the number with its noun: `1 job`, `2 jobs`. `plural` is given where it is not the noun with an s."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 

@@ -28,7 +28,7 @@ refresh_option = click.option(
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What the common flags said."""
+    """The values of the flags that every command has."""
 
     console: Console
     state_dir: Path
@@ -43,7 +43,7 @@ def command(
     context_settings: dict[str, Any] | None = None,
     config: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
 ) -> Callable[[Callable[..., int | None]], click.Command]:
-    """Make a command of a function that takes `Common` first and returns the exit code (None is 0).
+    """Return a decorator that makes a command of a function: it takes `Common` first and returns the exit code, None for 0.
 
     `context_settings` are click's. `config` is an option --config instead of the one that names a rollout.toml.
     """

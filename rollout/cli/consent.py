@@ -1,4 +1,4 @@
-"""Asking before something is changed on a platform."""
+"""The question before something is changed on a platform."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ def agree(
     confirm: str | None,
     needed: bool = True,
 ) -> None:
-    """Return if the operator agrees; raises UsageError otherwise, also where nobody can be asked.
+    """Return if the operator agrees.
 
     Args:
-        word: what a protected profile wants typed, or given as `--confirm`; `kind` says what it is.
-        yes: agreed in advance, which is not enough for a protected profile.
-        needed: False where nothing would be changed; a wrong `--confirm` is told all the same.
+        word: what must be typed for a protected profile, or given as `--confirm`; `kind` names it in messages.
+        yes: agreed in advance by `--yes`, which is not enough for a protected profile.
+        confirm: the value of `--confirm`, None without it.
+        needed: False where nothing would be changed: nobody is asked then, but a wrong `--confirm` is refused.
+    Raises: click.UsageError if the operator does not agree, or nobody can be asked.
     """
     if confirm is not None and confirm != word:
         raise click.UsageError(f"--confirm: the {kind} is {word}")

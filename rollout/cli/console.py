@@ -1,7 +1,7 @@
-"""How a command speaks: the result to standard output, everything else to standard error.
+"""What a command prints: the result to standard output, everything else to standard error.
 
-A reader that goes away (`rollout jobs | head`) ends the printing, not the command: a campaign does not stop
-because nobody looks, and the exit code stays what it would have been.
+A reader that goes away (`rollout jobs | head`) ends the printing, not the command: a campaign goes on, and the exit
+code stays what it would have been.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ class Output(StrEnum):
 
 
 def document(value: Any, *, indent: int | None = 2) -> str:
-    """Return JSON in ASCII, which every terminal, locale and tool can take."""
+    """Return JSON in ASCII, which every terminal, locale and tool can read."""
     return json.dumps(value, indent=indent)
 
 
 def envelope(schema: str, **content: Any) -> dict[str, Any]:
-    """Return a result with its versioned schema name first: `rollout.status/1`."""
+    """Return a JSON result: its schema with version first, such as `rollout.status/1`, then the content."""
     return {"schema": f"rollout.{schema}/1", **content}
 
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """The streams of one command, with how it was asked to speak."""
+    """Prints for one command, as the flags ask for."""
 
     output: Output = Output.TEXT
     color: str = "auto"
@@ -59,25 +59,25 @@ class Console:
         _write(sys.stdout, text)
 
     def json(self, schema: str, **content: Any) -> None:
-        """Print one JSON document with its envelope."""
+        """Print the content as one JSON document that names its schema."""
         _write(sys.stdout, document(envelope(schema, **content)))
 
     def note(self, text: str) -> None:
-        """Say something beside the result; not when quiet."""
+        """Print a line beside the result; `--quiet` leaves it out."""
         if not self.quiet:
             _write(sys.stderr, text)
 
     def warn(self, text: str) -> None:
-        """Say something that must not be missed."""
+        """Print a line that `--quiet` does not leave out: an error, or what an error needs."""
         _write(sys.stderr, text)
 
     @property
     def can_ask(self) -> bool:
-        """Whether somebody is there to answer."""
+        """Whether a person can answer a question: standard input is a terminal, and `--no-input` is not set."""
         return not self.no_input and sys.stdin is not None and sys.stdin.isatty()
 
     def ask(self, question: str) -> str:
-        """Return the line typed as an answer. Raises `click.Abort` at the end of the input."""
+        """Print the question and return the line that is typed. Raises `click.Abort` at the end of the input."""
         _write(sys.stderr, question, end=" ")
         line = sys.stdin.readline()
         if not line:
@@ -85,7 +85,7 @@ class Console:
         return line.strip()
 
     def columns(self, stream: TextIO | None) -> int | None:
-        """Return how wide the terminal behind `stream` is; None where there is none, or it does not say."""
+        """Return the width of the terminal behind `stream`, COLUMNS first; None if there is none or it gives no width."""
         if stream is None or not stream.isatty():
             return None
         asked = os.environ.get("COLUMNS", "")
@@ -94,7 +94,7 @@ class Console:
         return os.get_terminal_size(stream.fileno()).columns or None
 
     def colored(self, stream: TextIO) -> bool:
-        """Return whether colour may be used on `stream`: asked for, or a terminal that does not decline it."""
+        """Return whether colour may be used on `stream`: `--color always`, or a terminal without NO_COLOR."""
         if self.color == "always":
             return True
         return self.color == "auto" and is_terminal(stream) and not os.environ.get("NO_COLOR")
@@ -106,7 +106,7 @@ class Console:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether the stream is a terminal that can move its cursor; environment variables never make it one."""
+    """Return whether the stream is a terminal that can move its cursor. No environment variable makes it one."""
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
@@ -118,5 +118,5 @@ def _write(stream: TextIO | None, text: str, end: str = "\n") -> None:
         stream.write(shown + end)
         stream.flush()
     except BrokenPipeError:
-        # Nobody reads any more. Python would complain once more when it flushes the stream at exit.
+        # Nobody reads any more. Without this, Python would complain again when it flushes the stream at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,8 +1,8 @@
-"""`rollout explain`: what a code means, how one comes by it, what to do, and how this program goes on after it.
+"""`rollout explain`: what a code means, what causes it, what to do, and how this program goes on after it.
 
-The words stand in one table a family: `rollout.codes` has our own, `rollout.enos.codes` the platform's. Here
-they are only found and shown. A code is found as it was met: `24610`, `code 24610:` out of a message, `HTTP 429`,
-`[R601]`, `-3` from a task's progress.
+The texts are kept elsewhere, one table a family: our own in `rollout.codes`, the platform's in `rollout.enos.codes`.
+This module finds and shows them. A code is found in the form in which a user meets it: `24610`, `code 24610:` out of
+a message, `HTTP 429`, `[R601]`, `-3` from a task's progress.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from rollout.text import clipped
 
 
 class NoSuchCode(RolloutError):
-    """Nobody knows the code."""
+    """The code is in no table."""
 
     exit_code = 2
 
@@ -101,10 +101,10 @@ WORDS: Final[Mapping[str, frozenset[Family]]] = {
     "device": _DEVICE,
     "exit": frozenset({Family.EXIT}),
 }
-"""Words before a code that say of which families it is; alone, they list these families."""
+"""Words before a code that say which families it may be of. Without a code they list these families."""
 
 SILENT: Final = frozenset({"code", "error", "status", "warning", ""})
-"""Words that stand before a code in messages and say nothing of its family."""
+"""Words that stand before a code in messages and do not say its family."""
 
 COURSES: Final[Mapping[Action, str]] = {
     Action.OK: "goes on",
@@ -114,7 +114,7 @@ COURSES: Final[Mapping[Action, str]] = {
     Action.AUTH: "sent again after the token is renewed, once",
     Action.FIX: "something must change before it is sent again",
     Action.HOLD: "waits, then sent again",
-    Action.STOP: "permanent, a person is told",
+    Action.STOP: "final; a person must look at it",
 }
 
 NAMES: Final[Mapping[Operation, str]] = {
@@ -136,7 +136,7 @@ MAKERS_OWN: Final = Meaning(
 )
 
 DOCUMENT_REFUSED: Final = "the file is refused with all its faults, exit code 2; nothing is sent"
-WARNED: Final = "told, and carried out all the same"
+WARNED: Final = "shown as a warning; the command goes on"
 FAILED_DEVICE: Final = (
     "the device counts as failed in gates and budgets; EnOS retries it as far as job.retryPolicy says"
 )
@@ -147,7 +147,7 @@ NEVER_MET: Final = "never met: only devices see it"
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """How one group of calls goes on: `calls` as people read them, and the advice. `known` if the code is expected there."""
+    """What is done after a code in one group of calls: `calls` names them for people. `known` if the code is expected there."""
 
     calls: str
     operations: tuple[Operation, ...]
@@ -157,7 +157,7 @@ class Treatment:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One code with all there is to say of it. `here` is how this program goes on, where no call decides it."""
+    """One code with all that is shown of it. `here` says how this program goes on where that depends on no call."""
 
     family: Family
     code: str
@@ -199,7 +199,10 @@ def explain(common: Common, *, code: tuple[str, ...]) -> None:
 
 
 def _found(words: Sequence[str]) -> list[Entry]:
-    """Return the entries that the words of the command line name, in their order. Raises click.UsageError."""
+    """Return the entries that the words of the command line name, in their order; all entries where no code is named.
+
+    Raises: NoSuchCode.
+    """
     known = list(_entries())
     wanted = frozenset(Family)
     found: list[Entry] = []
@@ -228,14 +231,14 @@ def _found(words: Sequence[str]) -> list[Entry]:
         else:
             unknown.append(_no_such_code(code, choice))
         wanted = frozenset(Family)
-    # a message pasted whole has its code among other words
+    # a whole message may be pasted: its code stands among other words
     if unknown and not found:
         raise unknown[0]
     return found if asked else [entry for entry in known if entry.family in wanted]
 
 
 def _parted(token: str) -> tuple[str | None, str]:
-    """Return the family's word and the code of `http429`, `HTTP`, `429`: either may be missing."""
+    """Return word and code of one token: `http429` has both, `HTTP` no code (empty), `429` no word (None)."""
     lowered = token.lower()
     if lowered in WORDS:
         return lowered, ""
@@ -244,7 +247,7 @@ def _parted(token: str) -> tuple[str | None, str]:
 
 
 def _no_such_code(code: str, known: Sequence[Entry]) -> NoSuchCode:
-    """Return the refusal of a code, with those it may have been meant for."""
+    """Return the error for a code that is in no table, with the codes that look like it."""
     shown = code[:40]
     if re.fullmatch(r"[0-9]{1,9}", code):
         alike = [entry for entry in known if len(entry.code) == len(code) and entry.code.isdigit()]
@@ -258,14 +261,14 @@ def _no_such_code(code: str, known: Sequence[Entry]) -> NoSuchCode:
     if re.fullmatch(r"[0-9]{5}", code):
         message = (
             f"code {shown} is not published; after it a create is {COURSES[Action.RECON]}, "
-            "and of any other call a person is told"
+            "and after any other call a person must look at it"
         )
-    told = f"did you mean {' or '.join(labels)}? " if labels else ""
-    return NoSuchCode(message, hint=f"{told}{command_line('explain')} lists all")
+    guess = f"did you mean {' or '.join(labels)}? " if labels else ""
+    return NoSuchCode(message, hint=f"{guess}{command_line('explain')} lists all")
 
 
 def _entries() -> Iterator[Entry]:
-    """Yield every code there is, family by family."""
+    """Yield the entries of all codes, family by family."""
     for name, own in sorted(CATALOGUE.items()):
         here = DOCUMENT_REFUSED if name.startswith("R1") else ""
         here = WARNED if own.severity is Severity.WARNING else here
@@ -306,12 +309,12 @@ def _answer(family: Family, code: int, meaning: Meaning, signals: Mapping[Operat
 
 
 def _treatments(signals: Mapping[Operation, Signal]) -> tuple[Treatment, ...]:
-    """Return what is done after each signal, operations that go on alike together, the unexpected ones last."""
+    """Return what is done after each signal. Operations with the same advice share a row; unexpected ones come last."""
     groups: dict[tuple[bool, Advice], list[Operation]] = {}
     for operation, signal in signals.items():
         advice = advise(signal, operation)
         known = operation in TREATMENT[signal]
-        # what is not expected is told by its action alone
+        # of a code that is not expected only the action is shown
         groups.setdefault((known, advice if known else Advice(advice.action)), []).append(operation)
     return tuple(
         Treatment(_calls(operations), tuple(operations), advice, known)
@@ -353,7 +356,7 @@ def _page(entry: Entry, columns: int | None) -> Iterator[str]:
         ("Cause", meaning.cause),
         ("Do", meaning.remedy),
         ("Restart" if entry.family is Family.EXIT else "In rollout", entry.here),
-        *zip(["In rollout", *[""] * 9], _told(entry.treatment), strict=False),
+        *zip(["In rollout", *[""] * 9], _treatment_lines(entry.treatment), strict=False),
         ("Source", meaning.page or "a rule of rollout's own"),
     ]
     for label, text in rows:
@@ -361,7 +364,7 @@ def _page(entry: Entry, columns: int | None) -> Iterator[str]:
             yield from _wrapped(f"{label:<{LABEL_WIDTH}}{text}", columns)
 
 
-def _told(treatments: Iterable[Treatment]) -> Iterator[str]:
+def _treatment_lines(treatments: Iterable[Treatment]) -> Iterator[str]:
     for treatment in treatments:
         if treatment.known:
             note = f": {treatment.advice.note}" if treatment.advice.note else ""

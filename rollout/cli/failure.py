@@ -1,8 +1,7 @@
-"""A failure becomes a message and an exit code; a traceback never reaches a user who did not ask for it.
+"""A failure becomes a message and an exit code; a user sees a traceback only if he asked for it.
 
-The codes are part of the program's promise (`rollout --help` lists them). An error we raise on purpose
-carries its own; anything else is ours to repair: it exits 1, with one line to say so, and its traceback,
-free of secrets, goes to a file.
+Exit codes are promised to users (`rollout --help` lists them). An error that is raised on purpose carries its own.
+Any other error is a fault of ours: it exits 1, one line says so, and its traceback, free of secrets, goes to a file.
 """
 
 from __future__ import annotations
@@ -22,9 +21,10 @@ from rollout.codes import Severity
 from rollout.enos.codes import GATEWAY, PROXY
 from rollout.errors import Complaint, PlanError, RolloutError, ServiceError
 from rollout.telemetry.redact import REDACTOR
+from rollout.text import counted
 
 MORE_FAULTS = "R199"
-"""The complaint that only says that there are more."""
+"""The code of the complaint that says how many more errors there are."""
 
 FAULT_OF_OURS, SYSTEM_REFUSED = "R900", "R901"
 
@@ -38,7 +38,7 @@ ERROR_LOG = "errors.log"
 def report(error: BaseException, arguments: list[str]) -> int:
     """Print what went wrong, as the command line asked for, and return the exit code."""
     for variable in ("ENOS_ACCESS_KEY", "ENOS_SECRET_KEY"):
-        # The failure may have come before anybody read, and so taught, the keys.
+        # the failure may have come before the keys were read, and so before the redactor knew them
         if value := os.environ.get(variable):
             REDACTOR.learn(value)
     console = Console(Output.JSON if _wants_json(arguments) else Output.TEXT)
@@ -48,7 +48,7 @@ def report(error: BaseException, arguments: list[str]) -> int:
         case KeyboardInterrupt() | click.Abort():
             return INTERRUPTED
         case BrokenPipeError():
-            # Python's own flush at exit would complain again.
+            # Python flushes the stream at exit and would complain again
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             return 0
         case click.exceptions.Exit():
@@ -56,34 +56,34 @@ def report(error: BaseException, arguments: list[str]) -> int:
         case click.UsageError():
             verb = [error.ctx.info_name] if error.ctx and error.ctx.parent and error.ctx.info_name else []
             hint = command_line(*verb, "--help")
-            return _tell(console, USAGE, error.format_message(), hint=hint)
+            return _print(console, USAGE, error.format_message(), hint=hint)
         case click.ClickException():
-            return _tell(console, USAGE, error.format_message())
+            return _print(console, USAGE, error.format_message())
         case PlanError():
-            return _tell_complaints(console, error)
+            return _print_complaints(console, error)
         case RolloutError():
             _show_traceback(error, arguments)
-            return _tell(
+            return _print(
                 console, error.exit_code, error.message, code=error.code, hint=error.hint, cause=error
             )
         case OSError() if error.filename is not None:
-            # A path we were given or live in: the system's own words say best what is wrong with it.
-            return _tell(console, UNEXPECTED, f"{error.filename}: {error.strerror}", code=SYSTEM_REFUSED)
+            # a path of the user's, or of the state directory: the system's own words say what is wrong with it
+            return _print(console, UNEXPECTED, f"{error.filename}: {error.strerror}", code=SYSTEM_REFUSED)
         case _:
-            return _tell_unexpected(console, error, arguments)
+            return _print_unexpected(console, error, arguments)
 
 
 def complaint_lines(complaints: tuple[Complaint, ...]) -> list[str]:
-    """Return the complaints as lines, with their counts at the end. Readers tell at most 20 errors, then R199."""
+    """Return the complaints as lines, with their counts at the end. Readers give at most 20 errors, then R199."""
     lines: list[str] = []
     for complaint in complaints:
         lines.append(str(complaint))
         if complaint.hint:
             lines.append(f"  hint: {complaint.hint}")
-    told = [complaint for complaint in complaints if complaint.code != MORE_FAULTS]
-    errors = sum(complaint.severity is Severity.ERROR for complaint in told)
-    more = "more than " if len(told) < len(complaints) else ""
-    lines.append(f"{more}{_plural(errors, 'error')}, {_plural(len(told) - errors, 'warning')}")
+    shown = [complaint for complaint in complaints if complaint.code != MORE_FAULTS]
+    errors = sum(complaint.severity is Severity.ERROR for complaint in shown)
+    more = "more than " if len(shown) < len(complaints) else ""
+    lines.append(f"{more}{counted(errors, 'error')}, {counted(len(shown) - errors, 'warning')}")
     return lines
 
 
@@ -101,12 +101,8 @@ def complaint_json(complaint: Complaint) -> dict[str, object]:
     }
 
 
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
 def _wants_json(arguments: list[str]) -> bool:
-    """Return whether the command line asks for JSON, also where it is too broken to be parsed."""
+    """Return whether the command line asks for JSON. It is looked at as text: it may be one that cannot be parsed."""
     joined = [argument.removeprefix("--output=").removeprefix("-o") for argument in arguments]
     forms = {"json", "ndjson"}
     return any(
@@ -115,7 +111,7 @@ def _wants_json(arguments: list[str]) -> bool:
     )
 
 
-def _tell(
+def _print(
     console: Console,
     exit_code: int,
     message: str,
@@ -133,7 +129,7 @@ def _tell(
                 "msg": cause.message,
                 "requestId": cause.request_id,
             }
-        _tell_json(console, content)
+        _print_json(console, content)
         return exit_code
     details = f" [{code}]" if code else ""
     if isinstance(cause, ServiceError) and cause.request_id:
@@ -147,7 +143,7 @@ def _tell(
 
 
 def _explained_by(code: str, cause: RolloutError | None) -> str:
-    """Return the line that explains the failure's code, ours or the platform's; empty if it has none."""
+    """Return the command line that explains the failure's code, ours or the platform's; empty if it has none."""
     if isinstance(cause, ServiceError) and cause.platform_code is not None:
         return command_line("explain", str(cause.platform_code))
     if isinstance(cause, ServiceError) and cause.http_status in GATEWAY.keys() | PROXY.keys():
@@ -155,7 +151,7 @@ def _explained_by(code: str, cause: RolloutError | None) -> str:
     return command_line("explain", code) if code else ""
 
 
-def _tell_complaints(console: Console, error: PlanError) -> int:
+def _print_complaints(console: Console, error: PlanError) -> int:
     if console.is_json:
         content = {
             "code": error.code,
@@ -164,25 +160,25 @@ def _tell_complaints(console: Console, error: PlanError) -> int:
             "exitCode": error.exit_code,
             "complaints": [complaint_json(complaint) for complaint in error.complaints],
         }
-        _tell_json(console, content)
+        _print_json(console, content)
     else:
         more = f"more about a code: {command_line('explain', error.code)}"
         console.warn("\n".join([*complaint_lines(error.complaints), more]))
     return error.exit_code
 
 
-def _tell_json(console: Console, content: dict[str, object]) -> None:
+def _print_json(console: Console, content: dict[str, object]) -> None:
     console.warn(document(envelope("error", **content), indent=None))
 
 
-def _tell_unexpected(console: Console, error: BaseException, arguments: list[str]) -> int:
+def _print_unexpected(console: Console, error: BaseException, arguments: list[str]) -> int:
     text = REDACTOR.text("".join(traceback.format_exception(error)))
     if _verbosity(arguments) >= 2:
         console.warn(text)
     kind = type(error).__name__
     place = _keep(text, arguments)
     hint = f"details in {place}" if place else "run it again with -vv for details"
-    return _tell(
+    return _print(
         console, UNEXPECTED, f"unexpected {kind}; this is a fault of rollout", code=FAULT_OF_OURS, hint=hint
     )
 
@@ -203,7 +199,7 @@ def _verbosity(arguments: list[str]) -> int:
 
 
 def _keep(text: str, arguments: list[str]) -> Path | None:
-    """Append the traceback to the state directory's error log; return its path, or None if there is no place."""
+    """Append the traceback to the error log of the state directory; return its path, None if it cannot be written."""
     state_dir = Path(os.environ.get("ROLLOUT_STATE_DIR", STATE_DIR))
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         if argument == "--state-dir":
@@ -218,6 +214,6 @@ def _keep(text: str, arguments: list[str]) -> Path | None:
                 f"--- {time.strftime('%Y-%m-%dT%H:%M:%S%z')} python {sys.version.split()[0]}\n{text}\n"
             )
     except OSError:
-        # No state directory yet, or a full disk: the hint then says how to see the details.
+        # no state directory yet, or a full disk: the hint then says how to see the details
         return None
     return path

@@ -1,7 +1,7 @@
 """Values of flags, read strictly: plain ASCII digits in a fixed shape, within named bounds.
 
-Python's own `int` and `float` accept ` 1_0 `, Arabic digits, `nan` and `1e400`; a limit read from those would be
-no limit.
+Python's own `int` and `float` accept ` 1_0 `, Arabic digits, `nan` and `1e400`; a limit that is read from those would
+be no limit.
 """
 
 from __future__ import annotations
@@ -85,14 +85,14 @@ class SiteShare(click.ParamType[tuple[str, float]]):
 
 
 class Parsed(click.ParamType[Any]):
-    """A text that another room reads; what it cannot read is a wrong flag."""
+    """A value that a function of another room reads; its ValueError becomes the message about the flag."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
         self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return what the text means."""
+        """Return what the function makes of the text."""
         if not isinstance(value, str):
             return value
         try:
@@ -113,12 +113,12 @@ DURATION = Duration()
 SEED = Number("seed", 0, 999_999_999, whole=True)
 PORT = Number("port", 0, 65_535, whole=True)
 SPEED = Number("speed", 1, 100_000)
-"""How many times faster than real time an emulated platform lives; beyond this its clock outruns any call."""
+"""Times faster than real time at which an emulator runs. Beyond this its clock moves too far during one call."""
 SITE_SHARE = SiteShare()
 
 
 def check_output_file(path: Path, *inputs: Path) -> None:
-    """Refuse, before any work, an output that is a directory, one of the inputs, or in no directory."""
+    """Refuse an output file before any work is done: a directory, one of the inputs, or in a directory that is missing."""
     if path.is_dir():
         raise click.UsageError(f"{path}: is a directory")
     if not path.parent.is_dir():

@@ -1,1 +1,1 @@
-"""What people and machines see of a campaign."""
+"""Events become log lines: rendered, redacted, written. What people see of a state is made in `rollout.views`."""

@@ -1,7 +1,7 @@
-"""The engine's audience that writes: every event becomes one log record.
+"""The observer that writes the log: every event becomes one record.
 
-An observer must return at once and never raise: the sinks take care of the first, a complete rendering of
-the closed union of events of the second.
+An observer must return at once and must not raise. It returns at once because sinks only queue lines. It does not
+raise because `render` has a case for every event.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from rollout.telemetry.render import render
 
 
 class EventLog:
-    """Tells every event to the log. An `Observer`."""
+    """Writes every event to the log. An `Observer`."""
 
     def __init__(self) -> None:
-        # bound now, to the set-up of now: the lazy proxy would build a logger for every line
+        # bound once, to the outlets that are configured now: the lazy proxy would build a logger for every line
         self._log = structlog.get_logger().bind()
         self._seq = 0
 
     def notice(self, event: Event, state: State) -> None:
-        """Log `event` under its own name and time; an intent is told by what came of it."""
+        """Log `event` under its own name and time. `BatchCreateSent` is left out: what came of the call is logged."""
         if isinstance(event, BatchCreateSent):
-            return  # the journal keeps it; as a line it would double the log and say nothing the next does not
+            return  # the journal keeps it; in the log it would double the lines and add nothing to the next one
         self._seq += 1
         record = render(event, state.plan, seq=self._seq)
         getattr(self._log, record.level)(record.name, at=record.at, fields=record.fields)

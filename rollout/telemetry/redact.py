@@ -1,8 +1,8 @@
-"""No secret passes: the last thing that happens to a text before it is shown or stored.
+"""Secrets are removed from every text, as the last step before it is shown or stored.
 
-Code does not log secrets on purpose. This guards against the accident: a foreign error text that carries a
-header, a value echoed by the platform. It knows the secret values of this run in the forms they leak in
-(as they are, base64, hexadecimal, percent-encoded) and the names of fields that only ever hold one.
+Code does not log secrets on purpose. This guards against the accident: an error text of a library that carries a
+header, a value that the platform sends back. The redactor knows the secret values of this run in the forms in which
+they leak (as they are, base64, hexadecimal, percent-encoded) and the names of fields that only ever hold a secret.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _SECRET_NAME = re.compile(
     r"device[-_]?secret|session[-_]?key)$"
 )
 _SECRET_HEADER = re.compile(
-    # a variable's name in its place ("$TOKEN") is what a script shows instead of a value
+    # "$TOKEN" is left: a script that is printed has a variable's name there, not a value
     r"(?i)(apim-(?:accesstoken|signature|timestamp)['\"]?\s*[:=]\s*['\"]?)(?!\$(?-i:[A-Z]+)\")[^\s'\",;)}]+"
 )
 
 
 def forms(value: str) -> list[str]:
-    """Return the texts by which `value` could be found, longest first: itself and its usual encodings."""
+    """Return the texts in which `value` may appear, longest first: itself and its usual encodings."""
     raw = value.encode()
     # Base64 inside a longer text can start at any of three offsets; only the middle is the same each time.
     shifted = [
@@ -54,14 +54,14 @@ class Redactor:
         self._written: re.Pattern[bytes] | None = None
 
     def learn(self, *secrets: str) -> None:
-        """Know these values from now on."""
+        """Hide these values from now on."""
         self._texts.update(text for secret in secrets for text in forms(secret))
-        # Longest first, so that a secret inside another never leaves the other's rest standing.
+        # longest first: where one secret contains another, the whole of the longer one must be hidden
         ordered = sorted(self._texts, key=len, reverse=True)
         self._values = re.compile("|".join(map(re.escape, ordered))) if ordered else None
-        # as they stand inside a JSON line, where quotes and backslashes are escaped
+        # the same inside a JSON line, where quotes and backslashes are escaped
         written = sorted({json.dumps(text)[1:-1].encode() for text in ordered})
-        # what contains another form is found by it
+        # a form that contains another one is found by the shorter one
         shortest = [w for w in written if not any(o in w for o in written if o != w)]
         self._written = re.compile(b"|".join(map(re.escape, shortest))) if shortest else None
 
@@ -99,9 +99,9 @@ class Redactor:
             case None | bool() | int() | float():
                 return value
             case _:
-                # A foreign object's text may hold anything, headers included: only its type is told.
+                # the text of an unknown object may hold anything, headers included: only its type is shown
                 return f"<{type(value).__name__}>"
 
 
 REDACTOR = Redactor()
-"""The one of this process: whoever reads a secret teaches it, whoever writes a text asks it."""
+"""The redactor of this process: code that reads a secret calls `learn`, code that writes a text calls `text` or `value`."""

@@ -1,8 +1,8 @@
-"""Event → log record: its name, how much it matters, and its data as flat fields.
+"""Event → log record: its name, its level, and its data as flat fields.
 
-The record's name is the event's kind, the level follows the rule of the house: *info* happened, *warning*
-will be tried again or looked at again, *error* needs a person. Every record says which campaign, and where
-it applies which wave, batch, attempt, job, request and code. Device keys are in no event, hence in no log.
+The record's name is the event's kind. Levels: *info* happened, *warning* will be tried again or looked at again,
+*error* needs a person. Every record says which campaign, and, where it applies, which wave, batch, attempt, job,
+request and code. No event holds a device key, so no log does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rollout.core import events as e
 from rollout.core.plan import Plan, batch_label
 
 
-class Record(NamedTuple):
+class LogRecord(NamedTuple):
     """One log record: `at` in epoch seconds, `fields` flat and JSON-like."""
 
     name: str
@@ -26,9 +26,9 @@ class Record(NamedTuple):
 def level(event: e.Event) -> str:
     """Return `debug`, `info`, `warning` or `error`."""
     match event:
-        # the two that come by the thousand stand first
+        # the two most frequent events stand first
         case e.BatchCreateSent() | e.TasksCounted():
-            # steps on the way to news: too many to watch go by
+            # too many for a person to follow; what they lead to is logged as well
             return "debug"
         case e.BatchJobCreated():
             return "info"
@@ -76,30 +76,30 @@ def level(event: e.Event) -> str:
             assert_never(event)
 
 
-def _told(name: str) -> str:
+def _json_name(name: str) -> str:
     """Return a field's name as logs and JSON results write it: `job_id` is `jobId`, as EnOS has it."""
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
 
 
 _NAMES = {
-    kind: tuple((f.name, _told(f.name)) for f in fields(event) if f.name not in {"at", "campaign_id"})
+    kind: tuple((f.name, _json_name(f.name)) for f in fields(event) if f.name not in {"at", "campaign_id"})
     for kind, event in e.EVENTS.items()
 }
 
 
 _NUMBERS = (int, float)
-"""Types whose zero says something; no value, no text, no list and no flag say nothing."""
+"""Types whose zero is shown. None, False, an empty text and an empty list are left out."""
 
 
-def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> Record:
-    """Return the log record of `event`; `seq` is its place among the events told in this life of the runner."""
+def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> LogRecord:
+    """Return the log record of `event`; `seq` counts the records of one run, from 1."""
     data: dict[str, Any] = {"campaignId": plan.campaign.id}
     if seq is not None:
         data["seq"] = seq
     values = {
-        told: value
-        for name, told in _NAMES[event.kind]
+        shown: value
+        for name, shown in _NAMES[event.kind]
         if (value := getattr(event, name)) or type(value) in _NUMBERS
     }
     batch = values.pop("batch", None)
@@ -114,11 +114,11 @@ def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> Record:
         data["wave"] = plan.waves[wave].name
     if isinstance(event, e.BatchJobCreated):
         elapsed_s = values.pop("elapsedS")
-        if not event.adopted:  # a job that was found had no call that took a time
+        if not event.adopted:  # a job that was found by a search has no create call to be timed
             values["ms"] = round(elapsed_s * 1000)
     if isinstance(event, e.BatchCreateThrottled):
         values["code"] = 429  # flow control answers with nothing but this status
     if "missing" in values:
         values["missing"] = [batch_label(plan, index) for index in values["missing"]]
     data |= values
-    return Record(event.kind, level(event), event.at, data)
+    return LogRecord(event.kind, level(event), event.at, data)

@@ -6,9 +6,9 @@ Standard-library logging is not involved (it doubles the cost of a line); librar
 silent, which also keeps their debug texts, full of headers, off our streams. The chain is the same for all
 outlets, so no outlet can leak what another hides.
 
-Nearly every record is harmless, and there may be thousands a second. So the JSON line is written first and looked
-at as a whole: pure printable ASCII, no form of a secret in it, only flat values under field names that are known
-to be harmless. Such a line is finished; any other record is taken apart and cleaned value by value.
+Nearly every record is harmless, and there may be thousands a second. So the JSON line is made first and checked as a
+whole: printable ASCII alone, no form of a secret in it, only flat values under field names that are known to be
+harmless. Such a line is finished. Any other record is cleaned value by value, and its line is made again.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def json_line(fields: Fields) -> bytes:
 
 
 def console_line(fields: Fields) -> bytes:
-    """Return the record for people: time, level if it is one to note, name, then `key=value` pairs.
+    """Return the record for people: time, level from warning on, name, then `key=value` pairs.
 
-    Moments are told as such; the JSON form keeps them as epoch seconds.
+    Times are written as dates here; the JSON form keeps them as epoch seconds.
     """
     rest = dict(fields)
     name = str(rest.pop("event", ""))
@@ -70,7 +70,7 @@ def console_line(fields: Fields) -> bytes:
 
 
 def _moment(key: str, value: Any) -> Any:
-    """Return a field that bears a moment by its name (`until`, `retryAt`) as people read it."""
+    """Return the value of a field whose name says that it is a time (`until`, `retryAt`) as a date, others as they are."""
     return iso_utc(value) if isinstance(value, float) and (key == "until" or key.endswith("At")) else value
 
 
@@ -87,20 +87,20 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """One place log lines go to, how they are written there, and from which level on."""
+    """One place that log lines go to, in which form, and from which level on."""
 
     sink: LineSink
     format: LogFormat
     least: str = "debug"
 
     def put(self, fields: Fields, line: bytes) -> None:
-        """Hand the record over, `line` being its JSON; never waits, never raises for what the outlet's end does."""
+        """Pass the record to the sink; `line` is its JSON. Never waits, and does not raise if the line cannot be written."""
         if _RANK[fields["level"]] >= _RANK[self.least]:
             self.sink.write(line if self.format is LogFormat.JSON else console_line(fields))
 
 
 class _Fan:
-    """What structlog calls its logger: gives the finished record to every outlet."""
+    """The logger that structlog calls: it gives the finished record to every outlet."""
 
     def __init__(self, outlets: tuple[Outlet, ...]) -> None:
         self._outlets = outlets
@@ -113,7 +113,7 @@ class _Fan:
 
 
 class _Processors:
-    """The chain's links, with what they know."""
+    """The two processors of the chain, `moment` and then `finish`, with what they need."""
 
     def __init__(self, redactor: Redactor, clock: Callable[[], float]) -> None:
         self._redactor = redactor
@@ -124,7 +124,7 @@ class _Processors:
         at = fields.pop("at", None)
         at = self._clock() if at is None else at
         event = fields.pop("event", "")
-        # a whole record may come as one field: as keywords its dozen would be copied at every step of the way
+        # the observer hands its fields over as one value: as keywords they would be copied at every step
         record = fields.pop("fields", None) or {}
         return {
             "timestamp": iso_utc(at),
@@ -140,7 +140,7 @@ class _Processors:
     ) -> tuple[tuple[Fields, bytes], dict[str, Any]]:
         if self._flat(fields):
             line = json_line(fields)
-            # A backslash may be an escaped line feed or ESC, harmless here and not on a terminal.
+            # a backslash may be an escaped line feed or ESC: harmless in JSON, not in the text form on a terminal
             escaped = b"\\" in line or b"\x7f" in line
             if line.isascii() and not escaped and not self._redactor.finds(line):
                 return (fields, line), {}
@@ -148,7 +148,7 @@ class _Processors:
         return (clean, json_line(clean)), {}
 
     def _flat(self, fields: MutableMapping[str, Any]) -> bool:
-        """Return whether all values are plain and all names harmless; learn the names that are."""
+        """Return whether all values are plain and all names harmless; harmless names are remembered."""
         if not self._harmless.issuperset(fields):
             self._harmless |= {name for name in fields if self._redactor.is_harmless_name(name)}
             if not self._harmless.issuperset(fields):

@@ -1,9 +1,8 @@
-"""Where log lines go, without ever holding the engine up.
+"""Log lines are queued and written by a thread, so that a slow or broken reader never delays the engine.
 
-A pipe whose reader sleeps blocks its writer; a full disk raises; a closed terminal raises too. None of that
-may stop a campaign, whose history is in the journal. So a line is put into a bounded queue and a thread of
-the sink's own writes it, many lines in one call. A line that finds the queue full, or that cannot be
-written, is dropped and counted.
+A pipe whose reader sleeps blocks its writer; a full disk and a closed terminal raise. None of that may stop a
+campaign, whose history is in the journal. So each sink has a bounded queue and a thread that writes many lines in
+one call. A line is dropped and counted if the queue is full or the line cannot be written.
 
 The thread is a daemon: if its last write never returns, the process may still leave.
 """
@@ -22,14 +21,14 @@ QUEUE_LINES_MAX = 20_000
 """Lines that may wait to be written; at about 300 bytes a line some 6 MB. Our choice."""
 
 GATHER_S = 0.02
-"""How long lines are gathered before one write; lost by a kill, while the journal keeps what they told. Our choice."""
+"""How long lines are gathered before one write. A kill loses them; the journal has their events. Our choice."""
 
 CLOSE_WAIT_S = 2.0
 """How long `close` waits for the last lines to be written. Our choice, inside the 10 s of a graceful stop."""
 
 
 class LineSink:
-    """A file descriptor that takes lines at once and writes them when it can.
+    """Takes lines for a file descriptor without waiting, and writes them when it can.
 
     `dropped` counts lines that were lost: the queue was full or the write failed.
     """
@@ -56,7 +55,7 @@ class LineSink:
                 self._wake.notify()
 
     def close(self, wait_s: float = CLOSE_WAIT_S) -> None:
-        """Let the waiting lines be written, for `wait_s` seconds at most; idempotent."""
+        """Take no more lines, and wait until the queued ones are written, `wait_s` seconds at most; idempotent."""
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -85,8 +84,8 @@ class LineSink:
             try:
                 rest = rest[os.write(self._fd, rest) :]
             except OSError:
-                # Full disk, closed pipe, reader gone: the lines are counted as dropped. The next lines are
-                # tried again, since a disk may have room later.
+                # Full disk, closed pipe, reader gone: the lines are counted as dropped. The next lines are still
+                # tried, since the disk may have room by then.
                 return False
         return True
 
@@ -94,7 +93,7 @@ class LineSink:
 def open_log(path: Path) -> LineSink:
     """Open the event log for appending, readable by its owner alone, and return its sink.
 
-    A torn last line of a killed process is ended first, so that every later record stands on its own line.
+    A killed process may have left half a line: it is ended first, so that every later record has a line of its own.
 
     Raises: SettingsError if the path is a link, not a regular file, or cannot be opened.
     """
@@ -114,5 +113,5 @@ def open_log(path: Path) -> LineSink:
 
 
 def stream_sink(fd: int) -> LineSink:
-    """Return the sink over one of the process's own streams (1 or 2), which stays open."""
+    """Return a sink for standard output (1) or standard error (2); `close` leaves the stream open."""
     return LineSink(fd, owned=False)

@@ -1,7 +1,7 @@
-"""Plots as inline SVG, drawn by hand: text stays text, the same study gives the same bytes, nothing is to be installed.
+"""Plots as inline SVG. The same data gives the same bytes, text stays text, and no library is needed.
 
-A plotting library was weighed and left out: its SVG turns every letter into a path (ten times the size, not to be
-searched, copied or read aloud) and changes with its version.
+Why no plotting library: its SVG turns every letter into a path, which is ten times the size and cannot be searched,
+copied or read aloud; and its output changes with its version.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ TIME_STEPS = (
     (2 * DAY_S, "h", 3600.0, (1, 2, 3, 4, 6, 8, 12, 24)),
     (float("inf"), "d", DAY_S, (1, 2, 5, 10, 20, 50)),
 )
-"""Up to which length a time axis is in which unit, its seconds, and the steps it may take in it."""
+"""Units of a time axis: for lengths up to so many seconds, the unit, its seconds, and the steps between marks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """One quantity over time: low, middle and high value at each of the same times. `css`: the class of its colour."""
+    """One quantity over time: low, middle and high value, one for each of `times` (s). `css` is the class of its colour."""
 
     label: str
     css: str
@@ -38,7 +38,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Dots:
-    """One quantity for each of several groups: every value a dot, the middle one a line."""
+    """One quantity in several groups: every value is a dot, the middle value of a group a line."""
 
     label: str
     css: str
@@ -47,7 +47,7 @@ class Dots:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Where the plot lies in its picture, pixels."""
+    """The picture's size and the margins around the plot, in pixels."""
 
     width: int
     height: int
@@ -66,7 +66,7 @@ class _Frame:
 
 
 def bands(series: Sequence[Band], *, title: str, unit: str, width: int = 440, height: int = 250) -> str:
-    """Return a plot of quantities over time, each a line with its band; `unit` names the vertical axis."""
+    """Return a plot of quantities over time as SVG: each is a line with its band. `unit` names the vertical axis."""
     frame = _Frame(width, height)
     last = max((one.times[-1] for one in series), default=1.0) or 1.0
     most = max((max(one.high) for one in series), default=1.0) or 1.0
@@ -99,17 +99,18 @@ def dots(
     width: int = 900,
     height: int = 330,
 ) -> str:
-    """Return a plot of values by group on a logarithmic axis, zero below its foot.
+    """Return a plot of values by group as SVG. The vertical axis is logarithmic; zero stands half a decade below 1.
 
     Args:
-        labels: of the groups, from left to right; `under` names what they are.
+        labels: one for each group, from left to right.
+        under: what the groups are; stands below the labels.
     """
     frame = _Frame(width, height, left=78)
     most = max((value for one in series for group in one.groups for value in group), default=1.0)
     decades = max(1, ceil(log10(max(most, 2.0))))
 
     def y_at(value: float) -> float:
-        # half a decade below one device is none
+        # the logarithm of zero has no place: it stands half a decade below one
         place = 0.5 + log10(value) if value >= 1 else 0.0
         return frame.y1 - (frame.y1 - frame.top) * place / (decades + 0.5)
 
@@ -124,7 +125,7 @@ def dots(
             x = middle + each * (place - (len(series) - 1) / 2)
             values = sorted(one.groups[index])
             for number, value in enumerate(values):
-                # spread sideways, the same way every time, so that equal values can be told apart
+                # spread sideways, always in the same way, so that equal values do not hide each other
                 shift = (number * 0.618034 % 1 - 0.5) * each * 0.5
                 parts.append(
                     f'<circle class="{one.css} dot" cx="{x + shift:.1f}" cy="{y_at(value):.1f}" r="3"/>'
@@ -170,7 +171,7 @@ def _path(points: Sequence[Point]) -> str:
 
 
 def _count_ticks(most: float) -> tuple[float, list[float]]:
-    """Return where an axis of whole numbers ends, and its round steps."""
+    """Return the end of an axis for whole numbers up to `most`, and its marks at round steps."""
     raw = most / TICKS
     power = 10.0 ** floor(log10(raw)) if raw > 0 else 1.0
     step = max(1.0, next(nice * power for nice in (1, 2, 5, 10) if nice * power >= raw))
@@ -179,7 +180,7 @@ def _count_ticks(most: float) -> tuple[float, list[float]]:
 
 
 def _time_ticks(last: float) -> Iterator[tuple[float, str]]:
-    """Yield the marks of a time axis: seconds, and how they are written."""
+    """Yield the marks of a time axis up to `last` seconds: the seconds, and how they are written."""
     unit, unit_s, steps = next(
         (name, each, allowed) for most, name, each, allowed in TIME_STEPS if last <= most
     )
@@ -192,7 +193,10 @@ def _time_ticks(last: float) -> Iterator[tuple[float, str]]:
 def sample(
     curves: Sequence[Sequence[Point]], times: Sequence[float], pick: Callable[[Sequence[float]], float]
 ) -> list[float]:
-    """Return, for each time in rising order, what `pick` makes of the curves' values then; each holds its last."""
+    """Return, for each of the rising `times`, what `pick` makes of the curves' values at that time.
+
+    A curve keeps the value of its last point until its next one.
+    """
     places = [0] * len(curves)
     found = []
     for time in times:

@@ -1,7 +1,7 @@
-"""The plan preview: what a campaign would do, on one screen, before anything is sent.
+"""The preview of a plan: what a campaign would do, on one screen, before anything is sent.
 
-It shows the sum that nobody else shows: EnOS's `maximumConcurrency` is per job, so the number of devices that
-can be upgrading at once is a sum over jobs, capped only by our `devicesInProgress`.
+EnOS's `maximumConcurrency` is per job, so the devices that can be upgrading at once are a sum over jobs. Nothing in
+EnOS shows that sum; it is shown here, and `devicesInProgress` is what caps it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ GATE_WIDTH = 48
 """Columns of the GATE column at most; longer gates are wrapped between words."""
 
 GATE_WIDTH_MIN = 20
-"""Columns of the GATE column on a narrow terminal: its longest word and then some."""
+"""Columns of the GATE column at least, on a narrow terminal: more than its longest word."""
 
 LABEL_WIDTH = 11
-"""Columns of what stands before a line's text; where a line is wrapped, the rest stands below the text."""
+"""Columns of the label before a line's text; the rest of a wrapped line is indented by as much."""
 
 WAVE_WIDTH = 24
 """Columns of the WAVE column at most."""
@@ -58,11 +58,12 @@ class FleetView:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """All a preview tells.
+    """All that a preview shows.
 
-    `created` jobs exist already, `soak_s` seconds of soaks and `approvals` are still to come; `closed` is how the
-    campaign ended, if it did. L and S in real seconds; `now` in epoch seconds; the campaign's clock runs `speed`
-    times as fast as people's.
+    `target` is the platform with its separator, empty where none is named; `path` is where the plan is saved.
+    `created` jobs exist already; `soak_s` seconds of soaks and `approvals` are still to come. `latest_effect_s` (L)
+    and `search_lag_s` (S) in real seconds; `now` in epoch seconds. `closed` says how the campaign ended; it is empty
+    while it has not. The campaign's clock runs `speed` times as fast as people's.
     """
 
     plan: Plan
@@ -85,7 +86,7 @@ class Preview:
         return 0 if self.closed else len(self.plan.batches) - self.created
 
     def lines(self, columns: int | None = None) -> list[str]:
-        """Return the preview as text, wrapped between words where it is for a terminal of `columns`."""
+        """Return the preview as lines of text, wrapped between words at `columns`; None leaves long lines as they are."""
         if columns is None:
             return self._lines(GATE_WIDTH)
         gates = max(GATE_WIDTH_MIN, min(GATE_WIDTH, columns - self._gate_column() - len("  IF NOT")))
@@ -185,8 +186,8 @@ class Preview:
         fleet = self.fleet
         if not fleet.rows and not self.plan.devices:
             return "picked by EnOS"
-        told = [f"{count(fleet.rows)} rows"]
-        told += [
+        parts = [f"{count(fleet.rows)} rows"]
+        parts += [
             f"{count(number)} {what}"
             for number, what in (
                 (fleet.duplicates, "duplicates"),
@@ -195,7 +196,7 @@ class Preview:
             )
             if number
         ]
-        return " · ".join([*told, f"{count(self.plan.devices)} in scope"])
+        return " · ".join([*parts, f"{count(self.plan.devices)} in scope"])
 
     def _wave_width(self) -> int:
         return min(WAVE_WIDTH, max(4, *(len(safe(wave.name)) for wave in self.plan.waves)))
@@ -227,7 +228,7 @@ class Preview:
 
     def _calls(self) -> str:
         limit = self.plan.campaign.limits.create
-        creates = f"{count(self.jobs_left)} {_noun(self.jobs_left, 'create')} at {rate_text(limit)}"
+        creates = f"{counted(self.jobs_left, 'create')} at {rate_text(limit)}"
         return f"{creates}, {limit.in_flight} open at most: {duration(self._calling_s())} of calling"
 
     def _at_once(self) -> str:
@@ -264,7 +265,7 @@ class Preview:
 
 
 def _listed(search: SearchView) -> str:
-    """Return what a search found, where and when; planning again keeps it."""
+    """Return the line about one search: how many devices it found, where and when."""
     found = counted(search.found, "device")
     return (
         f"Listed     {safe(search.source)}: {found} at {search.where} on {local_time(search.asked_at)}, "
@@ -273,7 +274,7 @@ def _listed(search: SearchView) -> str:
 
 
 def rate_text(limit: CallLimit) -> str:
-    """Return `2/s`, or `30/min` where a second holds less than one call."""
+    """Return `2/s`, or `30/min` where the rate is below one call a second."""
     return f"{limit.rate:g}/s" if limit.rate >= 1 else f"{limit.rate * 60:g}/min"
 
 
@@ -282,22 +283,22 @@ def gate_text(wave: Wave) -> str:
     gate = wave.gate
     if gate is None:
         return "none"
-    told = []
+    parts = []
     if gate.resolved is not None:
-        told.append(f"{_threshold(gate.resolved)} resolved")
+        parts.append(f"{_threshold(gate.resolved)} resolved")
     if gate.success is not None:
-        told.append(f"{_threshold(gate.success)} ok")
+        parts.append(f"{_threshold(gate.success)} ok")
     if gate.stop is not None:
         failed = gate.stop.failed
         limit = count(failed) if isinstance(failed, int) else f"{percent(failed)} of {gate.stop.of.value}"
-        told.append(f"stop above {limit} failed")
+        parts.append(f"stop above {limit} failed")
     if gate.soak_s:
-        told.append(f"soak {duration(gate.soak_s)}")
+        parts.append(f"soak {duration(gate.soak_s)}")
     if gate.deadline_s is not None:
-        told.append(f"within {duration(gate.deadline_s)}")
+        parts.append(f"within {duration(gate.deadline_s)}")
     if gate.approval:
-        told.append("then approval")
-    return ", ".join(told) or "all jobs created"
+        parts.append("then approval")
+    return ", ".join(parts) or "all jobs created"
 
 
 def if_not(gate: Gate | None) -> str:
@@ -310,17 +311,13 @@ def _threshold(threshold: Threshold) -> str:
 
 
 def _bound(seconds: float) -> str:
-    """Return L or S exactly as it was set where it is short: `0.5s` must not be told as no wait at all."""
+    """Return L or S as text, below a minute exactly as it was set: `0.5s` must not be shown as `0s`."""
     return f"{seconds:g}s" if seconds < 60 else duration(seconds)
 
 
 def _from(waves: Sequence[Wave]) -> str:
     versions = list(dict.fromkeys(version for wave in waves for version in wave.job.version_numbers))
     return f" · from {', '.join(safe(version) for version in versions)}" if versions else ""
-
-
-def _noun(number: int, noun: str) -> str:
-    return noun if number == 1 else f"{noun}s"
 
 
 def _devices_text(planned: PlannedWave, wave: Wave) -> str:
@@ -333,8 +330,8 @@ def _total(done: int, devices: int) -> str:
 
 def _fleet_text(plan: Plan) -> str:
     scopes = sum(isinstance(wave.size, Scope) for wave in plan.campaign.waves)
-    told = [counted(plan.devices, "device")] if plan.devices or not scopes else []
-    return " and ".join([*told, f"{counted(scopes, 'scope')} of EnOS's choosing"] if scopes else told)
+    parts = [counted(plan.devices, "device")] if plan.devices or not scopes else []
+    return " and ".join([*parts, f"{counted(scopes, 'scope')} of EnOS's choosing"] if scopes else parts)
 
 
 def _exposure(plan: Plan) -> int:
@@ -343,7 +340,7 @@ def _exposure(plan: Plan) -> int:
 
 
 def _wrapped(line: str, columns: int) -> list[str]:
-    """Return the line in parts of at most `columns`; ids and paths stay whole, rows of the table are left alone."""
+    """Return the line in parts of at most `columns`; ids, paths and rows of the table stay whole."""
     if len(line) <= columns or line.startswith((" + ", "   ")):
         return [line]
     below = " " * (4 if line.startswith("  ") else LABEL_WIDTH)

@@ -1,8 +1,7 @@
 """State → what people watch: one line a wave, the end summary, a heartbeat.
 
-All of it is computed from the state alone, so `status` tells the same from a journal as a live view does
-from the running engine. A state is never told by colour: every wave bears a mark, and every share names
-what it is a share of.
+All of it is computed from the state alone, so `status` shows the same from a journal as a live view does from the
+running engine. Nothing is shown by colour alone: every wave has a mark, and every share names what it is a share of.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ MARKS = Marks("✓", "●", "○", "✗", "‖", "·")
 ASCII_MARKS = Marks("[ok]", "[..]", "[  ]", "[FAIL]", "[hold]", "-")
 
 NAME_WIDTH = 24
-"""Columns for a wave's name at most; longer ones are cut in tables, never in JSON. Our choice."""
+"""Columns of a wave's name at most; longer ones are cut in tables, never in JSON. Our choice."""
 
 
 def marks_for(encoding: str | None) -> Marks:
-    """Return the marks a stream of this encoding can show."""
+    """Return the marks that a stream of this encoding can show; None counts as ASCII."""
     try:
         f"{MARKS.done}{MARKS.running}{MARKS.waiting}{MARKS.failed}{MARKS.held}".encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -66,26 +65,29 @@ def wave_mark(state: State, wave: WaveState, marks: Marks) -> str:
 
 
 def moving(tally: Tally) -> int:
-    """Return devices in progress as far as they are still open.
+    """Return the devices in progress, at most those that are open.
 
-    The platform's counts are read one after the other, this one first: a device that ended in between is in
-    two of them.
+    The platform's counts are read one after the other, this one first. A device that ends in between is in two of
+    them, and must not be shown as in progress.
     """
     return min(tally.in_progress, tally.open)
 
 
 def devices_moving(state: State) -> int:
-    """Return devices in progress over all waves; wave by wave, so that none hides behind another's open devices."""
+    """Return the devices in progress over all waves; the limit of `moving` is applied to each wave by itself."""
     return sum(moving(wave.tally) for wave in state.waves)
 
 
 def without_task(wave: WaveState) -> int:
-    """Return devices of a wave whose jobs exist that EnOS made no task for: it does not know them, or they do not match."""
+    """Return how many devices of a created wave have no task: EnOS does not know them, or they do not match.
+
+    0 while jobs of the wave are still to be created.
+    """
     return max(wave.tally.planned - wave.tally.enrolled, 0) if wave.created else 0
 
 
 def waits_for_approval(state: State) -> bool:
-    """Return whether nothing but a person's approval is missing."""
+    """Return whether the campaign waits for nothing but a person's approval."""
     wave = current_wave(state)
     return (
         state.status is CampaignStatus.RUNNING
@@ -96,7 +98,7 @@ def waits_for_approval(state: State) -> bool:
 
 
 def current_wave(state: State) -> WaveState | None:
-    """Return the wave all looks at: the halted one, else the last open one, else the last begun."""
+    """Return the wave to look at: the halted one, else the last open one, else the last begun; None before the first."""
     if state.halted_wave is not None:
         return state.waves[state.halted_wave]
     begun = list(state.begun_waves())
@@ -106,7 +108,7 @@ def current_wave(state: State) -> WaveState | None:
 
 
 def waiting_for(state: State, now: float) -> str:
-    """Return what the campaign waits for, in a few words; never empty."""
+    """Return what the campaign waits for, to stand after "waiting for"; never empty. `now` is on the engine's clock."""
     match state.status:
         case CampaignStatus.NEW:
             return "its first run"
@@ -126,8 +128,8 @@ def waiting_for(state: State, now: float) -> str:
         return f"{counted(state.unknown, 'create')} of unknown outcome"
     if state.full:
         cap = state.campaign.limits.devices_in_progress
-        quiet = f", none has moved since {local_time(state.moved_at)}" if state.stalled else ""
-        return f"room: {state.exposure:,} of {cap:,} devices may be in progress{quiet}"
+        room = f"room: {state.exposure:,} of {cap:,} devices may be in progress"
+        return f"{room}, none has moved since {local_time(state.moved_at)}" if state.stalled else room
     if wave.status is WaveStatus.OPEN and wave.created:
         if wave.held == HoldReason.SOAK and wave.satisfied_at is not None and gate is not None:
             return f"soak, {duration(wave.satisfied_at + gate.soak_s - now)} left"
@@ -161,13 +163,18 @@ def _jobs(wave: WaveState) -> str:
 
 
 def _full(wave: WaveState) -> tuple[str, str]:
-    """Return devices and jobs of the wave as they stand when all are done: no row of it gets wider."""
+    """Return the texts of devices and jobs when all are done: the widest that the wave's row can have."""
     jobs = wave.last - wave.first
     return f"{wave.tally.planned:,} of {wave.tally.planned:,}", f"{count(jobs)} of {counted(jobs, 'job')}"
 
 
 def live_lines(state: State, now: float, marks: Marks, *, rows: int = 40) -> list[str]:
-    """Return the live view: head line, one line a wave (at most `rows`), calls, failures. `now`: engine clock."""
+    """Return the live view: head line, one line a wave, calls, failures.
+
+    Args:
+        now: on the engine's clock.
+        rows: waves that are shown at most, at least one.
+    """
     begun = sum(1 for _ in state.begun_waves())
     tally = state.tally()
     head = (
@@ -176,7 +183,7 @@ def live_lines(state: State, now: float, marks: Marks, *, rows: int = 40) -> lis
         f"waiting for {waiting_for(state, now)}"
     )
     lines = [head]
-    # as wide as the columns ever get, so that nothing moves while numbers grow, and no wider: 80 columns must do
+    # each column has the width of its widest text to come: nothing moves while numbers grow, and 80 columns are enough
     mark_width = max(
         len(mark) for mark in (marks.done, marks.running, marks.waiting, marks.failed, marks.held)
     )
@@ -233,7 +240,7 @@ NAMED_MAX = 5
 
 
 def in_doubt(state: State) -> list[str]:
-    """Return a line for each kind of thing that is not as it should be and that somebody must look at."""
+    """Return a line for each kind of batch that a person must look at: parked, duplicated, or with a job that goes on."""
     kinds = (
         (state.parked, "parked: whether a job was created is unknown"),
         (state.duplicated, "with more than one job: the younger jobs were to be stopped"),
@@ -249,7 +256,7 @@ def in_doubt(state: State) -> list[str]:
 
 
 def summary_lines(state: State, marks: Marks) -> list[str]:
-    """Return the end summary: head line, one line a wave, and the sums, which add up to the fleet."""
+    """Return the end summary: head line, one line a wave, and the sums. OK, FAILED and OPEN add up to TOTAL."""
     width = max((len(wave_name(state, wave)) for wave in state.waves), default=0)
     lines = [headline(state)]
     for wave in state.waves:
@@ -272,7 +279,7 @@ def summary_lines(state: State, marks: Marks) -> list[str]:
 
 
 def heartbeat(state: State, now: float) -> dict[str, Any]:
-    """Return the fields of the line that is written once a minute where nothing is redrawn."""
+    """Return the fields of the log line that is written once a minute where no live view is drawn."""
     wave = current_wave(state)
     fields: dict[str, Any] = {"campaignId": state.campaign.id}
     if wave is not None:
@@ -288,7 +295,7 @@ def heartbeat(state: State, now: float) -> dict[str, Any]:
 
 
 def wave_rows(state: State) -> Iterator[dict[str, Any]]:
-    """Yield for each wave what `status -o json` says of it."""
+    """Yield the JSON object of each wave, for `status` and `run`."""
     for wave in state.waves:
         tally = wave.tally
         yield {

@@ -78,9 +78,9 @@ def test_one_code_in_full(desk):
             "In rollout  get, search, start, stop, cancel, retry tasks: sent again after a backoff, 3 times at most, 2 s "
             "later at the earliest: a job made seconds ago may not be visible yet; an older one is gone"
         ),
-        "            create: permanent, a person is told: check the firmware id and the organisation",
+        "            create: final; a person must look at it: check the firmware id and the organisation",
         "            delete: counts as done",
-        "            upload firmware: not expected; permanent, a person is told",
+        "            upload firmware: not expected; final; a person must look at it",
         "Source      create_ota_job, get_ota_job and all pages of job and task operations",
     ]
 
@@ -89,7 +89,7 @@ def test_a_code_of_ours_in_full(desk):
     """Whether it refuses or warns, and on whose page its rule rests."""
     lines = desk("explain", "R308").stdout.splitlines()
     assert lines[0] == "R308  warning"
-    assert lines[-2] == "In rollout  told, and carried out all the same"
+    assert lines[-2] == "In rollout  shown as a warning; the command goes on"
     assert lines[-1] == "Source      create_ota_job (SchedulePolicy struct)"
     assert "exit code 2" in desk("explain", "R104").stdout
 
