@@ -1,8 +1,8 @@
-"""Environments of their own for what must not, or need not, live in ours.
+"""Separate virtual environments for packages that tests need and that must not be installed in ours.
 
-A group of `[dependency-groups]` in pyproject.toml is installed into a virtual environment below the one the tests run
-in, once; the tests start its Python as a process. Where it cannot be installed, for want of a package index say,
-the tests that ask for it skip and say why; where `CI` is set they fail instead, so that none is left out unseen.
+A group of `[dependency-groups]` in pyproject.toml is installed once, into an environment below the one the tests run in.
+Tests start its Python as a process. If it cannot be installed, for example without a package index, the tests that need
+it are skipped with the reason. If `CI` is set they fail instead, so that no test is left out unnoticed.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ INSTALL_S_MAX = 240
 
 
 def python_of(group: str) -> Path:
-    """Return the Python interpreter of an environment that holds the dependency group; makes it if need be."""
+    """Return the Python interpreter of the environment with a dependency group; makes the environment if it is missing."""
     home, why_not = _prepared(group)
     if why_not:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(why_not)
@@ -32,7 +32,7 @@ def python_of(group: str) -> Path:
 
 @functools.cache
 def _prepared(group: str) -> tuple[Path, str]:
-    """Return where the environment is, and why it is not there, empty if it is."""
+    """Return the environment's directory, and why it cannot be made; that text is empty if it is there."""
     wanted = sorted(tomllib.loads(PYPROJECT.read_text())["dependency-groups"][group])
     home = Path(sys.prefix) / "foreign" / f"{group}-{zlib.crc32(repr(wanted).encode()):08x}"
     if not home.exists():
@@ -45,7 +45,10 @@ def _prepared(group: str) -> tuple[Path, str]:
 
 
 def _make(home: Path, group: str) -> None:
-    """Install beside, then rename: whoever finds the place finds it whole. One at a time makes it, the others wait."""
+    """Install into a temporary directory, then rename it, so that nobody finds it half made.
+
+    One process at a time makes it; the others wait.
+    """
     home.parent.mkdir(exist_ok=True)
     with (
         home.with_suffix(".lock").open("w") as lock,

@@ -1,4 +1,4 @@
-"""strace, where it is installed and may trace: what lets a system call fail, or a process die on entering it."""
+"""strace, if it is installed and may trace: makes a system call fail, or kills a process when it enters one."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import subprocess
 
 
 def find_strace():
-    """Return where strace is, and why it cannot be used; one of them is empty."""
+    """Return the path of strace, and why it cannot be used; one of the two is empty."""
     found = shutil.which("strace")
     if found is None:
         return "", "strace is not installed"
@@ -17,9 +17,9 @@ def find_strace():
 
 
 def traced(strace, *injections):
-    """Return what stands before a line that is to be traced; an injection is `CALL:what:when=n`.
+    """Return the words to put in front of a command to trace it; an injection is `CALL:what:when=n`.
 
-    Without injections every call is written to `trace`; with them, the calls they name.
+    The file `trace` gets all calls, or with injections only the calls that they name.
     """
     named = ",".join(injection.partition(":")[0] for injection in injections)
     chosen = ["-e", f"trace={named}"] if named else []

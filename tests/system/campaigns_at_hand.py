@@ -1,4 +1,4 @@
-"""Campaigns written out as files, and what must be true of the platform once one is over."""
+"""Writes campaigns as files, and checks what the platform holds when one is over."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ search_lag = "{bounds[1]}"
 """
 
 BOUNDS = ("1s", "500ms")
-"""L and S, real: how late the platform may act and be seen. It is on this machine, which may be busy."""
+"""`latest_effect` and `search_lag` of the profile, in real time; this machine may be busy."""
 
 
 def lay_out(
     desk, url, *, name="c1", devices, per_job, canary, rate=25, sample=2, gate="", rest="", bounds=BOUNDS
 ):
-    """Write plan.yaml (`canary` of the devices first, then all others), its device list and the profile `near`."""
+    """Write plan.yaml (`canary` devices first, then all others), its device list and the profile `near`."""
     (desk.path / "rollout.toml").write_text(PROFILE.format(url=url, bounds=bounds))
     (desk.path / "devices.csv").write_text("deviceKey\n" + "".join(f"SN-{n:05d}\n" for n in range(devices)))
     (desk.path / "plan.yaml").write_text(f"""\
@@ -54,7 +54,7 @@ limits:
 
 
 def assert_exact(desk, emulator, name="c1"):
-    """One job for each batch, under its name and with its devices; every device in exactly one job."""
+    """Assert that the platform has one job for each batch, with its name and devices, and each device in exactly one job."""
     saved = open_saved_plan(desk.campaign(name) / "plan.json")
     batches = saved.plan.batches
     assert emulator.names() == Counter(batch_name(name, batch) for batch in batches)
@@ -70,10 +70,10 @@ def assert_exact(desk, emulator, name="c1"):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a platform holds of a campaign, against its plan.
+    """What a platform holds, compared with the plan of a campaign.
 
-    `duplicates`: jobs beyond the first of their batch, and devices beyond their first job. `lost`: devices in no
-    job. `foreign`: jobs that are no batch's, or have other devices than it.
+    `duplicates`: jobs beyond the first of their batch, plus jobs of a device beyond its first. `lost`: devices in no job.
+    `foreign`: jobs that belong to no batch, or have other devices than their batch.
     """
 
     jobs: int
@@ -88,7 +88,7 @@ class Account:
 
 
 def account(desk, emulator, name="c1"):
-    """Compare what the platform holds with the plan, counted rather than asserted."""
+    """Return the account of a campaign: differences are counted, not asserted."""
     saved = open_saved_plan(desk.campaign(name) / "plan.json")
     planned = {
         batch_name(name, batch): Counter(saved.manifest.keys(batch.start, batch.stop))
@@ -108,10 +108,10 @@ def account(desk, emulator, name="c1"):
 
 
 def held(log):
-    """Return for each device how many jobs were created with it, by an emulator's log."""
+    """Return device key → jobs created with it, from an emulator's log."""
     return Counter(key for body in bodies(log) for key in body["upgradeScope"]["deviceKeys"])
 
 
 def bodies(log):
-    """Return the body of each create that an emulator carried out, by its log."""
+    """Return the body of each create that an emulator carried out, from its log."""
     return [create["body"] for create in creates(log)]

@@ -1,4 +1,4 @@
-"""Where a system test works; everything started there is ended with the test."""
+"""The directory that a system test works in; the processes started there end with the test."""
 
 import pytest
 from processes import Desk
@@ -6,7 +6,7 @@ from processes import Desk
 
 @pytest.fixture
 def desk(tmp_path):
-    """A directory of the test's own, from which the program is started."""
+    """A directory for one test, from which it starts the program."""
     desk = Desk(tmp_path)
     yield desk
     desk.clear_away()

@@ -1,4 +1,4 @@
-"""An emulator whose keys are one's own, taken from the environment as the runner's are: `keyed_platform.py FAULT …`."""
+"""An emulator with given keys, which it reads from the environment as the runner does: `keyed_platform.py FAULT …`."""
 
 import asyncio
 import os

@@ -1,19 +1,19 @@
-"""As many campaigns as it takes for so many real `kill -9`, and a table: one row for each trouble and way to be killed.
+"""Runs campaigns until a number of real `kill -9` has hit them; prints a table with a row for each trouble and way to kill.
 
     python tests/system/kill_campaigns.py [--kills 500] [--way call …] [--seed N] [--workers 2]
 
-Every campaign has a platform of its own in a process that lives on. Its lives are ended ten times, and then the same
-line finishes it. How they end:
+Every campaign has a platform of its own, in a process that stays alive. A life is one process of the program. Ten lives of a
+campaign are ended, and then the same command finishes it. The ways:
 
-- `moment`: killed some milliseconds after the life has said something;
-- `damaged`: so, and the end of the journal's write-ahead log is cut off, altered, or all of it removed;
-- `call`: killed on entering a system call of any kind (this and the next need strace);
+- `moment`: killed some milliseconds after a line of output;
+- `damaged`: the same, and the end of the journal's write-ahead log is cut off or altered, or the whole log is removed;
+- `call`: killed when it enters a system call of any kind (this and the next need strace);
 - `failure`: a call to the disk or for a descriptor fails, once or from then on. A life that goes on is killed.
 
-Columns: lives that were killed, and that ended by a failure; jobs on the platform; jobs and devices made twice; devices
-in no job; batches left to a person; anything else that is not as promised; the longest time from the start of a last
-life until it was back at work, in seconds. Ends with 1 if any of the four is not 0; such a campaign's directory is
-kept, and its seed makes it again.
+Columns: lives that were killed; lives that a failure ended; jobs on the platform; jobs and devices made twice; devices in
+no job; batches left to a person; anything else that is not as promised; the longest time from the start of a last life
+until it was at work, in seconds. Exit code 1 if twice, lost, parked or else is not 0; the directory of such a campaign
+is kept, and its seed repeats its random choices.
 """
 
 import argparse
@@ -38,14 +38,14 @@ from kills import (
     AtAMoment,
     AtAMomentAndDamaged,
     Killer,
-    Outcome,
+    KillReport,
     calls_made,
-    run_trial,
+    run_killed,
 )
 from processes import Desk
 from support.strace import find_strace
 
-KILLS_A_TRIAL = 10
+KILLS_A_RUN = 10
 WAYS = ("moment", "damaged", "call", "failure")
 HEAD = (
     "trouble",
@@ -63,8 +63,8 @@ HEAD = (
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """One campaign to be killed: `number` is what its chance follows from, beside the seed of all."""
+class KillRun:
+    """One campaign to be killed. Its random choices depend on `seed`, which all campaigns share, and `number`."""
 
     trouble: str
     way: str
@@ -73,31 +73,31 @@ class Trial:
     number: int
 
     def run(self):
-        """Carry it out and return its outcome; what is not sound is told at once."""
+        """Run the campaign and return its report; print one that is not sound at once."""
         path = Path(tempfile.mkdtemp(prefix="killed-"))
         desk = Desk(path)
         try:
-            outcome = run_trial(
+            report = run_killed(
                 desk,
                 TROUBLES[self.trouble],
                 self.killer,
-                kills=KILLS_A_TRIAL,
+                kills=KILLS_A_RUN,
                 seed=f"{self.seed}/{self.number}",
             )
         except (AssertionError, subprocess.TimeoutExpired) as error:
-            # a wait that never ended, say; the others go on
-            outcome = Outcome((), Account(0, 0, 0, 0), 0, 0.0, 0.0, (f"{type(error).__name__}: {error}",))
+            # for example a wait without end; the other campaigns go on
+            report = KillReport((), Account(0, 0, 0, 0), 0, 0.0, 0.0, (f"{type(error).__name__}: {error}",))
         finally:
             desk.clear_away()
-        if outcome.is_sound:
+        if report.is_sound:
             shutil.rmtree(path)
         else:
-            print(f"{path}: not as promised, seed {self.seed}/{self.number}: {outcome}", flush=True)
-        return outcome
+            print(f"{path}: not as promised, seed {self.seed}/{self.number}: {report}", flush=True)
+        return report
 
 
 def ways():
-    """Return how lives can be killed here, by name."""
+    """Return the ways in which lives can be killed on this machine, by name."""
     strace, why_not = find_strace()
     moments = {"moment": AtAMoment(), "damaged": AtAMomentAndDamaged()}
     if not strace:
@@ -113,49 +113,49 @@ def ways():
 
 
 def run_all(kills, names, seed, workers):
-    """Run trials side by side until so many kills have landed; return them with their outcomes."""
+    """Run campaigns, `workers` at a time, until `kills` kills have hit; return the runs with their reports."""
     kinds = list(product(TROUBLES, [(name, way) for name, way in ways().items() if name in names]))
     if not kinds:
         raise SystemExit("no life can be ended in this way here")
     done, numbers = [], count()
     with ThreadPoolExecutor(workers) as pool:
-        while (landed := sum(len(outcome.hits) - failures_of(outcome) for _, outcome in done)) < kills:
-            more = [next(numbers) for _ in range(-(-(kills - landed) // KILLS_A_TRIAL))]
-            trials = [Trial(trouble, *way, seed, n) for n in more for trouble, way in [kinds[n % len(kinds)]]]
-            for trial, outcome in zip(trials, pool.map(Trial.run, trials), strict=True):
-                done.append((trial, outcome))
+        while (landed := sum(len(report.hits) - failures_of(report) for _, report in done)) < kills:
+            more = [next(numbers) for _ in range(-(-(kills - landed) // KILLS_A_RUN))]
+            runs = [KillRun(trouble, *way, seed, n) for n in more for trouble, way in [kinds[n % len(kinds)]]]
+            for run, report in zip(runs, pool.map(KillRun.run, runs), strict=True):
+                done.append((run, report))
                 print(f"\r{len(done)} campaigns", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return done
 
 
-def failures_of(outcome):
-    """Return how many lives ended by themselves, because a call failed."""
-    return sum("=" in hit for hit in outcome.hits)
+def failures_of(report):
+    """Return how many lives a failed call ended."""
+    return sum("=" in hit for hit in report.hits)
 
 
-def row(outcomes):
-    """Return the figures of some outcomes, in the order of the table's columns."""
+def row(reports):
+    """Return the figures of some reports, one for each column of the table."""
     return (
-        len(outcomes),
-        sum(len(outcome.hits) for outcome in outcomes) - (failures := sum(map(failures_of, outcomes))),
+        len(reports),
+        sum(len(report.hits) for report in reports) - (failures := sum(map(failures_of, reports))),
         failures,
-        sum(outcome.account.jobs for outcome in outcomes),
-        sum(outcome.account.duplicates for outcome in outcomes),
-        sum(outcome.account.lost for outcome in outcomes),
-        sum(outcome.parked for outcome in outcomes),
-        sum(outcome.account.foreign + len(outcome.broken) for outcome in outcomes),
-        f"{max((outcome.back_s for outcome in outcomes), default=0.0):.1f}",
+        sum(report.account.jobs for report in reports),
+        sum(report.account.duplicates for report in reports),
+        sum(report.account.lost for report in reports),
+        sum(report.parked for report in reports),
+        sum(report.account.foreign + len(report.broken) for report in reports),
+        f"{max((report.back_s for report in reports), default=0.0):.1f}",
     )
 
 
 def table(done):
-    """Return the lines of the table, the sum of all last."""
-    kinds = dict.fromkeys((trial.trouble, trial.way) for trial, _ in done)
+    """Return the lines of the table; the last has the sums."""
+    kinds = dict.fromkeys((run.trouble, run.way) for run, _ in done)
     rows = [
         HEAD,
         *((*kind, *row([o for t, o in done if (t.trouble, t.way) == kind])) for kind in kinds),
-        ("all", "", *row([outcome for _, outcome in done])),
+        ("all", "", *row([report for _, report in done])),
     ]
     widths = [max(len(str(cells[n])) for cells in rows) for n in range(len(HEAD))]
     return [
@@ -179,9 +179,9 @@ def main():
     print(f"seed {seed}", flush=True)
     done = run_all(asked.kills, asked.way or WAYS, seed, asked.workers)
     print(*table(done), sep="\n")
-    at_calls = Counter(hit for _, outcome in done for hit in outcome.hits if not hit.startswith("line "))
+    at_calls = Counter(hit for _, report in done for hit in report.hits if not hit.startswith("line "))
     print("at calls:", ", ".join(f"{call} {times}" for call, times in at_calls.most_common()) or "none")
-    return 0 if all(outcome.is_sound for _, outcome in done) else 1
+    return 0 if all(report.is_sound for _, report in done) else 1
 
 
 if __name__ == "__main__":

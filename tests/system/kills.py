@@ -1,7 +1,8 @@
 """Campaigns that are killed again and again, under trouble, and what the platform holds once they are over.
 
-A trial is one campaign and one platform, which lives on in a process of its own. What chance decides about a trial
-follows from its seed; where exactly in a life a moment or a system call falls is the machine's.
+A life is one process of the program, from its start to its end. A run is one campaign on a platform of its own, which
+stays alive in another process: lives that are killed, and a last one that finishes the campaign. The random choices of a
+run depend on its seed; where exactly in a life a moment or a system call falls depends on the machine.
 """
 
 import json
@@ -33,7 +34,7 @@ CREATE_RATE = 40
 
 NEAR = ("500ms", "200ms")
 FAR = ("2s", "200ms")
-"""L and S, real: how late the platform may act and be seen, on this machine, which may be busy."""
+"""`latest_effect` and `search_lag` of the profile, in real time; this machine may be busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Trouble:
 
 
 LATE = "seconds=960"
-"""A late effect comes 0.8 real seconds after everybody gave the call up; L has room for a machine that is late too."""
+"""A late effect comes 0.8 real seconds after the call was given up; `FAR` has room for a machine that is late too."""
 
 TROUBLES = {
     "none": Trouble(),
@@ -75,21 +76,21 @@ TROUBLES = {
 
 
 class Killer(Protocol):
-    """Starts a life and kills it."""
+    """A way to start a life and kill it."""
 
     forgets: bool
-    """Whether a kill also takes from the journal what it had stored."""
+    """Whether the kill also damages the journal, so that it loses events."""
 
     def __call__(self, desk: Desk, rng: random.Random) -> str | None:
-        """Return what hit the life, or None if it was over before."""
+        """Start a life and kill it; return what the kill hit, for the table, or None if the life ended before."""
 
 
 LINES_MOST = 45
-"""Lines a life may say before it is killed: a dozen of preview, then one for each thing that happens."""
+"""Lines of output before a life is killed at the latest: a dozen of preview, then one for each event."""
 
 
 class AtAMoment:
-    """Kills a life some milliseconds after it has said its n-th line; after no line, while it starts and plans."""
+    """Kills a life some milliseconds after its n-th line of output; n = 0 is while it starts and plans."""
 
     forgets = False
 
@@ -105,14 +106,17 @@ class AtAMoment:
 
 @dataclass(frozen=True)
 class AtACall:
-    """Kills a life on entering the n-th system call of a kind; `made` says which numbers are worth it."""
+    """Kills a life when it enters the n-th system call of a kind. `made`: call → the numbers n to choose from."""
 
     strace: str
     made: Mapping[str, range]
     forgets = False
 
     def __call__(self, desk, rng):
-        """Kill a life at a call, rare kinds more often than their share; if it makes no more of them, where it is then."""
+        """Kill a life at a call; rare kinds are chosen more often than their share.
+
+        A life that does not make the call again is killed after `LINES_MOST` lines.
+        """
         kinds = sorted(self.made)
         call = rng.choices(kinds, [len(self.made[kind]) ** 0.5 for kind in kinds])[0]
         number = rng.choice(self.made[call])
@@ -125,7 +129,7 @@ class AtACall:
 
 
 FAILURES = {
-    # of storage, and of the limits a process has; socket and connect are what a table that is full comes to
+    # errors of a disk, and of a process without free descriptors
     "pwrite64": ("ENOSPC", "EIO"),
     "fdatasync": ("EIO", "ENOSPC"),
     "fsync": ("EIO",),
@@ -140,9 +144,9 @@ FAILURES = {
 
 @dataclass(frozen=True)
 class AtAFailure:
-    """Lets the n-th system call of a kind fail, and often all after it: a disk that is full, breaks, or has come back.
+    """Lets the n-th system call of a kind fail, and often all later ones: a disk that is full, broken or read-only.
 
-    What goes on all the same is killed, as is a life that makes no more of the calls.
+    A life that goes on all the same is killed, and so is one that does not make the call again.
     """
 
     strace: str
@@ -150,11 +154,11 @@ class AtAFailure:
     forgets = False
 
     def __call__(self, desk, rng):
-        """Return which call ended a life by failing, or where the life was when it was killed."""
+        """Start a life; return which failed call ended it, or after which line it was killed."""
         call = rng.choice(sorted(FAILURES.keys() & self.made.keys()))
         error = rng.choice(FAILURES[call])
         numbers = self.made[call]
-        # the earlier, the more of a life is left to suffer from it
+        # early calls are chosen more often: more of the life then comes after the failure
         number = numbers[int(len(numbers) * rng.random() ** 2)]
         inject = f"{call}:error={error}:when={number}{rng.choice(('', '+'))}"
         life = desk.start(*LINE, before=traced(self.strace, inject))
@@ -165,7 +169,7 @@ class AtAFailure:
 
 
 def torn(path, rng):
-    """Cut the file off in its last page, as a disk does that lost power while it wrote."""
+    """Cut the file off within its last page, as after a power cut during a write."""
     os.truncate(path, max(0, path.stat().st_size - rng.randint(1, 4096)))
 
 
@@ -180,12 +184,12 @@ def flipped(path, rng):
 
 
 def deleted(path, rng):
-    """Remove the file, as a copy does that forgot it."""
+    """Remove the file, as if the directory was copied without it."""
     path.unlink()
 
 
 class AtAMomentAndDamaged(AtAMoment):
-    """The same, and the end of the write-ahead log is damaged: what was committed last is gone, or all of it."""
+    """The same, and then the end of the journal's write-ahead log is damaged: the last commits are lost, or all of them."""
 
     forgets = True
 
@@ -201,18 +205,18 @@ class AtAMomentAndDamaged(AtAMoment):
 
 
 def calls_made(desk, strace):
-    """Watch one life, and return for each kind of system call the numbers from the journal's first write on.
+    """Trace one life; return for each kind of system call the numbers of the calls made since the journal's first write.
 
-    They are those of the thread that makes most of them, since strace counts the calls of each thread for itself.
+    strace counts the calls of each thread separately; the numbers are those of the thread that makes most of them.
     """
     emulator = desk.emulator("--speed", SPEED)
     lay_out_for_kills(desk, emulator, TROUBLES["none"])
-    # no life that is to be killed says more than the first wave does
+    # a life that is to be killed never gets further than the first wave
     done = desk.start(*LINE, "--until", "canary", before=traced(strace)).end()
     assert done.code == 0, done.err
     before, whole = Counter(), Counter()
     for line in (desk.path / "trace").read_text(errors="replace").splitlines():
-        # `… resumed>` is the other half of a call that was counted; signals and ends are no calls
+        # `… resumed>` is the second half of a call that was counted already; signals and exits are no calls
         found = re.match(r"(\d+) +(\w+)\(", line)
         if found is None:
             continue
@@ -230,16 +234,17 @@ def calls_made(desk, strace):
 
 
 ENDS = {0, 1, 2, -signal.SIGKILL}
-"""How a life may end here: done, stopped by a failure, refused before it began, killed."""
+"""Exit codes that a life may end with: done, stopped by a failure, refused before it began, killed."""
 
-# --- trials ------------------------------------------------------------------------------------------------
+# --- runs ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a trial came to. `back_s` and `done_s` run from the start of the last life, real seconds.
+class KillReport:
+    """The result of a run. `back_s`, `done_s`: real seconds from the start of the last life until it was at work, until its end.
 
-    `hits` tells what killed each life, `broken` what was not as promised beside the platform's own account.
+    `hits`: what hit each life. `account`: what the platform holds. `parked`: batches left to a person. `broken`: sentences
+    about anything else that is not as promised.
     """
 
     hits: tuple[str, ...]
@@ -251,12 +256,12 @@ class Outcome:
 
     @property
     def is_sound(self):
-        """Whether all was done, exactly once, and told so."""
+        """Whether every batch is one job with its devices and nothing else was wrong."""
         return not (self.broken or self.parked) and self.account.is_exact
 
 
 def lay_out_for_kills(desk, emulator, trouble):
-    """Write the campaign of a trial."""
+    """Write the campaign of a run."""
     lay_out(
         desk,
         emulator.url,
@@ -270,7 +275,7 @@ def lay_out_for_kills(desk, emulator, trouble):
 
 
 def unannounced(desk, emulator):
-    """Return what is wrong with a journal that should have an intent for each job the platform has."""
+    """Return a sentence for each job on the platform that has no intent in the journal, or why the journal cannot be read."""
     directory = desk.campaign("c1")
     announced = set()
     if (directory / JOURNAL_NAME).exists():
@@ -284,7 +289,7 @@ def unannounced(desk, emulator):
 
 
 def vouch(desk):
-    """Say, as a person does, that jobs of a wave the journal has forgotten are ours; return whether that was asked."""
+    """Resume a campaign that has halted over jobs its damaged journal does not know; return whether it had halted."""
     status = desk.run("status", "c1", "-o", "json")
     asked = not status.code and json.loads(status.out)["status"] == "halted"
     if asked:
@@ -293,8 +298,8 @@ def vouch(desk):
     return asked
 
 
-def run_trial(desk, trouble, killer, *, kills, seed):
-    """Run a campaign under a trouble, kill it so often, let the same line finish it, and ask the platform."""
+def run_killed(desk, trouble, killer, *, kills, seed):
+    """Run a campaign under a trouble, end `kills` lives, let the same command finish it; return the report."""
     rng = random.Random(seed)
     faults = [f"--fault={fault}" for fault in trouble.faults]
     emulator = desk.emulator("--speed", SPEED, "--seed", rng.randrange(10**9), *faults)
@@ -313,7 +318,7 @@ def run_trial(desk, trouble, killer, *, kills, seed):
     back_s = monotonic() - begun
     done = last.end()
     for _ in range(WAVES):
-        # each wave that was forgotten with its jobs is asked about once
+        # it halts once for each wave that the journal has lost
         if killer.forgets and vouch(desk):
             done = desk.run(*LINE, "-o", "json")
     told = json.loads(done.out) if done.out else {}
@@ -325,7 +330,7 @@ def run_trial(desk, trouble, killer, *, kills, seed):
     devices = told.get("devices", {})
     if (done.code, devices.get("succeeded"), devices.get("planned")) != (0, *[BATCHES * PER_JOB] * 2):
         broken.append(f"the last life ended with {done.code}: {done.out}\n{done.err[-3000:]}")
-    return Outcome(
+    return KillReport(
         hits=tuple(hits),
         account=account(desk, emulator),
         parked=told.get("jobs", {}).get("parked", 0),

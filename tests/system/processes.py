@@ -1,7 +1,7 @@
-"""The program as its users meet it: processes that are started, read, signalled, and ended whatever happens.
+"""Runs the program as its users do: processes that are started, read, signalled, and always ended.
 
-Every wait here is for something that is said or for an end, and every wait has a bound, so that a test that
-fails does so within a minute and leaves nothing running.
+Every wait is for a line of output or for the end of a process, and has a bound. So a test that fails does so within a
+minute and leaves nothing running.
 """
 
 import json
@@ -19,15 +19,15 @@ from pathlib import Path
 import rollout
 
 WAIT_S = 60.0
-"""Longest wait for one thing that must come. Real seconds; a busy machine with two cores needs a tenth of it."""
+"""The longest wait for one line or end, real seconds; a busy machine with two cores needs a tenth of it."""
 
 JOBS_MAX = 10_000
-"""Jobs asked of the emulator's own page; more than any campaign here has."""
+"""Jobs asked for from the admin page; more than any campaign here has."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What a process left: its exit code (below 0: the signal that killed it) and its two streams."""
+    """A process that has ended: its exit code (below 0: the signal that killed it) and its output."""
 
     code: int
     out: str
@@ -35,7 +35,7 @@ class Ended:
 
     @property
     def sums(self):
-        """The sums of the end summary, by name."""
+        """The sums in the summary at the end of a run, by name."""
         line = next(line for line in self.out.splitlines() if " TOTAL=" in line)
         return {
             name: int(value.replace(",", ""))
@@ -44,7 +44,7 @@ class Ended:
 
 
 class Lines:
-    """What a stream has said, line by line; a thread reads it, so that no pipe ever fills."""
+    """The lines of a stream; a thread reads them, so that the pipe never fills up."""
 
     def __init__(self, pipe):
         self._lines = []
@@ -64,23 +64,25 @@ class Lines:
             self._news.notify_all()
 
     def find(self, text, nth=1):
-        """Wait for the `nth` line with `text` and return it; None if the stream ends before."""
+        """Wait for the `nth` line that contains `text` and return it; None if the stream ends before."""
 
         def found():
             return [line for line in self._lines if text in line][nth - 1 : nth]
 
         with self._news:
-            assert self._news.wait_for(lambda: self._over or found(), WAIT_S), f"never said {text!r}: {self}"
+            assert self._news.wait_for(lambda: self._over or found(), WAIT_S), (
+                f"no line with {text!r}: {self}"
+            )
             return next(iter(found()), None)
 
     def expect(self, text, nth=1):
-        """Wait for the `nth` line with `text` and return it; fail if the stream ends before."""
+        """Wait for the `nth` line that contains `text` and return it; fail if the stream ends before."""
         line = self.find(text, nth)
         assert line is not None, f"ended without {text!r}:\n{self}"
         return line
 
     def all(self):
-        """Return all that was said, once the stream has ended."""
+        """Wait for the end of the stream and return all of it."""
         self._reader.join(WAIT_S)
         return str(self)
 
@@ -89,7 +91,7 @@ class Lines:
 
 
 class Program:
-    """One process of ours, alone in its process group."""
+    """One process, in a process group of its own."""
 
     def __init__(self, line, path, environment):
         self._process = subprocess.Popen(
@@ -117,19 +119,19 @@ class Program:
         return self._process.poll() is not None
 
     def end(self):
-        """Wait for the end and return what is left."""
+        """Wait for the end; return exit code and output."""
         code = self._process.wait(WAIT_S)
         return Ended(code, self.out.all(), self.err.all())
 
     def kill_after(self, seconds):
-        """Kill it with SIGKILL unless it ends by itself within `seconds`; return whether the kill hit a living one."""
+        """Kill it with SIGKILL unless it ends by itself within `seconds`; return whether the kill ended it."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         self._process.kill()
         return self._process.wait(WAIT_S) == -signal.SIGKILL
 
     def clear_away(self):
-        """End the process and all it started, if any still lives."""
+        """Kill the process and all it started, if any of them still runs."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(WAIT_S)
@@ -138,7 +140,7 @@ class Program:
 
 
 class Emulator:
-    """A platform in a process of its own; `log` is where it writes every create before it answers."""
+    """A platform in a process of its own. `log`: the file in which it writes every create before it answers."""
 
     def __init__(self, program, log):
         self._program = program
@@ -146,20 +148,20 @@ class Emulator:
         self.url = next(word for word in program.out.expect("http://").split() if word.startswith("http://"))
 
     def kill(self):
-        """End it with SIGKILL; its log lives on, and so does the platform in the next emulator of the same desk."""
+        """Kill it with SIGKILL. The next emulator of the same desk restores the platform from the log."""
         self._program.kill_after(0)
 
     def state(self):
-        """Return what the platform holds now, by its own page."""
+        """Return the platform's state, from its admin page."""
         with urllib.request.urlopen(f"{self.url}/_admin/state?jobs={JOBS_MAX}", timeout=WAIT_S) as answer:
             return json.load(answer)
 
     def names(self):
-        """Return how many jobs bear each name."""
+        """Return job name → jobs with it."""
         return Counter(job["name"] for job in self.state()["newestJobs"])
 
     def set_faults(self, *faults):
-        """Change what goes wrong from now on; a fault is written as on the command line."""
+        """Replace the faults; they are written as on the command line."""
         request = urllib.request.Request(
             f"{self.url}/_admin/faults",
             json.dumps({"faults": faults}).encode(),
@@ -170,7 +172,7 @@ class Emulator:
 
 
 class Desk:
-    """A directory to work in and the program beside it; nothing of the caller's environment."""
+    """A directory, and the program started in it without the caller's environment."""
 
     def __init__(self, path):
         self.path = path
@@ -186,7 +188,7 @@ class Desk:
         self._started = []
 
     def start(self, *arguments, before=(), **environment):
-        """Start the program with these arguments; `before` is put in front of the whole line."""
+        """Start the program with these arguments; `before`: words put in front of the command."""
         return self.launch([*before, sys.executable, "-m", "rollout", *map(str, arguments)], **environment)
 
     def launch(self, line, **environment):
@@ -205,12 +207,12 @@ class Desk:
         return Emulator(self.start("emulator", "--port", "0", "--log", log, *arguments), log)
 
     def clear_away(self):
-        """End every process that was started here."""
+        """Kill every process that was started here."""
         for program in self._started:
             program.clear_away()
 
     def ended(self):
-        """Return what every process started here that is over has left, in the order of their starts."""
+        """Return exit code and output of every process started here that has ended, in the order of their starts."""
         return [program.end() for program in self._started if program.is_over]
 
     def campaign(self, name):
@@ -218,12 +220,12 @@ class Desk:
         return self.path / ".rollout" / name
 
     def records(self, name):
-        """Return the campaign's event log; a line that is no whole record is a failure."""
+        """Return the records of the campaign's event log; fail if a line is not a complete record."""
         lines = (self.campaign(name) / "events.ndjson").read_text().splitlines()
         return [json.loads(line) for line in lines if line]
 
 
 def creates(log):
-    """Return the arguments of every create an emulator has carried out, at once or later, by its log."""
-    operations = [json.loads(line) for line in log.read_text().splitlines()[1:]]
-    return [operation["with"] for operation in operations if operation["do"].startswith("create")]
+    """Return the arguments of every create that an emulator has carried out, delayed ones too, from its log."""
+    entries = [json.loads(line) for line in log.read_text().splitlines()[1:]]
+    return [entry["with"] for entry in entries if entry["do"].startswith("create")]

@@ -18,14 +18,14 @@ KEYS = {"CANARY_ACCESS": ACCESS, "CANARY_SECRET": SECRET}
 
 
 def forms(value):
-    """Return the texts by which a leak of `value` would be found, worked out apart from the redactor."""
+    """Return the texts that show a leak of `value`; they are computed without the redactor's code."""
     raw = value.encode()
     middle = [base64.b64encode(b"x" * pad + raw)[4:-4] for pad in range(3)]
     return [raw, raw.hex().encode(), raw.hex().upper().encode(), quote(value, safe="").encode(), *middle]
 
 
 def leaks(desk, *ended):
-    """Return where a form of either key is found: in files of ours, or in what processes of ours have said."""
+    """Return each place and form in which a key is found: files of the campaign, and output of the processes `ended`."""
     files = {str(path): path.read_bytes() for path in (desk.path / ".rollout").rglob("*") if path.is_file()}
     streams = {
         f"{name} of process {n}": text.encode()
@@ -42,7 +42,7 @@ def leaks(desk, *ended):
 
 
 def keyed(desk, *faults, **keys):
-    """Start a platform with the canary keys, or others; write a campaign for it whose profile refers to them."""
+    """Start a platform with the canary keys, or with `keys`; write a campaign whose profile refers to them."""
     script = Path(__file__).with_name("keyed_platform.py")
     program = desk.launch([sys.executable, str(script), *faults], SPEED=SPEED, **(KEYS | keys))
     url = next(word for word in program.out.expect("http://").split() if word.startswith("http://"))
@@ -50,7 +50,7 @@ def keyed(desk, *faults, **keys):
 
 
 def refer(desk, url):
-    """Write a campaign and a profile that says where the keys are, under names the program cannot know."""
+    """Write a campaign and a profile that names variables with the keys, which the program cannot know in advance."""
     lay_out(desk, url, devices=60, per_job=2, canary="20", rate=20, rest="apiRetry: {attempts: 20}")
     with (desk.path / "rollout.toml").open("a") as profile:
         profile.write('access_key = "env:CANARY_ACCESS"\nsecret_key = "env:CANARY_SECRET"\n')
@@ -63,7 +63,7 @@ def test_a_troubled_run_leaves_no_secret(desk):
         "commit_then_drop=0.2",
         "error_24500=0.1",
         "truncated=0.2,on=create+search",
-        # twice in a row it would be refused credentials, which is the next test's
+        # twice in a row would count as refused credentials, which the next test covers
         "unauthorized=1,on=search,limit=1",
         "unauthorized=1,limit=1",
     )
@@ -71,7 +71,7 @@ def test_a_troubled_run_leaves_no_secret(desk):
     life.err.expect("batch.job_created", 5)
     assert life.kill_after(0)
     killed = life.end()
-    # before the next life clears up: write-ahead log, lock, the torn end of the event log
+    # checked before the next life clears up: write-ahead log, lock, the incomplete end of the event log
     assert leaks(desk, killed) == []
     done = desk.run(*LINE, **KEYS)
     assert done.code == 0, done.err
@@ -84,7 +84,7 @@ def test_a_troubled_run_leaves_no_secret(desk):
 @pytest.mark.parametrize("form", ["text", "json"])
 @pytest.mark.parametrize("trouble", ["another secret", "every token revoked"])
 def test_refused_keys_are_told_without_showing_them(desk, trouble, form):
-    """Exit 4 with all details asked for, the traceback among them; the keys are in none."""
+    """Exit code 4; even with all details, the traceback included, no key is shown."""
     if trouble == "another secret":
         keyed(desk, CANARY_SECRET="another")
     else:
@@ -99,7 +99,7 @@ def test_refused_keys_are_told_without_showing_them(desk, trouble, form):
 
 @pytest.mark.parametrize("spoilt", [SECRET + "\n", SECRET + "\r\nHost: x", " " + SECRET, ""])
 def test_an_unusable_secret_is_told_by_its_variable(desk, spoilt):
-    """Exit 2, or 4 where it is empty; the variable is named and the value is not shown. C03."""
+    """Exit code 2, or 4 if the secret is empty; the variable is named and its value is not shown. C03."""
     refer(desk, "https://gw.example.com")
     done = desk.run("run", "plan.yaml", "--yes", "-vv", **(KEYS | {"CANARY_SECRET": spoilt}))
     assert done.code == (2 if spoilt else 4)
@@ -108,7 +108,7 @@ def test_an_unusable_secret_is_told_by_its_variable(desk, spoilt):
 
 
 def test_the_search_finds_what_it_looks_for(desk):
-    """The tests above are worth something: a planted leak is found in each form."""
+    """A leak that was planted is found, in each form; so the tests above would see one."""
     folder = desk.path / ".rollout"
     folder.mkdir()
     for form in forms(SECRET):
@@ -125,7 +125,7 @@ def test_a_living_runner_cannot_be_looked_into(desk):
     assert not any(form.decode() in told["cmdline"] for key in (ACCESS, SECRET) for form in forms(key))
     assert re.search(r"Max core file size +0 ", told["limits"])
     assert "Umask:\t0077" in told["status"]
-    # what root would see of another process is always readable, so it is asked in the process itself
+    # root can read every process, so the process itself is asked whether it can be dumped
     asks = (
         "import ctypes; from rollout.cli import run, console; "
         "run._harden(console.Console(console.Output.TEXT, 'never', True, 0, True)); print(ctypes.CDLL(None).prctl(3))"

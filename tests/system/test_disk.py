@@ -1,6 +1,6 @@
-"""A disk of the campaign's own that is small, fills up, or becomes read-only: told in time, and nothing is lost by it.
+"""A disk that is small, fills up or becomes read-only: reported in time, and nothing is lost.
 
-To mount one takes root; disks that fail call by call, for which strace is enough, are in `test_kills.py`.
+Mounting a disk needs root. `test_kills.py` has disks that fail at single calls, which needs strace only.
 """
 
 import subprocess
@@ -13,14 +13,14 @@ from processes import creates
 
 
 class Disk:
-    """A disk in memory, mounted where the campaign keeps its state."""
+    """A disk in memory, mounted on the directory with the campaign's state."""
 
     def __init__(self, place):
         self.place = place
         self._ballast = place / "ballast"
 
     def mount(self, *options):
-        """Mount it, or change how it is mounted; return why that did not work."""
+        """Mount it, or change how it is mounted; return the error text, empty if it worked."""
         line = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", self.place]
         return subprocess.run(line, capture_output=True, text=True, check=False).stderr.strip()
 
@@ -29,7 +29,7 @@ class Disk:
         assert not self.mount("remount", *options)
 
     def fill(self, left_bytes=0):
-        """Leave so much room and no more."""
+        """Fill it up until `left_bytes` are free."""
         with self._ballast.open("wb", buffering=0) as file:
             with suppress(OSError):  # no space left, which is the end
                 while True:
@@ -37,13 +37,13 @@ class Disk:
             file.truncate(file.tell() - left_bytes)
 
     def free(self):
-        """Give the room back."""
+        """Free the space again."""
         self._ballast.unlink()
 
 
 @pytest.fixture
 def disk(desk):
-    """The campaign's own disk of 32 MB, if one can be mounted here."""
+    """A disk of 32 MB for the campaign; skips the test if none can be mounted here."""
     place = desk.path / ".rollout"
     place.mkdir()
     disk = Disk(place)
@@ -63,7 +63,7 @@ def emulator(desk):
 
 
 def assert_finishes(desk, emulator):
-    """The same line finishes the campaign, each batch with one job."""
+    """Assert that the same command finishes the campaign, with one job for each batch."""
     done = desk.run(*LINE)
     assert done.code == 0, done.err
     found = account(desk, emulator)
@@ -71,7 +71,7 @@ def assert_finishes(desk, emulator):
 
 
 def test_too_little_room_is_told_before_anything_is_sent(desk, disk, emulator):
-    """R710 says how much is free and how much it takes, in both forms; with more room the campaign runs."""
+    """R710 says how much is free and how much is needed, as text and as JSON; with more room the campaign runs."""
     disk.fill(left_bytes=2 << 20)
     for form in ("text", "json"):
         ended = desk.run(*LINE, "-o", form)
@@ -84,7 +84,7 @@ def test_too_little_room_is_told_before_anything_is_sent(desk, disk, emulator):
 
 
 def test_a_disk_that_fills_up_stops_the_run(desk, disk, emulator):
-    """R709 and exit 1, no job without an intent, and it can still be looked at; with room again it goes on."""
+    """R709 and exit code 1, no job without an intent; `status` still works; with room again the campaign goes on."""
     life = desk.start(*LINE)
     life.err.expect("batch.job_created", 5)
     disk.fill()
@@ -105,7 +105,7 @@ def test_a_disk_that_fills_up_stops_the_run(desk, disk, emulator):
 
 
 def test_what_cannot_be_written_is_told_before_anything_is_sent(desk, disk, emulator):
-    """A disk or a journal that became read-only: R706 names the file, nothing is sent, and it can be looked at."""
+    """A disk or a journal that became read-only: R706 names the file, nothing is sent, and `status` still works."""
     life = desk.start(*LINE)
     life.err.expect("batch.job_created", 5)
     assert life.kill_after(0)

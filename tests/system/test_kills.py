@@ -1,6 +1,6 @@
-"""`kill -9` at any moment and at any system call: the same line finishes the campaign, no job twice, no device lost.
+"""`kill -9` at any moment and at any system call: the same command finishes the campaign, no job twice, no device lost.
 
-A bounded number of kills, other ones in every run; `kill_campaigns.py` runs as many as wanted.
+A bounded number of kills, different ones each time; `kill_campaigns.py` runs as many as wanted.
 """
 
 import shutil
@@ -21,7 +21,7 @@ from kills import (
     Trouble,
     calls_made,
     lay_out_for_kills,
-    run_trial,
+    run_killed,
 )
 from processes import Desk, creates
 from support.strace import find_strace
@@ -48,31 +48,31 @@ def watched(tmp_path_factory):
     ids=["healthy", "troubled", "damaged"],
 )
 def test_killed_at_moments(desk, seed, trouble, killer):
-    """Killed six times, some milliseconds after it has said something: done, exactly once.
+    """Killed six times, some milliseconds after a line of output: every batch is one job.
 
-    In health and in trouble, and also where each kill loses what the journal had stored last.
+    Without trouble and with it, and also if each kill loses the last commits of the journal.
     """
-    outcome = run_trial(desk, TROUBLES[trouble], killer, kills=KILLS, seed=seed)
-    print(outcome)
-    assert outcome.is_sound
-    assert outcome.account.jobs == BATCHES
-    # a life that forgot a wave may halt over it before it is killed
-    assert len(outcome.hits) >= KILLS - (KILLS // 2 if killer.forgets else 1)
+    report = run_killed(desk, TROUBLES[trouble], killer, kills=KILLS, seed=seed)
+    print(report)
+    assert report.is_sound
+    assert report.account.jobs == BATCHES
+    # a life whose journal has lost a wave may halt over it before it is killed
+    assert len(report.hits) >= KILLS - (KILLS // 2 if killer.forgets else 1)
 
 
 @pytest.mark.parametrize("way", [AtACall, AtAFailure])
 def test_killed_at_calls(desk, seed, watched, way):
-    """Killed on entering system calls of any kind, or with a disk that fails, while creates are under way: exactly once."""
-    outcome = run_trial(desk, TROUBLES["slow answer"], way(*watched), kills=KILLS, seed=seed)
-    print(outcome)
-    assert outcome.is_sound
-    assert outcome.account.jobs == BATCHES
-    # which call it is, is chance; a life that makes fewer of them is killed all the same
-    assert len(outcome.hits) >= KILLS - 1
+    """Killed when it enters system calls of any kind, or with a failing disk, during creates: every batch is one job."""
+    report = run_killed(desk, TROUBLES["slow answer"], way(*watched), kills=KILLS, seed=seed)
+    print(report)
+    assert report.is_sound
+    assert report.account.jobs == BATCHES
+    # the call is chosen at random; a life that makes fewer of them is killed all the same
+    assert len(report.hits) >= KILLS - 1
 
 
 def test_what_is_missing_is_seen(desk):
-    """The account of a campaign that was killed and not gone on with has every device it did not come to as lost."""
+    """After a kill and no second life, the account counts every device without a job as lost."""
     emulator = desk.emulator()
     lay_out_for_kills(desk, emulator, TROUBLES["none"])
     life = desk.start(*LINE)
@@ -85,16 +85,16 @@ def test_what_is_missing_is_seen(desk):
 
 
 def test_what_is_made_twice_is_seen(desk, seed):
-    """A platform later than it promised makes jobs twice: the program ends with 8, and the account tells how many."""
+    """A platform that acts later than `latest_effect` makes jobs twice: exit code 8, and the account counts them."""
     later = Trouble(("delay=0.5,seconds=2400",), NEAR)
-    outcome = run_trial(desk, later, AtAMoment(), kills=0, seed=seed)
-    assert outcome.account.duplicates > 0
-    assert not outcome.is_sound
-    assert "ended with 8" in outcome.broken[0]
+    report = run_killed(desk, later, AtAMoment(), kills=0, seed=seed)
+    assert report.account.duplicates > 0
+    assert not report.is_sound
+    assert "ended with 8" in report.broken[0]
 
 
 def test_the_readme_line_killed_half_way(desk):
-    """Runner and emulator die as one; the same line again finishes the 2,000 devices, each in exactly one job."""
+    """Runner and emulator are killed together; the same command finishes the 2,000 devices, each in exactly one job."""
     shutil.copytree(Path(__file__).parents[2] / "plans", desk.path / "plans")
     line = ("run", "plans/canary-then-total.yaml", "--emulator", "--speed", "600", "--fail", "2%", "--yes")
     life = desk.start(*line)

@@ -1,4 +1,4 @@
-"""What a run leaves for people and programs: an event log that tells every call's fate, and sums that add up."""
+"""What a run leaves behind: an event log with the result of every create call, and sums that add up."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ PLACE = {"timestamp", "ts", "level", "campaignId", "seq", "wave", "batch"}
 
 @pytest.fixture(scope="module")
 def troubled(tmp_path_factory):
-    """A campaign of 40 batches whose creates fail in four ways, run to its end; desk, platform and the JSON result."""
+    """Runs a campaign of 40 batches whose creates fail in four ways; yields desk, platform and the JSON result."""
     desk = Desk(tmp_path_factory.mktemp("troubled"))
     try:
         emulator = desk.emulator("--speed", SPEED, "--fail", "4%", *(f"--fault={fault}" for fault in FAULTS))
@@ -41,7 +41,7 @@ def troubled(tmp_path_factory):
 
 
 def test_every_create_and_every_failure_is_told(troubled):
-    """Job, request, wave, batch, attempt, code; and each doubt is settled by a find or by a proof of absence."""
+    """Records have job, request, wave, batch, attempt and code; each unknown batch is found, or proved absent and sent again."""
     desk, emulator, _ = troubled
     records = desk.records("c1")
     assert [record["seq"] for record in records if "seq" in record] == sorted(
@@ -60,7 +60,7 @@ def test_every_create_and_every_failure_is_told(troubled):
         assert created["event"] == "batch.job_created"
         assert created["jobId"] == jobs[names[batch]]
         assert created.keys() >= {"attempt", "devices"}
-        # a job that was found answers nobody's request
+        # a job that was found has no request of its own
         assert ("requestId" in created) != created.get("adopted", False)
         doubt = False
         for record in failures:
@@ -69,7 +69,7 @@ def test_every_create_and_every_failure_is_told(troubled):
                     assert (record["code"], doubt) == (429, False)
                 case "batch.outcome_unknown":
                     assert not doubt
-                    # what the service itself said has its code and request, a lost answer has neither
+                    # an error of the service has its code and request, a lost answer has neither
                     assert ("code" in record) == ("requestId" in record) == (record.get("code") == 24500)
                     doubt = True
                 case "batch.lookup_inconclusive":
@@ -85,7 +85,7 @@ def test_every_create_and_every_failure_is_told(troubled):
         assert doubt == created.get("adopted", False)
         seen["adopted"] += doubt
     assert len(fates) == 40
-    # each trouble has struck and was told
+    # each fault has struck, and each time there is a record of it
     struck = {entry["fault"].partition("=")[0]: entry["struck"] for entry in emulator.state()["faults"]}
     assert all(struck.values())
     assert seen["batch.create_throttled", 429] == struck["http_429"]
@@ -103,7 +103,7 @@ def rows(desk):
 
 
 def test_results_for_programs_add_up(troubled):
-    """run, status and jobs agree with each other and with the platform, wave by wave and in all."""
+    """`run`, `status` and `jobs` agree with each other and with the platform, for each wave and in total."""
     desk, emulator, result = troubled
     status = json.loads(desk.run("status", "-o", "json").out)
     assert (result["schema"], result["exitCode"], result["result"]) == ("rollout.run/1", 0, "finished")

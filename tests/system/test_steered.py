@@ -1,4 +1,4 @@
-"""Signals, orders and refusals with the platform in a process of its own: its figures are what counts."""
+"""Signals, orders and refusals, checked by what a platform in a process of its own holds."""
 
 import json
 import shlex
@@ -13,13 +13,13 @@ RETRY = "apiRetry: {attempts: 3, first: 10ms, max: 10ms}"
 
 
 def canary_only(names):
-    """Return whether every job is one of the first wave; names carry the wave's number."""
+    """Return whether every job belongs to the first wave; job names contain the wave's number."""
     return all(name.startswith("c1-w01-") for name in names)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_nothing_in_doubt(desk, number, code):
-    """Ended in good order in the middle of creating: what was sent is settled, the printed line goes on."""
+    """A signal during creates: no batch is left unknown, and the printed command goes on."""
     emulator = desk.emulator("--speed", SPEED)
     lay_out(desk, emulator.url, devices=60, per_job=2, canary="20", rate=20)
     life = desk.start(*LINE)
@@ -38,7 +38,7 @@ def test_a_signal_leaves_nothing_in_doubt(desk, number, code):
 
 
 def test_people_steer_a_living_runner(desk):
-    """A second runner is refused; approve opens, pause holds, resume goes on, abort stops, each from another process."""
+    """A second runner is refused; approve, pause, resume and abort from other processes take effect."""
     emulator = desk.emulator("--speed", "200")
     lay_out(desk, emulator.url, devices=400, per_job=5, canary="10", rate=10, gate="approval: required")
     life = desk.start("run", "plan.yaml", "--yes", "--speed", "200")
@@ -75,7 +75,7 @@ def test_people_steer_a_living_runner(desk):
 
 
 def test_a_run_that_leaves_in_time_is_taken_up(desk):
-    """--exit-on-wait leaves with 6, --until with 0; the platform holds the canary alone until somebody goes on."""
+    """`--exit-on-wait` ends with 6, `--until` with 0; the platform has only the canary's jobs until the campaign goes on."""
     emulator = desk.emulator("--speed", SPEED)
     lay_out(desk, emulator.url, devices=20, per_job=5, canary="10", gate="approval: required")
     waits = desk.run(*LINE, "--exit-on-wait", "-o", "json")
@@ -89,7 +89,7 @@ def test_a_run_that_leaves_in_time_is_taken_up(desk):
 
 
 def test_a_bad_firmware_never_reaches_the_next_wave(desk):
-    """Most of the canary fails: exit 3, also when it is run again, and the platform never sees the next wave."""
+    """Most of the canary fails: exit code 3, also when run again, and no job of the next wave is created."""
     emulator = desk.emulator("--speed", SPEED, "--fail", "80%")
     lay_out(desk, emulator.url, devices=40, per_job=5, canary="20")
     for _ in range(2):
@@ -103,7 +103,7 @@ def test_a_bad_firmware_never_reaches_the_next_wave(desk):
 
 @pytest.mark.parametrize("trouble", ["wrong keys", "nobody there"])
 def test_a_platform_that_takes_nothing(desk, trouble):
-    """Refused keys are exit 4, nobody there is exit 1; nothing was created, and the same campaign then runs."""
+    """Refused keys are exit code 4, no platform is 1; nothing is created, and the same campaign then runs."""
     emulator = desk.emulator("--speed", SPEED)
     lay_out(desk, emulator.url, devices=10, per_job=5, canary="5", rest=RETRY)
     if trouble == "wrong keys":
@@ -124,7 +124,7 @@ def test_a_platform_that_takes_nothing(desk, trouble):
 
 
 def test_a_platform_that_dies_and_comes_back(desk):
-    """A campaign with jobs outlasts an outage; ended meanwhile, it goes on where the platform is found again."""
+    """A campaign survives an outage of the platform; ended during it, it goes on at the platform's new address."""
     emulator = desk.emulator("--speed", SPEED)
     lay_out(desk, emulator.url, devices=60, per_job=2, canary="20", rate=20)
     life = desk.start(*LINE)
@@ -140,7 +140,7 @@ def test_a_platform_that_dies_and_comes_back(desk):
 
 
 def test_doubt_is_parked_where_the_plan_says_so(desk):
-    """A lost create with `whenUnsure: park` is never sent again: exit 8, as often as it is run, and told in each form."""
+    """A lost create with `whenUnsure: park` is never sent again: exit code 8 each time it is run, as text and as JSON."""
     emulator = desk.emulator("--speed", SPEED)
     lay_out(desk, emulator.url, devices=20, per_job=5, canary="5", rest="apiRetry: {whenUnsure: park}")
     assert desk.run(*LINE, "--until", "canary").code == 0
