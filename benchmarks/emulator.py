@@ -2,14 +2,14 @@
 
     python benchmarks/emulator.py [--devices 1000000] [--jobs 5000] [--creates 200] [--rounds 3]
 
-Each case runs in a process of its own, in turns; the table has the medians. Memory is the process's peak (`ru_maxrss`),
-with the interpreter and all imports in it; seconds of life are the processor's, since others may use the machine.
+The cases take turns, each in a process of its own; the table has the medians. Memory is the peak of the process
+(`ru_maxrss`), with the interpreter and all imports. Seconds are processor time, because others may use the machine.
 
-- `emulator`: all devices registered, all jobs created, and three virtual days lived to the end; then counts of one status
-  over 200 jobs, as a client asks for them, answered by the model.
-- `lists`: the same tasks as tuples (job, device, status) in one list, counted by a walk. No devices, no time, no life.
-- `served`: creates of 500 keys over HTTP by one caller that signs, beside as many devices as above; median and 99th
-  percentile from sending to the answer.
+- `emulator`: all devices are registered, all jobs created, and three virtual days pass; then the model answers counts of one
+  status over 200 jobs, as a client asks for them.
+- `lists`: the same tasks as tuples (job, device, status) in one list, which a loop counts. No devices, no time.
+- `served`: creates of 500 keys over HTTP by one caller that signs them, with as many devices registered as above; median
+  and 99th percentile of the time from sending to the answer.
 - `echo`: the same calls to an aiohttp server that reads the body and answers a fixed job id.
 """
 

@@ -1,4 +1,4 @@
-"""`rollout emulator`: a platform of one's own to rehearse against, on this machine only."""
+"""`rollout emulator`: runs an emulator of EnOS on this machine, to rehearse against."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from rollout.emulator.population_file import FleetDescription
 
 DEVICES_MAX = 10_000_000
-"""Devices the emulator makes up at most; memory is about 100 bytes each. Our choice."""
+"""The most devices that the emulator makes up. Ours: each takes about 100 bytes of memory."""
 
 
 ORG_ID = EmulatorConfig().org_id
-"""The organisation there is unless another is asked for."""
+"""The emulator's organisation, unless `--org` names another."""
 
 
 def _devices_of(text: str) -> int | Path:
@@ -50,13 +50,13 @@ def _knob(text: str) -> tuple[str, str]:
 
 def _reference(text: str) -> str:
     if re.fullmatch(r"(env|file):.+", text) is None:
-        # not repeated: it may be the key itself
+        # the text is not shown: it may be the key itself
         raise ValueError("expected a reference, env:NAME or file:PATH")
     return text
 
 
 def _keys(access_key: str | None, secret_key: str | None) -> KeyPair:
-    """Return the application's keys, the demonstration's if none are named."""
+    """Return the keys that the references name, or those of the demonstration if there are none."""
     if access_key is None and secret_key is None:
         return KeyPair()
     if access_key is None or secret_key is None:
@@ -219,7 +219,7 @@ def emulator(
 def _devices(
     wanted: int | Path | None, fleet: FleetDescription | None, key: str, columns: Iterable[str]
 ) -> Iterator[tuple[str, Mapping[str, str]]] | None:
-    """Return key and columns of each device, or None where any key will do."""
+    """Return key and columns of each device; None if the emulator takes any key."""
     nothing: Mapping[str, str] = {}
     if isinstance(wanted, Path):
         return _listed(wanted, fleet, key, columns)

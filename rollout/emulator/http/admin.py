@@ -83,7 +83,7 @@ def add_routes(router: web.UrlDispatcher, service: Service, *, any_host: bool) -
 
     async def page(request: web.Request) -> web.Response:
         _check_host(request, any_host=any_host)
-        content = admin_page.page(
+        content = admin_page.render(
             platform_state(service, _jobs_asked(request, admin_page.JOBS_ON_PAGE)),
             refresh="refresh" in request.query,
         )

@@ -72,7 +72,7 @@ input:focus-visible, select:focus-visible, textarea:focus-visible, button:focus-
 """
 
 
-def page(state: Mapping[str, Any], *, refresh: bool) -> str:
+def render(state: Mapping[str, Any], *, refresh: bool) -> str:
     """Return the page for a state; `refresh`: whether the browser reloads it every `REFRESH_S` seconds."""
     again = f'<meta http-equiv="refresh" content="{REFRESH_S}">' if refresh else ""
     switch = (

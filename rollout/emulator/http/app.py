@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from rollout.emulator.http import admin
-from rollout.emulator.http.service import JOBS, Call, Delivery, Reply, Service
+from rollout.emulator.http.service import JOBS_PATH, Call, Delivery, Reply, Service
 
 HEAD_LINE_MAX = 64 * 1024
 """Bytes of a request's first line, or of one header. Ours: ids are sent in bodies, so lines are short."""
@@ -32,7 +32,7 @@ def make_app(service: Service, *, any_host: bool = False) -> web.Application:
     admin.add_routes(app.router, service, any_host=any_host)
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        if request.path == JOBS and request.query.get("action") == "create":
+        if request.path == JOBS_PATH and request.query.get("action") == "create":
             service.platform.meters.arrivals.append(time.monotonic())
         # the bound is a knob and may have changed since the server was started
         bounded = request.clone(client_max_size=service.gateway.rules.body_bytes_max)

@@ -32,10 +32,10 @@ from rollout.enos.codes import CODES, GATEWAY, PROXY, Code, SdkStatus, TokenStat
 CALLS_REMEMBERED = 500
 """Calls that the request log keeps. Ours."""
 
-JOBS = "/connect-service/v2.1/ota-jobs"
-FIRMWARE = "/connect-service/v2.1/ota-firmwares"
-DEVICES = frozenset({"/connect-service/v2.1/devices", "/connect-service/v2.4/devices"})
-TOKEN = "/apim-token-service/v2.0/token/"  # noqa: S105 - a path
+JOBS_PATH = "/connect-service/v2.1/ota-jobs"
+FIRMWARE_PATH = "/connect-service/v2.1/ota-firmwares"
+DEVICE_PATHS = frozenset({"/connect-service/v2.1/devices", "/connect-service/v2.4/devices"})
+TOKEN_PATH = "/apim-token-service/v2.0/token/"  # noqa: S105 - a path
 
 CHECKED = {"strict": "good", "token": "token good", "none": "not checked"}
 """What the request log says about the signature of a call that passed, by the knob `signature`."""
@@ -173,7 +173,7 @@ class Service:
             uuid.UUID(int=dice(self.platform.seed, "call", self._answered).getrandbits(128), version=4)
         )
         action = call.query.get("action", "")
-        if call.path.startswith(TOKEN):
+        if call.path.startswith(TOKEN_PATH):
             fault = self._draw_fault("token")
             reply = self._answer_under(fault, lambda: self._token_reply(call), request_id)
             signature = "none needed"
@@ -215,9 +215,9 @@ class Service:
             body = json.loads(call.body or b"")
         except (ValueError, RecursionError):
             return _gateway_reply(Rejection(400))
-        if call.path == TOKEN + "get":
+        if call.path == TOKEN_PATH + "get":
             return _json_reply(200, self.gateway.get_token(body, self._wall()))
-        if call.path == TOKEN + "refresh":
+        if call.path == TOKEN_PATH + "refresh":
             return _json_reply(200, self.gateway.refresh_token(body, self._wall()))
         return _no_route()
 
@@ -254,7 +254,7 @@ class Service:
             case FaultKind.APIM_4012:
                 return _json_reply(200, self.gateway.renewal(SdkStatus.BUILD_NEW_TOKEN))
             case FaultKind.DELAY:
-                if call is not None and call.path == JOBS and call.query.get("action") == "create":
+                if call is not None and call.path == JOBS_PATH and call.query.get("action") == "create":
                     self._create_later(call, fault.seconds)
                 return gone
             case FaultKind.READ_LAG:
@@ -311,11 +311,11 @@ class Service:
             return _no_route()
 
     def _route(self, call: Call, action: str) -> Any:
-        if call.path == JOBS:
+        if call.path == JOBS_PATH:
             return self._on_jobs(call, action)
-        if call.path == FIRMWARE:
+        if call.path == FIRMWARE_PATH:
             return self._on_firmware(call, action)
-        if call.path in DEVICES:
+        if call.path in DEVICE_PATHS:
             return self._on_devices(call, action)
         raise _NoRoute
 
@@ -426,9 +426,9 @@ class _NoRoute(Exception):
 
 
 def _fault_operation(path: str, action: str) -> str:
-    if path == FIRMWARE:
+    if path == FIRMWARE_PATH:
         return "firmware"
-    return "device" if path in DEVICES else action
+    return "device" if path in DEVICE_PATHS else action
 
 
 def _parameter(call: Call, name: str) -> str:
