@@ -95,17 +95,17 @@ def write_plan(directory: Path, text: str, devices: int, per_job: int) -> Path:
 
 def run_study(directory: Path, options: argparse.Namespace) -> dict[str, float]:
     from rollout.emulator.platform.population import Population  # noqa: PLC0415 - as above
-    from rollout.forecast.run import Ending, open_bench  # noqa: PLC0415 - as above
-    from rollout.forecast.study import StudyOrder, carry_out  # noqa: PLC0415 - as above
+    from rollout.forecast.run import RunEnding, open_setup  # noqa: PLC0415 - as above
+    from rollout.forecast.study import StudySpec, run_study  # noqa: PLC0415 - as above
 
     start = time.perf_counter()
     per_job = max(1, options.devices // 20)
     path = write_plan(directory / "study", STUDY, options.devices, per_job)
     read = time.perf_counter()
-    bench = partial(open_bench, path, population=Population(failed_ratio=FAILED, offline_ratio=AWAY))
-    study = carry_out(StudyOrder(bench, [None], range(options.seeds), options.jobs), lambda *_: None)
-    finished = study.by_rate[0].share(Ending.FINISHED)
-    assert finished.hits == finished.runs == options.seeds, "a healthy build reaches everybody"
+    setup = partial(open_setup, path, population=Population(failed_ratio=FAILED, offline_ratio=AWAY))
+    study = run_study(StudySpec(setup, [None], range(options.seeds), options.jobs), lambda *_: None)
+    finished = study.by_rate[0].share(RunEnding.FINISHED)
+    assert finished.hits == finished.of == options.seeds, "a healthy build reaches everybody"
     return {
         "reading": read - start,
         "seconds": time.perf_counter() - read,
@@ -117,7 +117,7 @@ def run_study(directory: Path, options: argparse.Namespace) -> dict[str, float]:
 def run_campaign(directory: Path, options: argparse.Namespace) -> dict[str, float]:
     from rollout.emulator.platform.population import Population  # noqa: PLC0415 - as above
     from rollout.engine.interpreter import settle  # noqa: PLC0415 - as above
-    from rollout.forecast.run import Ending, open_bench, try_once  # noqa: PLC0415 - as above
+    from rollout.forecast.run import RunEnding, open_setup, simulate_once  # noqa: PLC0415 - as above
 
     start = time.perf_counter()
     path = write_plan(
@@ -125,18 +125,18 @@ def run_campaign(directory: Path, options: argparse.Namespace) -> dict[str, floa
     )
     read = time.perf_counter()
     population = Population(failed_ratio=FAILED, offline_ratio=AWAY, offline_s=AWAY_S)
-    bench = open_bench(path, population=population, start=1_767_297_600.0)
+    setup = open_setup(path, population=population, start=1_767_297_600.0)
     settle()
-    trial = try_once(bench, None, 1)
-    assert trial.ending == Ending.FINISHED, trial
-    assert trial.later.succeeded + trial.later.failed == options.million, "every device comes to an end"
+    run = simulate_once(setup, None, 1)
+    assert run.ending == RunEnding.FINISHED, run
+    assert run.later.succeeded + run.later.failed == options.million, "every device comes to an end"
     return {
         "reading": read - start,
         "seconds": time.perf_counter() - read,
         "runs": 1,
         "devices": options.million,
-        "days": trial.took_s / 86_400,
-        "calls": trial.creates + trial.reads,
+        "days": run.took_s / 86_400,
+        "calls": run.creates + run.reads,
     }
 
 

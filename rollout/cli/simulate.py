@@ -22,6 +22,7 @@ from rollout.cli.campaigns import PLAN_NAME, NoCampaign, find_campaign, has_jour
 from rollout.cli.command_line import about
 from rollout.cli.common import Common, command
 from rollout.cli.console import Console
+from rollout.cli.failure import INTERRUPTED
 from rollout.cli.fleets import columns_to_read, device_lists, open_fleet, population_of, read_columns
 from rollout.cli.planning import Asking, Prepared, compile_into
 from rollout.cli.types import DURATION, SEED, SHARE, Number, Parsed, check_output_file
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from rollout.forecast.study import Rate
 
 __all__ = ["simulate"]
-
-INTERRUPTED = 130
 
 RATES = "healthy,1%,5%,20%,100%"
 RATES_MAX = 20
@@ -165,9 +164,9 @@ def simulate(
     if plan is None:
         raise click.UsageError("Missing argument 'PLAN', or --against CAMPAIGN")
     # loads the engine and the emulator: not for those who only ask for help
-    from rollout.forecast.report import Report  # noqa: PLC0415
-    from rollout.forecast.run import open_bench  # noqa: PLC0415
-    from rollout.forecast.study import StudyOrder, carry_out  # noqa: PLC0415
+    from rollout.forecast.report import StudyReport  # noqa: PLC0415
+    from rollout.forecast.run import open_setup  # noqa: PLC0415
+    from rollout.forecast.study import StudySpec, run_study  # noqa: PLC0415
     from rollout.simulation.world import START  # noqa: PLC0415
 
     if html is not None:
@@ -182,9 +181,9 @@ def simulate(
         prepared = _prepare(common, plan, Path(scratch), asking, devices=devices, seed=seed)
         planned = prepared.saved.plan
         begin = start if start is not None else _schedule_start(planned) or START
-        order = StudyOrder(
+        spec = StudySpec(
             partial(
-                open_bench,
+                open_setup,
                 prepared.path,
                 population=population_of(described, failed=None, offline=None),
                 columns=_columns_of(described, prepared, devices),
@@ -199,8 +198,8 @@ def simulate(
             range(1, int(seeds) + 1),
             int(jobs) if jobs is not None else _cores(),
         )
-        study = carry_out(order, _Progress(common.console))
-    report = Report(
+        study = run_study(spec, _Progress(common.console))
+    report = StudyReport(
         planned,
         study,
         STANDARD_FLEET if fleet is None else str(fleet),
@@ -210,9 +209,9 @@ def simulate(
         within,
     )
     if html is not None:
-        from rollout.forecast.page import page  # noqa: PLC0415 - only for those who ask
+        from rollout.forecast.page import html_page  # noqa: PLC0415 - only for those who ask
 
-        html.write_text(page(report), encoding="utf-8")
+        html.write_text(html_page(report), encoding="utf-8")
         common.console.note(f"Wrote {html}")
     if common.console.is_json:
         common.console.json("simulate", **report.document())
@@ -224,8 +223,8 @@ def simulate(
 def _calibrate(common: Common, name: str, *, seeds: int, jobs: int, within: float) -> int:
     """Print what the campaign's journal tells beside what simulation makes of it."""
     from rollout.forecast.calibration import Calibration, NotOver, read_actual  # noqa: PLC0415 - as above
-    from rollout.forecast.run import open_bench  # noqa: PLC0415 - as above
-    from rollout.forecast.study import StudyOrder, carry_out  # noqa: PLC0415 - as above
+    from rollout.forecast.run import open_setup  # noqa: PLC0415 - as above
+    from rollout.forecast.study import StudySpec, run_study  # noqa: PLC0415 - as above
 
     directory = find_campaign(common.state_dir, name)
     if not has_journal(directory):
@@ -233,11 +232,11 @@ def _calibrate(common: Common, name: str, *, seeds: int, jobs: int, within: floa
     path = directory / PLAN_NAME
     events = (event for _, event in read_events(directory, 0))
     try:
-        actual = read_actual(open_bench(path).plan, events)
+        actual = read_actual(open_setup(path).plan, events)
     except NotOver as error:
         raise NoCampaign(str(error), hint="only what is over can be compared") from error
-    bench = partial(
-        open_bench,
+    setup = partial(
+        open_setup,
         path,
         population=actual.population,
         latest_effect_s=actual.latest_effect_s,
@@ -246,7 +245,7 @@ def _calibrate(common: Common, name: str, *, seeds: int, jobs: int, within: floa
         within_s=within,
         start=actual.start,
     )
-    study = carry_out(StudyOrder(bench, [None], range(1, seeds + 1), jobs), _Progress(common.console))
+    study = run_study(StudySpec(setup, [None], range(1, seeds + 1), jobs), _Progress(common.console))
     calibration = Calibration(actual, study.by_rate[0], study.asked)
     if common.console.is_json:
         common.console.json("calibration", **calibration.document())

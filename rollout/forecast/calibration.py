@@ -1,13 +1,15 @@
-"""Predicted against actual: what a campaign's journal says of its fleet, and what simulation makes of that.
+"""Calibration: what a campaign did, beside what the simulation predicts for it. `rollout simulate --against` prints it.
 
-A forecast that was never compared with what happened deserves no trust. From the counts of a finished campaign its
-fleet is estimated (share of failures, time at work and its spread, devices away and asleep), the plan is simulated
-with that fleet, and the result stands beside what the journal tells.
+The journal of a campaign that is over shows how its fleet behaved. From its counts the fleet is estimated: failure
+ratio, time at work and its spread, devices offline and devices asleep. The plan is then simulated with that fleet.
 
-How the fleet is estimated. Devices in progress, summed over time and divided by the devices that ended, give the mean
-time at work, whatever the concurrency was (J. D. C. Little, 1961). The spread comes from the first devices of each job,
-which begin together: between the moments when a quarter and three quarters of them have ended lie 1.35 of its
-standard deviations on a logarithmic scale. A device that waits although its job has free slots is away.
+How the fleet is estimated:
+
+* Mean time at work: the number of devices in progress, integrated over time, divided by the number of devices that
+  ended. This holds at any concurrency. Source: J. D. C. Little, A proof for the queuing formula L = λW, 1961.
+* Spread: the first devices of a job start together. Between the moments when a quarter and three quarters of them
+  have ended lie 1.35 standard deviations on a logarithmic scale.
+* Offline devices: devices that wait although their job has free slots.
 """
 
 from __future__ import annotations
@@ -25,42 +27,45 @@ from rollout.core.lifecycle import CampaignStatus
 from rollout.core.plan import Plan
 from rollout.core.state import State
 from rollout.emulator.platform.population import Population
-from rollout.forecast.advice import share_text
-from rollout.forecast.figures import Share, quantile
-from rollout.forecast.report import moment, short
-from rollout.forecast.run import Ending, Toll, WaveTimes
+from rollout.forecast.figures import Proportion, quantile
+from rollout.forecast.plan_warnings import proportion_text
+from rollout.forecast.report import WAVE_NAME_WIDTH, short_duration, utc_minute
+from rollout.forecast.run import OutcomeCounts, RunEnding, WaveTimes
 from rollout.forecast.study import RateStudy, failed
 from rollout.text import clipped, counted, duration, iso_utc, safe
 
-__all__ = ["Actual", "Calibration", "NotOver", "read_actual"]
-
-SCHEMA_VERSION = 1
+CALIBRATION_SCHEMA_VERSION = 1
 QUARTILES_APART = 1.349
 """Standard deviations between the quartiles of a normal distribution."""
 COHORT_MIN = 8
-"""Devices that must have begun together for their spread to be looked at. Ours."""
+"""Fewest devices that must have started together for an estimate of the spread. Ours."""
 FREE_SLOTS = 0.9
-"""Below this share of the devices a job may have at work it is not concurrency that a device waits for."""
-SPREAD = (0.05, 2.0)
-"""Bounds of an estimated spread."""
-WAVE_WIDTH = 16
+"""A job has free slots if fewer than this share of its slots are in use. Ours."""
+SPREAD_BOUNDS = (0.05, 2.0)
+"""Least and largest spread that is estimated. Standard deviations of the logarithm. Ours."""
 
 
 class NotOver(Exception):
-    """The campaign has not ended: there is nothing to compare with."""
+    """The campaign is not over, so there is nothing to compare with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actual:
-    """What the journal tells. `failures` of the devices that ended; `remarks` on what no simulation repeats."""
+    """What the journal of a campaign tells.
+
+    `start`: seconds since the epoch. `took_s`: seconds from the start to the end or the stop. `failures`: failed devices
+    among those that ended. `population`: the estimated fleet. `approve_after_s`: mean wait for an approval.
+    `latest_effect_s` (L), `search_lag_s` (S): what the engine relied on. `remarks`: sentences on what a simulation
+    does not repeat.
+    """
 
     plan: Plan
     start: float
     took_s: float
     ending: str
     waves: tuple[WaveTimes, ...]
-    toll: Toll
-    failures: Share
+    counts: OutcomeCounts
+    failures: Proportion
     population: Population
     approve_after_s: float
     latest_effect_s: float
@@ -70,7 +75,11 @@ class Actual:
 
 @dataclass(slots=True)
 class _Group:
-    """The counts of jobs that were asked about together: time, tasks, at work, ended."""
+    """The counts of one group of jobs.
+
+    `slots`: devices that may be in progress at once. `made_at`: when the newest job was made. `counts`: time, tasks,
+    devices at work, devices ended.
+    """
 
     slots: int = 0
     made_at: float = 0.0
@@ -78,7 +87,12 @@ class _Group:
 
 
 def read_actual(plan: Plan, events: Iterable[ev.Event]) -> Actual:
-    """Return what the journal of a campaign that is over tells. Raises: NotOver."""
+    """Return what the events of a campaign tell.
+
+    Args:
+        events: the whole journal, in order.
+    Raises: NotOver if the campaign has neither ended nor been halted.
+    """
     state = State.initial(plan)
     waves = [WaveTimes() for _ in plan.waves]
     groups: dict[int, _Group] = {}
@@ -115,7 +129,7 @@ def read_actual(plan: Plan, events: Iterable[ev.Event]) -> Actual:
         raise NotOver(f"the campaign is {state.status.value}")
     ended_at = stopped_at or state.ended_at or state.last_at
     tally = state.tally()
-    failures = Share(tally.failed, tally.seen)
+    failures = Proportion(tally.failed, tally.seen)
     remarks = []
     if pauses:
         remarks.append(f"it was paused {counted(pauses, 'time')}, which no simulation does")
@@ -125,9 +139,9 @@ def read_actual(plan: Plan, events: Iterable[ev.Event]) -> Actual:
         plan,
         state.started_at,
         ended_at - state.started_at,
-        Ending.FINISHED if stopped_at is None else Ending.STOPPED,
+        RunEnding.FINISHED if stopped_at is None else RunEnding.STOPPED,
         tuple(waves),
-        Toll(tally.in_progress + tally.seen, tally.succeeded, tally.failed, tally.in_progress, 0),
+        OutcomeCounts(tally.in_progress + tally.seen, tally.succeeded, tally.failed, tally.in_progress, 0),
         failures,
         _population(list(groups.values()), failures.value, over=stopped_at is None),
         sum(waits) / len(waits) if waits else 0.0,
@@ -138,7 +152,11 @@ def read_actual(plan: Plan, events: Iterable[ev.Event]) -> Actual:
 
 
 def _population(groups: Sequence[_Group], failed_ratio: float, *, over: bool) -> Population:
-    """Return the fleet that such counts suggest; what they cannot tell is as in the standard fleet."""
+    """Return the estimated fleet; where the counts tell nothing, the value of the standard fleet.
+
+    Args:
+        over: the campaign ran to its end, so a device that is still open was asleep.
+    """
     base = Population()
     enrolled = sum(group.counts[-1][1] for group in groups)
     ended = sum(group.counts[-1][3] for group in groups)
@@ -146,11 +164,11 @@ def _population(groups: Sequence[_Group], failed_ratio: float, *, over: bool) ->
     work_s = base.work_s_median
     if ended:
         at_work_s = sum(_integral(group) for group in groups) / ended
-        # failing devices end somewhere on the way: half of it, on average
+        # a failing device ends half-way, on average
         mean_s = max(1.0, at_work_s - sum(base.first_report_s) / 2) / (1 - failed_ratio / 2)
         work_s = mean_s / exp(sigma * sigma / 2)
     away = sum(_away(group) for group in groups)
-    # those still open when all is over have slept through it
+    # a device that is still open at the end was asleep all the time
     asleep = enrolled - ended if over else 0
     back = [after for group in groups for after in _returns(group)]
     awake = max(1, enrolled - asleep)
@@ -165,12 +183,12 @@ def _population(groups: Sequence[_Group], failed_ratio: float, *, over: bool) ->
 
 
 def _integral(group: _Group) -> float:
-    """Return the device-seconds at work."""
+    """Return the time at work, summed over the devices of the group. Seconds."""
     before_at, before = group.made_at, 0
     total = 0.0
     for at, _, at_work, _ in group.counts:
         total += (at - before_at) * (at_work + before) / 2 if before else 0.0
-        # from the first count on which they are seen at work, they have been since the job was made
+        # devices that the first count sees at work have been at work since the job was made
         total += (at - before_at) * at_work if not before and at_work else 0.0
         before_at, before = at, at_work
     return total
@@ -182,15 +200,15 @@ def _spread(groups: Sequence[_Group], otherwise: float) -> float:
         together = max((at_work + ended for _, _, at_work, ended in group.counts[:2]), default=0)
         if together < COHORT_MIN:
             continue
-        early, late = (_reached(group, share * together) for share in (0.25, 0.75))
+        early, late = (_ended_after_s(group, share * together) for share in (0.25, 0.75))
         if early is not None and late is not None and 0 < early < late:
             found.append(log(late / early) / QUARTILES_APART)
     spread = quantile(found, 0.5)
-    return otherwise if spread is None else min(SPREAD[1], max(SPREAD[0], spread))
+    return otherwise if spread is None else min(SPREAD_BOUNDS[1], max(SPREAD_BOUNDS[0], spread))
 
 
-def _reached(group: _Group, wanted: float) -> float | None:
-    """Return how long after the job was made so many devices had ended, between two counts by proportion."""
+def _ended_after_s(group: _Group, wanted: float) -> float | None:
+    """Return the seconds from the making of the job until `wanted` devices had ended, interpolated; None if never."""
     before_at, before = 0.0, 0
     for at, _, _, ended in group.counts:
         after = at - group.made_at
@@ -201,7 +219,7 @@ def _reached(group: _Group, wanted: float) -> float | None:
 
 
 def _idle(group: _Group) -> Iterator[tuple[float, int]]:
-    """Yield time and devices that wait although there is room for them."""
+    """Yield, for each count with free slots, the seconds since the job was made and the number of waiting devices."""
     for at, enrolled, at_work, ended in group.counts:
         if at_work < FREE_SLOTS * min(group.slots, enrolled - ended):
             yield at - group.made_at, enrolled - at_work - ended
@@ -212,7 +230,7 @@ def _away(group: _Group) -> int:
 
 
 def _returns(group: _Group) -> Iterator[float]:
-    """Yield after what time devices that were away came back, each once."""
+    """Yield, for each device that came back, the seconds since the job was made."""
     idle = list(_idle(group))
     for (_, before), (after_s, now) in itertools.pairwise(idle):
         yield from [after_s] * max(0, before - now)
@@ -220,35 +238,35 @@ def _returns(group: _Group) -> Iterator[float]:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The campaign as it went, beside the runs that were simulated for it."""
+    """A campaign beside the simulated runs of its plan. `asked`: number of runs wanted."""
 
     actual: Actual
-    runs: RateStudy
+    simulated: RateStudy
     asked: int
 
     def lines(self) -> Iterator[str]:
-        """Yield the page."""
+        """Yield the lines of the page."""
         actual, fleet = self.actual, self.actual.population
         plan = actual.plan
         yield (
             f"Campaign   {plan.campaign.id} · {counted(plan.devices, 'device')} in {counted(len(plan.waves), 'wave')} · "
-            f"{actual.ending} after {short(actual.took_s)} · from {moment(actual.start)}"
+            f"{actual.ending} after {short_duration(actual.took_s)} · from {utc_minute(actual.start)}"
         )
         low, high = actual.failures.interval
         yield (
-            f"Estimated  {100 * actual.failures.value:.2g}% ({100 * low:.2g}-{100 * high:.2g}%) of {actual.failures.runs:,} devices failed; "
+            f"Estimated  {100 * actual.failures.value:.2g}% ({100 * low:.2g}-{100 * high:.2g}%) of {actual.failures.of:,} devices failed; "
             f"at work {duration(fleet.work_s_median)} median, spread {fleet.work_s_sigma:.2f}; "
             f"{100 * fleet.offline_ratio:.2g}% away, {100 * fleet.sleeper_ratio:.2g}% asleep"
         )
-        done = "" if len(self.runs.trials) == self.asked else f" (interrupted: of {self.asked:,})"
+        done = "" if len(self.simulated.runs) == self.asked else f" (interrupted: of {self.asked:,})"
         yield (
-            f"Simulated  {counted(len(self.runs.trials), 'run')} of this plan against such a fleet{done}; "
-            f"{share_text(self.alike)} {actual.ending} as it was"
+            f"Simulated  {counted(len(self.simulated.runs), 'run')} of this plan against such a fleet{done}; "
+            f"{proportion_text(self.alike)} {actual.ending} as it was"
         )
         yield ""
         yield f"{'':<26}  {'ACTUAL':>10}  {'PREDICTED':>10}  {'10%':>10}  {'90%':>10}  {'OFF BY':>7}"
         for row in self.rows():
-            text = short if row["unit"] == "s" else _number
+            text = short_duration if row["unit"] == "s" else _number
             cells = [
                 f"{'-' if row[name] is None else text(row[name]):>10}"
                 for name in ("actual", "median", "p10", "p90")
@@ -259,55 +277,55 @@ class Calibration:
             yield f"note: {remark}"
 
     @property
-    def alike(self) -> Share:
-        """The share of runs that ended as the campaign did."""
-        return self.runs.share(self.actual.ending)
+    def alike(self) -> Proportion:
+        """The proportion of runs with the same ending as the campaign."""
+        return self.simulated.share(self.actual.ending)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return what is compared: name, unit, the actual value, the predicted ones, and the error as a share.
+        """Return the rows of the comparison: name, unit, actual value, predicted quantiles, relative error of the median.
 
-        Predicted by the runs that ended as the campaign did: a stop has nothing to say about the length of a campaign
-        that was finished.
+        Only runs with the same ending as the campaign predict: a stopped run tells nothing about the length of a
+        finished campaign.
         """
         actual, plan = self.actual, self.actual.plan
         found = []
-        trials = self.runs.ended(actual.ending)
+        runs = self.simulated.ended(actual.ending)
         steps: tuple[tuple[str, Callable[[WaveTimes], float | None]], ...] = (
             ("gate", lambda w: w.passed_s),
             ("through", lambda w: w.finished_s),
         )
         for planned in plan.waves:
             for step, of in steps:
-                name = f"{clipped(safe(planned.name), WAVE_WIDTH)}: {step}"
+                name = f"{clipped(safe(planned.name), WAVE_NAME_WIDTH)}: {step}"
                 mine = _since(actual.waves[planned.index], of)
-                theirs = [_since(trial.waves[planned.index], of) for trial in trials]
+                theirs = [_since(run.waves[planned.index], of) for run in runs]
                 found.append(_row(name, "s", mine, [value for value in theirs if value is not None]))
-        found.append(_row("campaign", "s", actual.took_s, [trial.took_s for trial in trials]))
-        reached = [(t.stop.toll if t.stop else t.ended).reached for t in trials]
-        found.append(_row("devices exposed", "devices", actual.toll.reached, reached))
-        found.append(_row("devices failed", "devices", actual.toll.failed, [failed(t) for t in trials]))
+        found.append(_row("campaign", "s", actual.took_s, [run.took_s for run in runs]))
+        reached = [(t.stop.counts if t.stop else t.ended).reached for t in runs]
+        found.append(_row("devices exposed", "devices", actual.counts.reached, reached))
+        found.append(_row("devices failed", "devices", actual.counts.failed, [failed(t) for t in runs]))
         return [row for row in found if row["actual"] is not None or row["median"] is not None]
 
     def document(self) -> dict[str, Any]:
-        """Return the comparison as the content of a JSON document."""
+        """Return the JSON document. Times are seconds, except `start`: milliseconds since the epoch."""
         actual, fleet = self.actual, self.actual.population
         low, high = actual.failures.interval
         low_alike, high_alike = self.alike.interval
         return {
-            "schemaVersion": SCHEMA_VERSION,
+            "schemaVersion": CALIBRATION_SCHEMA_VERSION,
             "campaignId": actual.plan.campaign.id,
             "planDigest": actual.plan.digest,
             "start": round(actual.start * 1000),
             "startIso": iso_utc(actual.start),
             "ending": actual.ending,
             "runsAsked": self.asked,
-            "runsDone": len(self.runs.trials),
+            "runsDone": len(self.simulated.runs),
             "endedAlike": {"runs": self.alike.hits, "low": round(low_alike, 6), "high": round(high_alike, 6)},
             "estimated": {
                 "failedRatio": round(actual.failures.value, 6),
                 "failedRatioLow": round(low, 6),
                 "failedRatioHigh": round(high, 6),
-                "devices": actual.failures.runs,
+                "devices": actual.failures.of,
                 "workSecondsMedian": round(fleet.work_s_median, 3),
                 "workSigma": round(fleet.work_s_sigma, 4),
                 "awayRatio": round(fleet.offline_ratio, 6),

@@ -1,6 +1,7 @@
-"""A study as one HTML page: tables, plots and warnings in a single file that loads nothing from anywhere.
+"""The page of `rollout simulate --html`: a study as one HTML file with tables, plots and warnings.
 
-Every text passes `escape`; the page's own policy forbids all sources, scripts among them.
+The file loads nothing: its content security policy forbids all sources, scripts among them. Every text from outside
+passes `escape`.
 """
 
 from __future__ import annotations
@@ -9,22 +10,21 @@ import re
 from collections.abc import Callable, Iterator
 from html import escape
 
-from rollout.forecast.advice import rate_text, share_text
 from rollout.forecast.figures import quantile
-from rollout.forecast.report import Report, moment, short
-from rollout.forecast.run import Ending
+from rollout.forecast.plan_warnings import build_label, proportion_text
+from rollout.forecast.report import StudyReport, short_duration, utc_minute
+from rollout.forecast.run import RunEnding
 from rollout.forecast.study import RateStudy, exposed, failed
 from rollout.text import count, safe
 from rollout.views.charts import Band, Dots, bands, dots, sample
 
-__all__ = ["page"]
+_TYPED = re.compile("`([^`]+)`")
+"""What the operator is to type, in a warning."""
 
-TYPED = re.compile("`([^`]+)`")
-
-MOMENTS = 160
+PLOT_POINTS = 160
 """Points of a curve in a plot."""
 
-STYLE = """
+PAGE_STYLE = """
 :root { color-scheme: light; --ink: #1b2430; --soft: #5b6775; --line: #e3e7ec; --good: #1f7a8c; --bad: #c8402f; --out: #3b5bb5; }
 * { box-sizing: border-box; }
 body { margin: 0; background: #f6f7f9; color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
@@ -60,8 +60,8 @@ ul { margin: 6px 0 0; padding-left: 20px; } li { margin: 5px 0; }
 """
 
 
-def page(report: Report) -> str:
-    """Return the page."""
+def html_page(report: StudyReport) -> str:
+    """Return the whole page; the command writes it to a file."""
     title = f"Simulation of {safe(report.plan.campaign.id)}"
     body = "\n".join(_body(report))
     return f"""<!doctype html>
@@ -71,7 +71,7 @@ def page(report: Report) -> str:
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
-<style>{STYLE}</style>
+<style>{PAGE_STYLE}</style>
 </head>
 <body><main>
 {body}
@@ -80,22 +80,22 @@ def page(report: Report) -> str:
 """
 
 
-def _body(report: Report) -> Iterator[str]:
+def _body(report: StudyReport) -> Iterator[str]:
     plan, study = report.plan, report.study
     yield f"<header><h1>{escape(safe(plan.campaign.name.default))}</h1>"
     jobs = f"{count(plan.devices)} devices, {len(plan.waves)} waves, {count(len(plan.batches))} jobs"
-    yield f'<p class="soft">{escape(plan.campaign.id)} · {jobs} · begins {escape(moment(report.start))}</p>'
+    yield f'<p class="soft">{escape(plan.campaign.id)} · {jobs} · begins {escape(utc_minute(report.start))}</p>'
     yield f'<p class="soft">Fleet: {escape(safe(report.fleet))}</p></header>'
     yield from _cards(report)
-    found = report.advice
+    found = report.warnings
     if found:
         yield "<section><h2>What to know before running it</h2><ul>"
-        # what stands between backticks is to be typed
-        yield from ("<li>" + TYPED.sub(r"<code>\1</code>", escape(one.text)) + "</li>" for one in found)
+        # a command stands between backticks
+        yield from ("<li>" + _TYPED.sub(r"<code>\1</code>", escape(one.text)) + "</li>" for one in found)
         yield "</ul></section>"
     yield from _verdicts(report)
     yield from _exposure(report)
-    yield from _courses(report)
+    yield from _curves(report)
     yield from _waves(report)
     done = (
         f"{count(study.done)} of {count(study.asked)} runs"
@@ -108,37 +108,37 @@ def _body(report: Report) -> Iterator[str]:
     )
 
 
-def _cards(report: Report) -> Iterator[str]:
+def _cards(report: StudyReport) -> Iterator[str]:
     yield '<div class="cards">'
     shown = report.shown
-    took = None if shown is None else shown.middle(lambda t: t.took_s, Ending.FINISHED)
+    took = None if shown is None else shown.quantiles(lambda t: t.took_s, RunEnding.FINISHED)
     if shown is not None and took is not None:
         yield _card(
-            short(took.median),
+            short_duration(took.median),
             f"to the end of a {_name(shown)}",
-            f"9 of 10 runs within {short(took.most_90)}",
+            f"9 of 10 runs within {short_duration(took.p90)}",
         )
-    worst = next((rates for rates in reversed(report.study.by_rate) if rates.trials), None)
+    worst = next((rates for rates in reversed(report.study.by_rate) if rates.runs), None)
     if worst is not None:
-        out, bad = worst.middle(exposed), worst.middle(failed)
-        assert out is not None, "there is a trial"
-        assert bad is not None, "there is a trial"
+        out, bad = worst.quantiles(exposed), worst.quantiles(failed)
+        assert out is not None, "there is a run"
+        assert bad is not None, "there is a run"
         yield _card(
             count(round(out.median)),
             f"devices exposed to a {_name(worst)}",
             f"{bad.median:,.0f} fail before the stop",
         )
     first = report.study.by_rate[0]
-    if first.trials:
+    if first.runs:
         yield _card(
-            share_text(first.share(Ending.STOPPED)),
+            proportion_text(first.share(RunEnding.STOPPED)),
             f"of runs stop a {_name(first)}",
             "the chance of a false stop",
         )
     if shown is not None:
-        reads, creates = shown.middle(lambda t: t.reads), shown.middle(lambda t: t.creates)
-        assert reads is not None, "there is a trial"
-        assert creates is not None, "there is a trial"
+        reads, creates = shown.quantiles(lambda t: t.reads), shown.quantiles(lambda t: t.creates)
+        assert reads is not None, "there is a run"
+        assert creates is not None, "there is a run"
         yield _card(count(round(reads.median)), "read calls", f"{creates.median:,.0f} create calls")
     yield "</div>"
 
@@ -148,53 +148,53 @@ def _card(figure: str, what: str, more: str) -> str:
 
 
 def _name(rates: RateStudy) -> str:
-    return f"{rate_text(rates.rate)} build"
+    return f"{build_label(rates.rate)} build"
 
 
-def _verdicts(report: Report) -> Iterator[str]:
+def _verdicts(report: StudyReport) -> Iterator[str]:
     yield "<section><h2>What becomes of a build, by its true failure rate</h2>"
     yield '<p class="soft">Median of the runs, and below it what 9 of 10 do not exceed. Healthy is the fleet as it is described; any other rate is that of every device.</p><table>'
     yield '<tr><th>Build</th><th>Stopped</th><th class="left">By</th><th>Ends after</th><th>Exposed</th><th>Failed</th><th>Failed later</th></tr>'
     for rates in report.study.by_rate:
-        if not rates.trials:
+        if not rates.runs:
             continue
         by = "<br>".join(
-            f"{escape('' if wave is None else safe(report.plan.waves[wave].name) + ': ')}{escape(reason)} <small>{hits} of {len(rates.trials)}</small>"
+            f"{escape('' if wave is None else safe(report.plan.waves[wave].name) + ': ')}{escape(reason)} <small>{hits} of {len(rates.runs)}</small>"
             for wave, reason, hits in rates.stops[:3]
         )
         cells = [
-            _cell(rates, lambda t: t.took_s, short),
+            _cell(rates, lambda t: t.took_s, short_duration),
             _cell(rates, exposed, _devices),
             _cell(rates, failed, _devices),
             _cell(rates, lambda t: t.later.failed - failed(t), _devices),
         ]
         yield (
-            f"<tr><td>{escape(rate_text(rates.rate))}</td><td>{escape(share_text(rates.share(Ending.STOPPED)))}</td>"
+            f"<tr><td>{escape(build_label(rates.rate))}</td><td>{escape(proportion_text(rates.share(RunEnding.STOPPED)))}</td>"
             f'<td class="left">{by or "-"}</td>{"".join(cells)}</tr>'
         )
     yield '</table><p class="soft">Exposed: the firmware was pushed to them before the stop, or the end. Failed later: in jobs that go on after a stop.</p></section>'
 
 
 def _cell(rates: RateStudy, of: Callable[..., float], text: Callable[[float], str]) -> str:
-    middle = rates.middle(of)
-    assert middle is not None, "there is a trial"
-    return f"<td>{escape(text(middle.median))}<br><small>{escape(text(middle.most_90))}</small></td>"
+    middle = rates.quantiles(of)
+    assert middle is not None, "there is a run"
+    return f"<td>{escape(text(middle.median))}<br><small>{escape(text(middle.p90))}</small></td>"
 
 
 def _devices(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def _exposure(report: Report) -> Iterator[str]:
-    studies = [rates for rates in report.study.by_rate if rates.trials]
+def _exposure(report: StudyReport) -> Iterator[str]:
+    studies = [rates for rates in report.study.by_rate if rates.runs]
     yield "<section><h2>Exposure against the true failure rate</h2>"
     yield '<p><span class="key out">devices exposed</span><span class="key bad">devices failed, before the stop or the end</span></p>'
     yield dots(
         [
-            Dots("exposed", "out", [[exposed(t) for t in rates.trials] for rates in studies]),
-            Dots("failed", "bad", [[failed(t) for t in rates.trials] for rates in studies]),
+            Dots("exposed", "out", [[exposed(t) for t in rates.runs] for rates in studies]),
+            Dots("failed", "bad", [[failed(t) for t in rates.runs] for rates in studies]),
         ],
-        [rate_text(rates.rate) for rates in studies],
+        [build_label(rates.rate) for rates in studies],
         title="Devices exposed and failed in every run, by true failure rate",
         unit="devices (logarithmic)",
         under="true failure rate of the build; every dot a run, the bar their median",
@@ -202,15 +202,15 @@ def _exposure(report: Report) -> Iterator[str]:
     yield "</section>"
 
 
-def _courses(report: Report) -> Iterator[str]:
+def _curves(report: StudyReport) -> Iterator[str]:
     yield "<section><h2>Devices over time</h2>"
     yield '<p><span class="key good">upgraded</span><span class="key bad">failed</span><span class="soft">as the engine counts them: median of the runs, band from the 10th to the 90th of 100, until 9 of 10 have ended</span></p>'
     yield '<div class="plots">'
     for rates in report.study.by_rate:
-        if not rates.trials:
+        if not rates.runs:
             continue
-        stopped = rates.share(Ending.STOPPED)
-        told = "no run stopped" if not stopped.hits else f"{stopped.hits} of {stopped.runs} runs stopped"
+        stopped = rates.share(RunEnding.STOPPED)
+        told = "no run stopped" if not stopped.hits else f"{stopped.hits} of {stopped.of} runs stopped"
         yield f"<div><h3>{escape(_name(rates))}: {escape(told)}</h3>"
         yield bands(
             [_band(rates, "upgraded", "good", 1), _band(rates, "failed", "bad", 2)],
@@ -222,10 +222,10 @@ def _courses(report: Report) -> Iterator[str]:
 
 
 def _band(rates: RateStudy, label: str, css: str, column: int) -> Band:
-    # a single run that takes far longer than the others must not press them against the edge
-    last = quantile([max(trial.took_s, trial.curve[-1].at_s) for trial in rates.trials], 0.9) or 1.0
-    times = [last * number / MOMENTS for number in range(MOMENTS + 1)]
-    curves = [[(sight.at_s, float(sight[column])) for sight in trial.curve] for trial in rates.trials]
+    # the axis ends at the 90 % quantile: one very long run must not squeeze the others
+    last = quantile([max(run.took_s, run.curve[-1].at_s) for run in rates.runs], 0.9) or 1.0
+    times = [last * number / PLOT_POINTS for number in range(PLOT_POINTS + 1)]
+    curves = [[(point.at_s, float(point[column])) for point in run.curve] for run in rates.runs]
 
     def level(share: float) -> list[float]:
         return sample(curves, times, lambda values: quantile(values, share) or 0.0)
@@ -233,7 +233,7 @@ def _band(rates: RateStudy, label: str, css: str, column: int) -> Band:
     return Band(label, css, times, level(0.1), level(0.5), level(0.9))
 
 
-def _waves(report: Report) -> Iterator[str]:
+def _waves(report: StudyReport) -> Iterator[str]:
     shown = report.shown
     if shown is None:
         return
@@ -243,7 +243,7 @@ def _waves(report: Report) -> Iterator[str]:
         cells = []
         for of in (lambda w: w.opened_s, lambda w: w.passed_s, lambda w: w.finished_s):
             middle = shown.times(planned.index, of)
-            cells.append(f"<td>{'-' if middle is None else escape(short(middle.median))}</td>")
+            cells.append(f"<td>{'-' if middle is None else escape(short_duration(middle.median))}</td>")
         devices = count(planned.devices) if planned.devices else "by EnOS"
         yield (
             f"<tr><td>{escape(safe(planned.name))}</td><td>{devices}</td><td>{count(planned.last - planned.first)}</td>"
@@ -252,12 +252,12 @@ def _waves(report: Report) -> Iterator[str]:
     yield "</table>"
     limits = report.plan.campaign.limits
     for kind, peak, allowed in (
-        ("Create", shown.middle(lambda t: t.creates_peak), limits.create.rate),
-        ("Read", shown.middle(lambda t: t.reads_peak), limits.read.rate),
+        ("Create", shown.quantiles(lambda t: t.creates_peak), limits.create.rate),
+        ("Read", shown.quantiles(lambda t: t.reads_peak), limits.read.rate),
     ):
-        assert peak is not None, "there is a trial"
-        yield f'<p class="soft">{kind} calls: at most {peak.most:,.0f} in a minute, of {allowed * 60:,.0f} allowed.</p>'
-    at_once = shown.middle(lambda t: t.at_once)
-    assert at_once is not None, "there is a trial"
+        assert peak is not None, "there is a run"
+        yield f'<p class="soft">{kind} calls: at most {peak.maximum:,.0f} in a minute, of {allowed * 60:,.0f} allowed.</p>'
+    at_once = shown.quantiles(lambda t: t.at_once)
+    assert at_once is not None, "there is a run"
     cap = limits.devices_in_progress
-    yield f'<p class="soft">At once: {at_once.most:,.0f} devices at most, {"no cap" if cap is None else f"{cap:,} allowed"}.</p></section>'
+    yield f'<p class="soft">At once: {at_once.maximum:,.0f} devices at most, {"no cap" if cap is None else f"{cap:,} allowed"}.</p></section>'

@@ -1,14 +1,15 @@
-"""One trial: a plan carried out once, in virtual time, against a fleet of which the truth is known.
+"""One simulated run: the plan carried out once, in virtual time, on a fleet whose true outcomes are known.
 
-The engine sees what it would see of EnOS: counts, late. What became of the devices is read from the platform itself,
-at the moment a rule stops the campaign, when the campaign ends, and once more when nothing happens any more: jobs that
-exist go on in EnOS after a stop, and sleepers wake up when nobody watches.
+The engine sees what EnOS would show it: counts, with a lag. The true outcome of each device is read from the emulated
+platform, three times: when a rule stops the campaign, when the campaign ends, and 30 days later. The last one matters
+because jobs go on in EnOS after a stop, and sleeping devices wake up after the campaign has ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,42 +23,42 @@ from rollout.emulator.platform.model import Platform
 from rollout.emulator.platform.population import Population
 from rollout.emulator.platform.tasks import IN_PROGRESS, Status
 from rollout.engine.control import Approve
+from rollout.enos import limits
 from rollout.intake.saved_plan import open_saved_plan
 from rollout.ports import Manifest
 from rollout.simulation.wires import Wires
 from rollout.simulation.world import START, Scenario, World
 
-__all__ = ["Bench", "Ending", "Sight", "Stop", "Toll", "Trial", "WaveTimes", "open_bench", "try_once"]
-
-DAY_S = 86_400.0
+_DAY_S = 86_400.0
 
 STEP_S = 6 * 3600.0
-"""How often a trial is looked at whether anything can still happen. Seconds of its own time."""
-AFTERWARDS_S = 30 * DAY_S
-"""How long the platform is watched after the campaign has ended. Seconds."""
-SIGHTS_MAX = 400
-"""Points of a trial's curve; every second one is dropped when there are more."""
+"""Interval of the check whether anything can still happen in a run. Virtual seconds."""
+AFTERWARDS_S = 30 * _DAY_S
+"""How long after the end of the campaign the outcomes are read a last time. Virtual seconds."""
+CURVE_POINTS_MAX = 400
+"""Most points of a run's curve. When there are more, every second point is dropped."""
 
-READ_LAG_S = 2.0
-"""How long the platform's reads lag behind, as EnOS's pages say, unless the engine is told to rely on less. Seconds."""
 
 APPROVER = "simulation"
-
+"""Who gives the approvals of a simulated run, as its events name them."""
 
 NO_ROOM = "room"
-"""What a trial waits for whose devices that do not report have taken all places among those in progress."""
+"""`hold` of a run whose silent devices fill the limit of devices in progress, so that no further job has room."""
 
 
-class Ending:
-    """How a trial ended: its words in results."""
+class RunEnding(StrEnum):
+    """How a run ended; the values stand in the JSON document.
+
+    WAITING: nothing could happen any more, or `within_s` was over.
+    """
 
     FINISHED = "finished"
     STOPPED = "stopped"
     WAITING = "waiting"
 
 
-class Toll(NamedTuple):
-    """Devices by what has become of them. `reached`: the firmware was pushed to them at least once."""
+class OutcomeCounts(NamedTuple):
+    """Numbers of devices by outcome. `reached`: the firmware was pushed to them at least once; the other four exclude each other."""
 
     reached: int = 0
     succeeded: int = 0
@@ -66,8 +67,8 @@ class Toll(NamedTuple):
     waiting: int = 0
 
 
-class Sight(NamedTuple):
-    """What the engine knew at a moment, seconds after the start: devices that ended, one way or the other."""
+class CurvePoint(NamedTuple):
+    """What the engine knew at a moment: devices that had succeeded and failed. `at_s`: seconds after the start."""
 
     at_s: float
     succeeded: int
@@ -75,17 +76,21 @@ class Sight(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """A rule stopped the campaign: which wave's (None: no gate's), why, and what had become of the devices."""
+    """A rule stopped the campaign.
+
+    `at_s`: seconds after the start. `wave`: whose gate stopped it; None if no gate did. `counts`: true outcomes at that
+    moment.
+    """
 
     at_s: float
     wave: int | None
     reason: str
     evidence: str
-    toll: Toll
+    counts: OutcomeCounts
 
 
 class WaveTimes(NamedTuple):
-    """When a wave opened, passed its gate and was through; seconds after the start, None if it never did."""
+    """When a wave opened, passed its gate and finished. Seconds after the start; None if that never happened."""
 
     opened_s: float | None = None
     passed_s: float | None = None
@@ -93,12 +98,13 @@ class WaveTimes(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """What all trials of one question share.
+class ForecastSetup:
+    """What all runs of one forecast share.
 
-    `columns`: of the plan's devices, column to device key to value. `made_up`: keys of devices that are not in the
-    plan, for waves whose devices EnOS picks. `approve_after_s`: how long a gate that asks for a person waits.
-    `within_s`: a campaign not over by then is left waiting. `start`: seconds since the epoch.
+    `columns`: attributes of the plan's devices: column name to device key to value. `made_up`: keys of devices that
+    are not in the plan, for waves whose devices EnOS picks. `latest_effect_s` (L) and `search_lag_s` (S): what the
+    engine relies on. `approve_after_s`: how long a gate waits for its approval. `within_s`: virtual seconds after which
+    a run is given up. `start`: seconds since the epoch.
     """
 
     plan: Plan
@@ -109,11 +115,11 @@ class Bench:
     latest_effect_s: float = 60.0
     search_lag_s: float = 5.0
     approve_after_s: float = 3600.0
-    within_s: float = 60 * DAY_S
+    within_s: float = 60 * _DAY_S
     start: float = START
 
     def devices(self) -> Iterator[tuple[str, Mapping[str, str]]]:
-        """Yield every device with the columns that matter, of the product its wave asks for."""
+        """Yield key and attributes of every device. A planned device has the product that its wave asks for."""
         waves = self.plan.campaign.waves
         for batch in self.plan.batches:
             product = waves[batch.wave].job.product_key
@@ -125,85 +131,96 @@ class Bench:
             yield key, {}
 
 
-def open_bench(plan: Path, **settings: Any) -> Bench:
-    """Return the bench of a saved plan. Raises: PlanError."""
+def open_setup(plan: Path, **settings: Any) -> ForecastSetup:
+    """Return the setup of a saved plan.
+
+    Args:
+        settings: the other fields of `ForecastSetup`.
+    Raises: PlanError.
+    """
     saved = open_saved_plan(plan)
-    return Bench(saved.plan, saved.manifest, **settings)
+    return ForecastSetup(saved.plan, saved.manifest, **settings)
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """How one trial went. `rate` None: the fleet as it is described.
+class SimulatedRun:
+    """How one run went.
 
-    `took_s`: from start to the end, the stop, or the last thing that happened. `planned`: devices of the plan,
-    where EnOS picks them those it picked. `ended`: the devices' fate then; `later`: when nothing happened any more.
-    `stragglers`: devices the engine gave up waiting for. Peaks are calls in the busiest minute.
+    `rate`: the failure ratio of every device; None: as the fleet file says. `took_s`: virtual seconds from the start
+    to the end or the stop; of a waiting run, to the last event. `planned`: number of devices; where EnOS picks them,
+    those it picked. `hold`: what a waiting run waits for; "" if it is over. `ended`: outcomes at the end; `later`:
+    outcomes 30 days after it. `stragglers`: devices the engine stopped waiting for. `creates_peak`, `reads_peak`: calls
+    in the busiest minute. `at_once`: most devices in progress at one instant.
     """
 
     rate: float | None
     seed: int
-    ending: str
+    ending: RunEnding
     took_s: float
     planned: int
     stop: Stop | None
     hold: str
     waves: tuple[WaveTimes, ...]
-    ended: Toll
-    later: Toll
+    ended: OutcomeCounts
+    later: OutcomeCounts
     stragglers: int
     creates: int
     creates_peak: int
     reads: int
     reads_peak: int
     at_once: int
-    curve: tuple[Sight, ...]
+    curve: tuple[CurvePoint, ...]
 
 
-def try_once(bench: Bench, rate: float | None, seed: int) -> Trial:
-    """Carry the plan out once, with the fleet's own share of failures or one true `rate` for all devices."""
-    population = bench.population if rate is None else bench.population.with_failed_ratio(rate)
+def simulate_once(setup: ForecastSetup, rate: float | None, seed: int) -> SimulatedRun:
+    """Carry the plan out once. `run_study` calls this.
+
+    Args:
+        rate: the failure ratio of every device; None: as `setup.population` says.
+    """
+    population = setup.population if rate is None else setup.population.with_failed_ratio(rate)
     scenario = Scenario(
         seed,
-        bench.plan,
-        bench.manifest,
-        bench.devices(),
+        setup.plan,
+        setup.manifest,
+        setup.devices(),
         population=population,
-        # a platform that keeps the bounds the engine relies on
-        knobs=Knobs(read_lag_s=min(READ_LAG_S, bench.search_lag_s / 2)),
-        # milliseconds on the way decide nothing in a campaign of hours
+        # the platform keeps the bounds that the engine relies on
+        knobs=Knobs(read_lag_s=min(limits.READ_LAG_S, setup.search_lag_s / 2)),
+        # a campaign takes hours: milliseconds of network time change nothing
         wires=Wires(connect_s=(0.0, 0.0), transit_s=(0.0, 0.0)),
-        latest_effect_s=bench.latest_effect_s,
-        search_lag_s=bench.search_lag_s,
-        start=bench.start,
+        latest_effect_s=setup.latest_effect_s,
+        search_lag_s=setup.search_lag_s,
+        start=setup.start,
         keeps_journal=False,
     )
-    watcher = _Watcher(bench)
+    watcher = _Watcher(setup)
     with World(scenario, observers=(watcher,)) as world:
         watcher.world = world
         world.boot()
-        over = _run_out(world, bench)
+        over = _run_out(world, setup)
         if world.life.error is not None:
             raise world.life.error
         state, platform = world.state, world.platform
         platform.advance(world.now())
-        ended = _toll(platform)
+        ended = _outcomes(platform)
         took_s = world.loop.time() if over else watcher.last_s
         platform.advance(world.now() + AFTERWARDS_S)
         meters, calls = platform.meters, world.network.meters
         hold = next((wave.held for wave in state.begun_waves() if not over and wave.held), "")
         if state.stalled and not over:
             hold = NO_ROOM
-        return Trial(
+        return SimulatedRun(
             rate,
             seed,
-            Ending.STOPPED if watcher.stop else Ending.FINISHED if over else Ending.WAITING,
+            RunEnding.STOPPED if watcher.stop else RunEnding.FINISHED if over else RunEnding.WAITING,
             took_s if watcher.stop is None else watcher.stop.at_s,
             state.tally().planned,
             watcher.stop,
             hold,
             tuple(watcher.waves),
             ended,
-            _toll(platform),
+            _outcomes(platform),
             sum(wave.stragglers for wave in state.waves),
             calls.creates.total(),
             max(calls.creates.values(), default=0),
@@ -214,13 +231,13 @@ def try_once(bench: Bench, rate: float | None, seed: int) -> Trial:
         )
 
 
-def _run_out(world: World, bench: Bench) -> bool:
-    """Let the campaign go on until it is over, or nothing can happen any more; tell whether it is over."""
-    gates = [wave.gate for wave in bench.plan.campaign.waves if wave.gate is not None]
+def _run_out(world: World, setup: ForecastSetup) -> bool:
+    """Run until the campaign is over, or nothing can happen any more, or `within_s` has passed; return whether it is over."""
+    gates = [wave.gate for wave in setup.plan.campaign.waves if wave.gate is not None]
     longest_s = max([gate.soak_s + (gate.deadline_s or 0.0) for gate in gates], default=0.0)
-    patience_s = longest_s + bench.plan.campaign.stragglers_after_s + bench.approve_after_s + DAY_S
+    patience_s = longest_s + setup.plan.campaign.stragglers_after_s + setup.approve_after_s + _DAY_S
     still_s = 0.0
-    while world.loop.time() < bench.within_s and still_s <= patience_s:
+    while world.loop.time() < setup.within_s and still_s <= patience_s:
         commits = len(world.disk.commits)
         if world.run(STEP_S):
             return True
@@ -229,9 +246,9 @@ def _run_out(world: World, bench: Bench) -> bool:
     return False
 
 
-def _toll(platform: Platform) -> Toll:
+def _outcomes(platform: Platform) -> OutcomeCounts:
     counts = [sum(job.counts[status] for job in platform.all_jobs) for status in Status]
-    return Toll(
+    return OutcomeCounts(
         sum(1 for attempts in platform.devices.attempts if attempts),
         counts[Status.SUCCEEDED],
         counts[Status.FAILED],
@@ -241,24 +258,24 @@ def _toll(platform: Platform) -> Toll:
 
 
 class _Watcher:
-    """Keeps what a trial tells, and plays the person who approves."""
+    """Observer of one run: keeps wave times, the stop and the curve, and approves gates after `approve_after_s`."""
 
     world: World
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-        self.waves = [WaveTimes() for _ in bench.plan.waves]
+    def __init__(self, setup: ForecastSetup) -> None:
+        self.setup = setup
+        self.waves = [WaveTimes() for _ in setup.plan.waves]
         self.stop: Stop | None = None
-        self.curve: list[Sight] = [Sight(0.0, 0, 0)]
+        self.curve: list[CurvePoint] = [CurvePoint(0.0, 0, 0)]
         self.last_s = 0.0
         self._every = 1
         self._seen = 0
 
     def notice(self, event: ev.Event, state: State) -> None:
-        """Take note of an event."""
-        at_s = event.at - self.bench.start
+        """Note an event; the runner calls this after it was folded."""
+        at_s = event.at - self.setup.start
         if isinstance(event, ev.TasksCounted):
-            self._see(at_s, state)
+            self._note_counts(at_s, state)
             return
         self.last_s = at_s
         match event:
@@ -269,15 +286,15 @@ class _Watcher:
             case ev.WaveFinished():
                 self.waves[event.wave] = self.waves[event.wave]._replace(finished_s=at_s)
             case ev.GateHeld(reason=HoldReason.APPROVAL):
-                name = self.bench.plan.waves[event.wave].name
+                name = self.setup.plan.waves[event.wave].name
                 order = Approve(APPROVER, name, id=f"approve-{event.wave}")
-                self.world.loop.call_later(self.bench.approve_after_s, self._approve, order)
+                self.world.loop.call_later(self.setup.approve_after_s, self._approve, order)
             case ev.CampaignHalted():
                 self._stop(at_s, event.wave, event.reason, event.evidence)
             case ev.CampaignAbortRequested():
                 reason, _, evidence = event.reason.partition(": ")
                 by_gate = event.by.removeprefix("gate of wave ")
-                wave = next((w.index for w in self.bench.plan.waves if w.name == by_gate), None)
+                wave = next((w.index for w in self.setup.plan.waves if w.name == by_gate), None)
                 self._stop(at_s, wave, reason, evidence)
             case _:
                 return
@@ -289,18 +306,18 @@ class _Watcher:
     def _stop(self, at_s: float, wave: int | None, reason: str, evidence: str) -> None:
         if self.stop is None:
             self.world.platform.advance(self.world.now())
-            self.stop = Stop(at_s, wave, reason, evidence, _toll(self.world.platform))
+            self.stop = Stop(at_s, wave, reason, evidence, _outcomes(self.world.platform))
 
-    def _see(self, at_s: float, state: State) -> None:
-        """Keep a point of the curve; the more there are, the fewer are kept."""
+    def _note_counts(self, at_s: float, state: State) -> None:
+        """Add a point to the curve, at most `CURVE_POINTS_MAX` in all: later only every second, fourth, ... count adds one."""
         self._seen += 1
         if self._seen % self._every:
             return
         tally = state.tally()
         if (tally.succeeded, tally.failed) == self.curve[-1][1:]:
             return
-        self.curve.append(Sight(at_s, tally.succeeded, tally.failed))
+        self.curve.append(CurvePoint(at_s, tally.succeeded, tally.failed))
         self.last_s = at_s
-        if len(self.curve) > SIGHTS_MAX:
+        if len(self.curve) > CURVE_POINTS_MAX:
             del self.curve[1:-1:2]
             self._every *= 2

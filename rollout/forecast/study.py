@@ -1,7 +1,7 @@
-"""Many trials of one plan: at several true failure rates, with many seeds, over several processes.
+"""A study: one plan simulated at several true failure rates, with many seeds, in several processes.
 
-The rates take turns, so that a study that is interrupted has something to say about each. What it says depends on the
-trials alone, never on the order they came in or on how many processes ran them.
+The rates take turns, so an interrupted study has runs of every rate. The result depends on the runs alone: not on the
+order in which they finished, and not on the number of processes.
 """
 
 from __future__ import annotations
@@ -16,138 +16,143 @@ from dataclasses import dataclass
 
 from rollout.engine.interpreter import settle
 from rollout.errors import RolloutError
-from rollout.forecast.figures import Share, quantile
-from rollout.forecast.run import Bench, Trial, WaveTimes, try_once
-
-__all__ = ["Middle", "Rate", "RateStudy", "Study", "StudyOrder", "carry_out", "exposed", "failed"]
+from rollout.forecast.figures import Proportion, quantile
+from rollout.forecast.run import ForecastSetup, SimulatedRun, WaveTimes, simulate_once
 
 Rate = float | None
-"""A true share of failures for all devices; None: the fleet as it is described."""
+"""The true failure ratio of every device, 0 to 1; None: each device fails as the fleet file says."""
 
 
 @dataclass(frozen=True, slots=True)
-class StudyOrder:
-    """What to try. `bench` makes what the trials share, in every process anew; it must survive pickling."""
+class StudySpec:
+    """What to simulate.
 
-    bench: Callable[[], Bench]
+    `setup`: called once in each process; returns what the runs share. It must be picklable. `rates`: failure rates to
+    try. `seeds`: one run for each rate and seed. `jobs`: number of processes.
+    """
+
+    setup: Callable[[], ForecastSetup]
     rates: Sequence[Rate]
     seeds: Sequence[int]
     jobs: int = 1
 
     @property
-    def trials(self) -> list[tuple[Rate, int]]:
-        """All trials, the rates taking turns."""
+    def cases(self) -> list[tuple[Rate, int]]:
+        """Rate and seed of every run, in the order in which they are started: the rates take turns."""
         return [(rate, seed) for seed in self.seeds for rate in self.rates]
 
 
 @dataclass(frozen=True, slots=True)
-class Middle:
-    """What half of the runs, and nine of ten, do not exceed; and the most of any."""
+class Quantiles:
+    """Median, 90 % quantile and maximum of one number over several runs."""
 
     median: float
-    most_90: float
-    most: float
+    p90: float
+    maximum: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Middle | None:
-        """Return the figures of the values, None of nothing."""
+    def of(cls, values: Sequence[float]) -> Quantiles | None:
+        """Return the quantiles of the values; None if there are no values."""
         if not values:
             return None
-        median, most_90 = quantile(values, 0.5), quantile(values, 0.9)
+        median, p90 = quantile(values, 0.5), quantile(values, 0.9)
         assert median is not None, "there is a value"
-        assert most_90 is not None, "there is a value"
-        return cls(median, most_90, max(values))
+        assert p90 is not None, "there is a value"
+        return cls(median, p90, max(values))
 
 
 @dataclass(frozen=True, slots=True)
 class RateStudy:
-    """All trials at one rate, by seed."""
+    """All runs at one failure rate, sorted by seed."""
 
     rate: Rate
-    trials: tuple[Trial, ...]
+    runs: tuple[SimulatedRun, ...]
 
-    def ended(self, ending: str) -> list[Trial]:
-        """Return the trials that ended so."""
-        return [trial for trial in self.trials if trial.ending == ending]
+    def ended(self, ending: str) -> list[SimulatedRun]:
+        """Return the runs with this ending."""
+        return [run for run in self.runs if run.ending == ending]
 
-    def share(self, ending: str) -> Share:
-        """Return the share of trials that ended so."""
-        return Share(len(self.ended(ending)), len(self.trials))
+    def share(self, ending: str) -> Proportion:
+        """Return the proportion of runs with this ending."""
+        return Proportion(len(self.ended(ending)), len(self.runs))
 
-    def middle(self, of: Callable[[Trial], float], ending: str | None = None) -> Middle | None:
-        """Return the figures of one number over the trials, or over those that ended so."""
-        return Middle.of([of(trial) for trial in (self.trials if ending is None else self.ended(ending))])
+    def quantiles(self, of: Callable[[SimulatedRun], float], ending: str | None = None) -> Quantiles | None:
+        """Return the quantiles of one number over all runs, or over the runs with this ending; None if there are none."""
+        return Quantiles.of([of(run) for run in (self.runs if ending is None else self.ended(ending))])
 
     @property
     def stops(self) -> list[tuple[int | None, str, int]]:
-        """Where trials were stopped: wave, reason, how many; most frequent first."""
-        seen = Counter((trial.stop.wave, trial.stop.reason) for trial in self.trials if trial.stop)
+        """Wave (None: no gate stopped it), reason and number of the stopped runs; the most frequent first."""
+        seen = Counter((run.stop.wave, run.stop.reason) for run in self.runs if run.stop)
         order = sorted(
             seen.items(), key=lambda item: (-item[1], -1 if item[0][0] is None else item[0][0], item[0][1])
         )
         return [(wave, reason, count) for (wave, reason), count in order]
 
-    def passed(self, wave: int) -> Share:
-        """Return the share of trials, of those that opened the wave, in which its gate passed."""
-        opened = [trial for trial in self.trials if trial.waves[wave].opened_s is not None]
-        return Share(sum(trial.waves[wave].passed_s is not None for trial in opened), len(opened))
+    def passed(self, wave: int) -> Proportion:
+        """Return the proportion of runs in which the gate of the wave passed, among those that opened the wave."""
+        opened = [run for run in self.runs if run.waves[wave].opened_s is not None]
+        return Proportion(sum(run.waves[wave].passed_s is not None for run in opened), len(opened))
 
-    def times(self, wave: int, of: Callable[[WaveTimes], float | None]) -> Middle | None:
-        """Return the figures of one of the wave's times, over the trials that got there."""
-        return Middle.of([at for trial in self.trials if (at := of(trial.waves[wave])) is not None])
+    def times(self, wave: int, of: Callable[[WaveTimes], float | None]) -> Quantiles | None:
+        """Return the quantiles of one time of the wave, over the runs that reached it; None if none did."""
+        return Quantiles.of([at for run in self.runs if (at := of(run.waves[wave])) is not None])
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """The trials that were done, by rate in the order asked for; `asked` were wanted."""
+    """The finished runs by rate, in the order of the rates asked for. `asked`: number of runs wanted."""
 
     by_rate: tuple[RateStudy, ...]
     asked: int
 
     @property
     def done(self) -> int:
-        """Trials there are."""
-        return sum(len(rate.trials) for rate in self.by_rate)
+        """Number of finished runs."""
+        return sum(len(rate.runs) for rate in self.by_rate)
 
 
-def exposed(trial: Trial) -> int:
+def exposed(run: SimulatedRun) -> int:
     """Return how many devices had been pushed the firmware when the campaign ended or was stopped."""
-    return (trial.stop.toll if trial.stop else trial.ended).reached
+    return (run.stop.counts if run.stop else run.ended).reached
 
 
-def failed(trial: Trial) -> int:
+def failed(run: SimulatedRun) -> int:
     """Return how many devices had failed when the campaign ended or was stopped."""
-    return (trial.stop.toll if trial.stop else trial.ended).failed
+    return (run.stop.counts if run.stop else run.ended).failed
 
 
-def carry_out(order: StudyOrder, progress: Callable[[int, int], None]) -> Study:
-    """Try everything; interrupted by the keyboard, return what is there.
+def run_study(spec: StudySpec, progress: Callable[[int, int], None]) -> Study:
+    """Simulate every rate and seed. `rollout simulate` calls this.
 
     Args:
-        progress: told after each trial how many are done, of how many.
-    Raises: RolloutError where a trial, or a process, fails.
+        progress: called after each run with the number of finished runs and the number of all runs.
+    Returns: all runs; after Ctrl-C those that were finished.
+    Raises: RolloutError if a run or a process fails; KeyboardInterrupt if no run was finished.
     """
-    wanted = order.trials
-    found: list[Trial] = []
+    wanted = spec.cases
+    found: list[SimulatedRun] = []
     try:
-        for trial in _trials(order, wanted):
-            found.append(trial)
+        for run in _runs(spec, wanted):
+            found.append(run)
             progress(len(found), len(wanted))
     except KeyboardInterrupt:
         if not found:
             raise
-    found.sort(key=lambda trial: trial.seed)
-    by_rate = tuple(RateStudy(rate, tuple(t for t in found if t.rate == rate)) for rate in order.rates)
+    found.sort(key=lambda run: run.seed)
+    by_rate = tuple(RateStudy(rate, tuple(t for t in found if t.rate == rate)) for rate in spec.rates)
     return Study(by_rate, len(wanted))
 
 
-def _trials(order: StudyOrder, wanted: Sequence[tuple[Rate, int]]) -> Iterator[Trial]:
-    if order.jobs == 1 or len(wanted) == 1:
-        bench = order.bench()
-        yield from (try_once(bench, rate, seed) for rate, seed in wanted)
+def _runs(spec: StudySpec, wanted: Sequence[tuple[Rate, int]]) -> Iterator[SimulatedRun]:
+    if spec.jobs == 1 or len(wanted) == 1:
+        setup = spec.setup()
+        yield from (simulate_once(setup, rate, seed) for rate, seed in wanted)
         return
-    with _processes(order, min(order.jobs, len(wanted))) as pool:
-        pending: set[Future[Trial]] = {pool.submit(_try_here, rate, seed) for rate, seed in wanted}
+    with _processes(spec, min(spec.jobs, len(wanted))) as pool:
+        pending: set[Future[SimulatedRun]] = {
+            pool.submit(_simulate_here, rate, seed) for rate, seed in wanted
+        }
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
@@ -159,11 +164,11 @@ def _trials(order: StudyOrder, wanted: Sequence[tuple[Rate, int]]) -> Iterator[T
 
 
 @contextmanager
-def _processes(order: StudyOrder, jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Give processes that are ready to try; whoever leaves early leaves none behind."""
-    # started afresh: a fork would copy locks and threads of whoever calls
+def _processes(spec: StudySpec, jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool of processes that hold the setup. When the block is left by an exception, they are terminated."""
+    # spawn: a fork would copy the locks and threads of the caller
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, context, _set_up, (order,))
+    pool = ProcessPoolExecutor(jobs, context, _set_up, (spec,))
     before = set(multiprocessing.active_children())
     try:
         yield pool
@@ -176,18 +181,18 @@ def _processes(order: StudyOrder, jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown()
 
 
-_HERE: list[Bench] = []
-"""The bench of this process, if it is one that only simulates."""
+_HERE: list[ForecastSetup] = []
+"""The setup of this process; empty except in a process of the pool."""
 
 
-def _set_up(order: StudyOrder) -> None:
+def _set_up(spec: StudySpec) -> None:
     import signal  # noqa: PLC0415 - only here
 
-    # the keyboard interrupts the whole group; the first process decides what becomes of it
+    # Ctrl-C reaches every process of the group; only the first one handles it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _HERE.append(order.bench())
+    _HERE.append(spec.setup())
     settle()
 
 
-def _try_here(rate: Rate, seed: int) -> Trial:
-    return try_once(_HERE[0], rate, seed)
+def _simulate_here(rate: Rate, seed: int) -> SimulatedRun:
+    return simulate_once(_HERE[0], rate, seed)

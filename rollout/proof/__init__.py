@@ -1,6 +1,6 @@
 """The proof: seeded campaigns with troubles and crashes, judged by rules that must always hold.
 
-    seed ─► Trial (Scenario + acts) ─► World ─► Evidence ─► checkers ─► Report ─► fault table
+    seed ─► Trial (Scenario + acts) ─► World ─► TrialEvidence ─► checkers ─► TrialResult ─► fault table
 
 `python -m rollout.proof` runs seeds, every crash of a small campaign, or writes the fault table.
 """

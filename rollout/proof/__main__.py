@@ -14,16 +14,16 @@ from pathlib import Path
 
 import click
 
-from rollout.proof.explore import REACHED, Report, enumerate_crashes, explore, list_crashes, run_trial
+from rollout.proof.explore import REACHED, TrialResult, enumerate_crashes, explore, list_crashes, run_trial
 from rollout.proof.table import Table
 from rollout.proof.trials import TROUBLES, draw_trial
 
 SHOWN_MAX = 20
-"""Violations told in full; the rest is counted."""
+"""Trials whose violations are printed; the rest is only counted."""
 TELL_S = 10.0
-"""How often progress is told. Seconds."""
+"""Interval of the progress lines. Real seconds."""
 WRITTEN_SEEDS = 10
-"""After how many seeds of each trouble the table is written anew."""
+"""The table file is rewritten after this many seeds of each trouble."""
 
 
 @click.command(help=__doc__)
@@ -51,7 +51,7 @@ WRITTEN_SEEDS = 10
 @click.option(
     "--table", type=click.Path(path_type=Path), help="Write the fault table here, anew as it grows."
 )
-def main(
+def prove(
     *,
     seeds: int,
     first: int,
@@ -65,43 +65,43 @@ def main(
     if seed is not None:
         sys.exit(_tell_one(seed, trouble))
     if crashes:
-        reports = enumerate_crashes(list(list_crashes()), jobs)
-        sys.exit(_tell_all(reports, f"every crash, {jobs} processes"))
+        results = enumerate_crashes(list(list_crashes()), jobs)
+        sys.exit(_tell_all(results, f"every crash, {jobs} processes"))
     if table is not None:
         sys.exit(_write_table(table, first, seeds, [trouble] if trouble else list(TROUBLES), jobs))
-    reports = explore(((number, trouble) for number in range(first, first + seeds)), jobs)
-    sys.exit(_tell_all(reports, f"seeds {first} to {first + seeds - 1}, {jobs} processes"))
+    results = explore(((number, trouble) for number in range(first, first + seeds)), jobs)
+    sys.exit(_tell_all(results, f"seeds {first} to {first + seeds - 1}, {jobs} processes"))
 
 
 def _tell_one(seed: int, trouble: str | None) -> int:
     trial = draw_trial(seed, trouble)
     click.echo(str(trial))
-    report = run_trial(trial, tell=click.echo)
+    result = run_trial(trial, tell=click.echo)
     click.echo(
-        f"ending: {report.ending}, {report.lives} lives, {report.virtual_s:.0f} virtual s, trace {report.trace}"
+        f"ending: {result.ending}, {result.lives} lives, {result.virtual_s:.0f} virtual s, trace {result.trace}"
     )
-    click.echo(f"reached: {_listed(report.reached)}")
-    for violation in report.violations:
+    click.echo(f"reached: {_listed(result.reached)}")
+    for violation in result.violations:
         click.echo(f"VIOLATION {violation}")
-    return 1 if report.violations else 0
+    return 1 if result.violations else 0
 
 
-def _tell_all(reports: Iterable[Report], what: str) -> int:
+def _tell_all(results: Iterable[TrialResult], what: str) -> int:
     click.echo(what)
     count, broken = 0, 0
     began = time.monotonic()
     reached: Counter[str] = Counter()
     endings: Counter[str] = Counter()
     died: Counter[str] = Counter()
-    for report in _with_progress(reports):
+    for result in _with_progress(results):
         count += 1
-        reached += report.reached
-        endings[str(report.ending)] += 1
-        died.update(report.died_at)
-        broken += bool(report.violations)
-        if report.violations and broken <= SHOWN_MAX:
-            for violation in report.violations:
-                click.echo(f"VIOLATION seed {report.seed}, {report.trouble}: {violation}")
+        reached += result.reached
+        endings[str(result.ending)] += 1
+        died.update(result.died_at)
+        broken += bool(result.violations)
+        if result.violations and broken <= SHOWN_MAX:
+            for violation in result.violations:
+                click.echo(f"VIOLATION seed {result.seed}, {result.trouble}: {violation}")
     took = time.monotonic() - began
     click.echo(f"{count:,} trials in {took:.0f} s ({count / took:.0f}/s), {broken} with violations")
     click.echo(f"endings: {_listed(endings)}")
@@ -121,22 +121,22 @@ def _write_table(path: Path, first: int, seeds: int, troubles: list[str], jobs: 
         raise click.BadParameter(
             f"{path} cannot be written: {error.strerror}", param_hint="--table"
         ) from error
-    # seeds outermost, so that a run that is ended early has looked at every trouble alike
+    # the seeds are the outer loop, so a run that is ended early has treated all troubles alike
     cases = ((number, trouble) for number in range(first, first + seeds) for trouble in troubles)
-    for count, report in enumerate(_with_progress(explore(cases, jobs)), 1):
-        table.add(report)
-        for violation in report.violations:
-            click.echo(f"VIOLATION seed {report.seed}, {report.trouble}: {violation}")
+    for count, result in enumerate(_with_progress(explore(cases, jobs)), 1):
+        table.add(result)
+        for violation in result.violations:
+            click.echo(f"VIOLATION seed {result.seed}, {result.trouble}: {violation}")
         if not count % (WRITTEN_SEEDS * len(troubles)):
             path.write_text(table.markdown(), encoding="utf-8")
     path.write_text(table.markdown(), encoding="utf-8")
     return 1 if table.violations else 0
 
 
-def _with_progress(reports: Iterable[Report]) -> Iterator[Report]:
+def _with_progress(results: Iterable[TrialResult]) -> Iterator[TrialResult]:
     began = told = time.monotonic()
-    for count, report in enumerate(reports, 1):
-        yield report
+    for count, result in enumerate(results, 1):
+        yield result
         now = time.monotonic()
         if now - told >= TELL_S:
             told = now
@@ -148,4 +148,4 @@ def _listed(counted: Counter[str]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    prove()

@@ -1,7 +1,7 @@
-"""What is done to a world from outside, as values: a trial's script, a state machine's rules and a crash list alike.
+"""Acts: what is done to a world from outside, as values. Seeded trials, the state machine test and the crash list use them.
 
-Acts go one after another; each lets time pass or changes something at once. Whatever they did, `conclude` then mends
-everything, attends to the campaign as a person would, and tells how it ended.
+Acts go one after another. Each lets time pass or changes something at once. After the last act `conclude` ends all
+faults, looks after the campaign as a person would, and returns how it ended.
 """
 
 from __future__ import annotations
@@ -22,35 +22,20 @@ from rollout.engine.runner import GRACE_S
 from rollout.simulation.wires import Wires
 from rollout.simulation.world import World
 
-__all__ = [
-    "Act",
-    "Ending",
-    "Give",
-    "Kill",
-    "Live",
-    "PowerCut",
-    "Quit",
-    "Rest",
-    "Stall",
-    "Tamper",
-    "Weather",
-    "conclude",
-    "perform",
-]
-
 VISITS_MAX = 30
-"""How often a person looks after a campaign before it is called stuck, however much happens in it."""
+"""Visits of the person after which a campaign is called stuck, whatever happens in it."""
 VISIT_S = 900.0
-"""How long a campaign is left alone between two visits. Seconds."""
+"""Time between two visits. Virtual seconds."""
 FRUITLESS_MAX = 2
-"""How often parked batches are taken up again in vain before they are left to the person."""
+"""How often a campaign with parked batches is resumed for one reason before it ends as parked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A process runs, started if there is none, for at most `seconds`; it may die at its `crash_in`-th step from now.
+    """A process runs for at most `seconds`; if none runs, one is started.
 
-    `wall_error_s`: how wrong the machine's clock is if it is started now.
+    `crash_in`: it dies at its so many-th crash point from now; None: it does not. `wall_error_s`: error of the wall clock
+    of a process that is started now, seconds.
     """
 
     seconds: float
@@ -60,31 +45,31 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Quit:
-    """The process is asked to leave in good order, as by SIGTERM, and does."""
+    """The process is asked to leave in good order, as by SIGTERM, and leaves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """The process ends where it stands."""
+    """The process is killed, as by SIGKILL."""
 
 
 @dataclass(frozen=True, slots=True)
 class PowerCut:
-    """The process ends where it stands, and a disk that lied loses its last commits."""
+    """The process is killed, and the disk loses its last `commits` commits although it acknowledged them."""
 
     commits: int
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """No process runs."""
+class Idle:
+    """Time passes while no process runs. Does nothing if one runs."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Everything that is due waits: a paused process, a frozen machine."""
+    """Time passes and nothing that is due happens: the machine is frozen."""
 
     seconds: float
 
@@ -98,28 +83,28 @@ class Give:
 
 @dataclass(frozen=True, slots=True)
 class Tamper:
-    """Somebody else is at the platform: stops or deletes our `number`-th job, or makes a job with a similar name."""
+    """Somebody else uses the platform: stops or deletes our `number`-th job, or makes a job with a similar name."""
 
     what: Literal["stop", "delete", "imitate"]
     number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Weather:
-    """Platform and network behave like this from now on."""
+class FaultPhase:
+    """From now on the platform has these faults and the network these conditions. Without arguments: no faults."""
 
     faults: tuple[Fault, ...] = ()
     wires: Wires = field(default_factory=Wires)
 
     def __str__(self) -> str:
-        return f"Weather({', '.join(map(str, self.faults)) or 'no faults'}; {self.wires})"
+        return f"FaultPhase({', '.join(map(str, self.faults)) or 'no faults'}; {self.wires})"
 
 
-Act = Live | Quit | Kill | PowerCut | Rest | Stall | Give | Tamper | Weather
+Act = Live | Quit | Kill | PowerCut | Idle | Stall | Give | Tamper | FaultPhase
 
 
-def perform(world: World, act: Act) -> None:
-    """Do it. An act for which there is no occasion (nobody to kill, no job to stop) does nothing."""
+def apply_act(world: World, act: Act) -> None:
+    """Apply one act to the world. An act without an object (no process to kill, no job to stop) does nothing."""
     alive = bool(world.lives) and world.life.task is not None
     match act:
         case Live():
@@ -140,7 +125,7 @@ def perform(world: World, act: Act) -> None:
             if alive:
                 world.kill()
             world.disk.lose(act.commits)
-        case Rest():
+        case Idle():
             if not alive:
                 world.rest(act.seconds)
         case Stall():
@@ -149,7 +134,7 @@ def perform(world: World, act: Act) -> None:
             world.order(act.order)
         case Tamper():
             _tamper(world, act)
-        case Weather():
+        case FaultPhase():
             world.network.wires = act.wires
             world.network.service.faults.change(FaultPlan(act.faults))
         case _:
@@ -178,15 +163,15 @@ def _tamper(world: World, act: Tamper) -> None:
         try:
             service.apply(name, args)
         except Refusal:
-            continue  # stopped already
+            continue  # it was stopped before
 
 
 COPY = "copy of "
-"""How the names of jobs begin that somebody made after ours."""
+"""Beginning of the names of imitated jobs."""
 
 
 def _imitation(name: str) -> dict[str, Any]:
-    """Return the body of a job whose name contains one of ours, for a device that is not."""
+    """Return the create body of a job whose name contains `name`, for a device that is not ours."""
     return {
         "name": {"defaultValue": COPY + name},
         "type": JobType.UPGRADE.value,
@@ -196,42 +181,46 @@ def _imitation(name: str) -> dict[str, Any]:
     }
 
 
-class Ending(StrEnum):
-    """How a campaign ended that was looked after."""
+class TrialEnding(StrEnum):
+    """How a trial ended.
+
+    FULL: devices that never end fill the limit of devices in progress; only a person can decide about them. STUCK: none of
+    the others, so a rule is broken.
+    """
 
     FINISHED = "finished"
     ABORTED = "aborted"
     PARKED = "parked"
-    FULL = "full"  # devices that never end fill the budget of devices in progress; only a person can decide about them
+    FULL = "full"
     STUCK = "stuck"
 
 
-def conclude(world: World) -> Ending:
-    """Mend platform and network, then visit the campaign as a person does until it is over.
+def conclude(world: World) -> TrialEnding:
+    """End all faults, then visit the campaign as a person does until it is over; return how it ended.
 
-    A halt is answered: a failed gate by approving its wave, anything else by resuming. What stays parked is left.
+    A halt is answered: a failed gate by approving its wave, anything else by resuming. Batches that stay parked are left.
     """
-    perform(world, Weather())
+    apply_act(world, FaultPhase())
     asked = Counter[str]()
     for visit in range(VISITS_MAX):
         before = len(world.disk.commits)
-        perform(world, Live(VISIT_S))
+        apply_act(world, Live(VISIT_S))
         if world.end is not None:
-            return Ending.FINISHED if world.end is CampaignStatus.FINISHED else Ending.ABORTED
+            return TrialEnding.FINISHED if world.end is CampaignStatus.FINISHED else TrialEnding.ABORTED
         state = world.state
         asked[state.reason] += 1
         if state.status is CampaignStatus.HALTED and state.parked and asked[state.reason] > FRUITLESS_MAX:
-            return Ending.PARKED
+            return TrialEnding.PARKED
         order = _answer(world, f"visit-{visit}")
         if order is not None:
-            perform(world, Give(order))
+            apply_act(world, Give(order))
         elif len(world.disk.commits) == before:
-            return Ending.FULL if world.state.stalled else Ending.STUCK
-    return Ending.STUCK
+            return TrialEnding.FULL if world.state.stalled else TrialEnding.STUCK
+    return TrialEnding.STUCK
 
 
 def _answer(world: World, order_id: str) -> Order | None:
-    """Return what a person does about the campaign as it stands, or None."""
+    """Return the order that a person gives in this state; None if there is nothing to answer."""
     state, names = world.state, [wave.name for wave in world.scenario.plan.waves]
     if state.status is CampaignStatus.HALTED and state.halted_by_gate and state.halted_wave is not None:
         return Approve("visitor", names[state.halted_wave], id=order_id)

@@ -1,8 +1,8 @@
-"""What must hold of every campaign, whatever happened: one function for each, from a finished world to complaints.
+"""The rules that every campaign must keep, whatever happened: one checker function for each rule.
 
-They judge by what cannot be talked out of: the platform's own jobs, the moments at which bytes left, the commits on
-the disk with their true times. `Evidence` gathers these once. A checker returns what it found broken, in words;
-nothing broken is an empty list.
+A checker takes the evidence of a finished trial and returns what it found broken, in words; an empty list if nothing is.
+Checkers do not trust what the engine believes. They look at the jobs of the platform, at the moments when the bytes of a
+create left, and at the commits on the disk with their true times. `TrialEvidence` gathers these once.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ from rollout.core.tally import Tally
 from rollout.emulator.platform.job import Job
 from rollout.emulator.platform.tasks import Status
 from rollout.engine.pacing import MARGIN
-from rollout.proof.acts import Ending
+from rollout.proof.acts import TrialEnding
 from rollout.simulation.disk import SYNC_S
 from rollout.simulation.world import World
 
-__all__ = ["CHECKERS", "Evidence", "Moment", "Violation", "check"]
-
 EPSILON_S = 1e-4
-"""How exactly moments are compared; the loop's steps and floating point need some of it. Seconds."""
+"""Tolerance when times are compared: for the steps of the loop and for floating point. Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One fact on the disk. `known_at`: true time from which on the process could know it was durable."""
+    """One event on the disk.
+
+    `known_at`: true time from which the process could know that it was durable, seconds since the epoch. `status`: of the
+    campaign, after the event. `in_flight`, `unknown`: creates in flight and unknown batches, before the event.
+    """
 
     known_at: float
     event: ev.Event
@@ -45,15 +47,16 @@ class Moment:
 
 
 @dataclass(slots=True)
-class Evidence:
-    """A world after its campaign was looked after, and what its disk amounts to.
+class TrialEvidence:
+    """What the checkers look at: a world after `conclude`, and what its disk and its platform hold.
 
-    `within_bounds`: the platform kept to L and S and carried out each call once at most. `tampered`: others were at
-    our jobs. `jobs`: the platform's jobs by our names, deleted ones too, oldest first.
+    `within_bounds`: the platform kept L and S and carried out each call at most once. `tampered`: somebody else stopped or
+    deleted jobs of ours. `state`: folded from the disk. `history`: every event on the disk. `names`: batch index by job
+    name. `jobs`: the platform's jobs by our names, deleted ones too, oldest first.
     """
 
     world: World
-    ending: Ending
+    ending: TrialEnding
     within_bounds: bool = True
     tampered: bool = False
     state: State = field(init=False)
@@ -83,19 +86,19 @@ class Evidence:
             self.history.append(Moment(at + SYNC_S, event, self.state.status, in_flight, unknown))
 
     def of(self, *kinds: type[ev.Event]) -> Iterator[Moment]:
-        """Yield the moments of these kinds."""
+        """Yield the moments whose event is of one of these kinds."""
         return (moment for moment in self.history if isinstance(moment.event, kinds))
 
     @property
     def doubled(self) -> dict[str, list[Job]]:
-        """The names that more than one job bears; a job that was deleted no longer counts."""
+        """Job names with more than one job that is not deleted, with these jobs."""
         held = {name: [job for job in jobs if not job.deleted] for name, jobs in self.jobs.items()}
         return {name: jobs for name, jobs in held.items() if len(jobs) > 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something that must hold and does not."""
+    """A broken rule. `rule`: name of the checker; `told`: what it found, in words."""
 
     rule: str
     told: str
@@ -104,15 +107,15 @@ class Violation:
         return f"{self.rule}: {self.told}"
 
 
-def check(evidence: Evidence) -> list[Violation]:
-    """Return everything that is broken."""
+def check(evidence: TrialEvidence) -> list[Violation]:
+    """Return the violations of all rules; empty if every rule holds."""
     return [Violation(rule.__name__, told) for rule in CHECKERS for told in rule(evidence)]
 
 
 # --- creating ----------------------------------------------------------------------------------------------------
 
 
-def plan_covers_the_fleet_exactly(evidence: Evidence) -> list[str]:
+def plan_covers_the_fleet_exactly(evidence: TrialEvidence) -> list[str]:
     """Every device of the fleet is in exactly one batch."""
     scenario = evidence.world.scenario
     planned = Counter(key for b in scenario.plan.batches for key in scenario.manifest.keys(b.start, b.stop))
@@ -124,8 +127,8 @@ def plan_covers_the_fleet_exactly(evidence: Evidence) -> list[str]:
     )
 
 
-def at_most_one_job_a_batch(evidence: Evidence) -> list[str]:
-    """No name is borne by two jobs, while the platform keeps to its bounds."""
+def at_most_one_job_a_batch(evidence: TrialEvidence) -> list[str]:
+    """No two jobs have the same name, while the platform keeps its bounds."""
     return (
         [f"{len(jobs)} jobs {name}" for name, jobs in evidence.doubled.items()]
         if evidence.within_bounds
@@ -133,8 +136,8 @@ def at_most_one_job_a_batch(evidence: Evidence) -> list[str]:
     )
 
 
-def at_most_one_job_a_device(evidence: Evidence) -> list[str]:
-    """No device has tasks in two of our jobs, while the platform keeps to its bounds."""
+def at_most_one_job_a_device(evidence: TrialEvidence) -> list[str]:
+    """No device has tasks in two of our jobs, while the platform keeps its bounds."""
     if not evidence.within_bounds:
         return []
     held: Counter[str] = Counter()
@@ -144,10 +147,10 @@ def at_most_one_job_a_device(evidence: Evidence) -> list[str]:
     return [f"{key} is in {count} jobs" for key, count in held.items() if count > 1]
 
 
-def a_second_job_is_noticed(evidence: Evidence) -> list[str]:
-    """Where the platform breaks its bounds: told, the younger job stopped, the campaign halted until a person came.
+def a_second_job_is_noticed(evidence: TrialEvidence) -> list[str]:
+    """If the platform breaks its bounds, a second job is reported, stopped, and the campaign is halted until a person acts.
 
-    A job that took effect when nobody looked any more is beyond any client.
+    A job that appears after the last look of the campaign is not judged: no client could see it.
     """
     told = {
         moment.event.batch: moment
@@ -175,30 +178,30 @@ def a_second_job_is_noticed(evidence: Evidence) -> list[str]:
     return broken
 
 
-def _last_look(evidence: Evidence, batch: int) -> float:
-    """Return when the last complete look at the batch's name began, on the world's clock."""
+def _last_look(evidence: TrialEvidence, batch: int) -> float:
+    """Return when the last complete audit of the batch's wave began, seconds since the epoch; minus infinity if none did."""
     wave = evidence.state.plan.batches[batch].wave
     audits = [m.event for m in evidence.of(ev.WaveAudited) if isinstance(m.event, ev.WaveAudited)]
     return max((audit.began_at for audit in audits if audit.wave == wave), default=-inf)
 
 
-def no_create_without_a_durable_intent(evidence: Evidence) -> list[str]:
-    """Each time a create left, one more intent of its name had been acknowledged by the disk."""
+def no_create_without_a_durable_intent(evidence: TrialEvidence) -> list[str]:
+    """Whenever a create leaves, the disk has acknowledged one more intent of its name than creates left before."""
     broken = []
     sends: Counter[str] = Counter()
     for sent in evidence.world.network.sent:
         if sends[sent.name] >= sent.intents:
             broken.append(f"{sent.name} left {sends[sent.name] + 1} times, with {sent.intents} intents")
-        # what the gateway refused was never forwarded; the client may send it again under the same intent
+        # the gateway did not forward a refused create; the client may send it again under the same intent
         sends[sent.name] += not sent.refused
     return broken
 
 
-def create_rate_is_kept(evidence: Evidence) -> list[str]:
-    """Over any span, across lives: at most the burst, and the rate less its margin."""
+def create_rate_is_kept(evidence: TrialEvidence) -> list[str]:
+    """In any span of time, over all processes, at most the burst and the rate less its margin of creates leave."""
     limit = evidence.state.campaign.limits.create
     rate = limit.rate * (1 - MARGIN)
-    # a bucket that leaks at the rate and holds the burst
+    # a leaky bucket: it leaks at the rate and holds the burst
     level, last = 0.0, -inf
     for sent in evidence.world.network.sent:
         level = max(0.0, level - (sent.at - last) * rate) + 1 if last > -inf else 1.0
@@ -210,10 +213,10 @@ def create_rate_is_kept(evidence: Evidence) -> list[str]:
     return []
 
 
-def creates_in_flight_are_bounded(evidence: Evidence) -> list[str]:
-    """The platform is never busy with more creates at once than the plan allows, across lives."""
+def creates_in_flight_are_bounded(evidence: TrialEvidence) -> list[str]:
+    """The platform never has more creates in flight than the plan allows, over all processes."""
     if not evidence.within_bounds:
-        return []  # a call slot is given back when no effect can follow any more, by L
+        return []  # the engine frees a slot after L; a platform that breaks L may then still be busy with the call
     most = evidence.state.campaign.limits.create.in_flight
     turns = sorted(
         [(sent.at, 1) for sent in evidence.world.network.sent]
@@ -227,8 +230,8 @@ def creates_in_flight_are_bounded(evidence: Evidence) -> list[str]:
     return []
 
 
-def devices_in_progress_are_capped(evidence: Evidence) -> list[str]:
-    """At no instant were more devices at work than the plan allows; two jobs of one name are not ours to bound."""
+def devices_in_progress_are_capped(evidence: TrialEvidence) -> list[str]:
+    """At no instant are more devices in progress than the plan allows. Trials with doubled jobs are not judged."""
     cap = evidence.state.campaign.limits.devices_in_progress
     most = evidence.world.platform.meters.in_progress_max
     return (
@@ -239,10 +242,10 @@ def devices_in_progress_are_capped(evidence: Evidence) -> list[str]:
 # --- stopping, gates, ends ---------------------------------------------------------------------------------------
 
 
-def a_stopped_campaign_creates_nothing(evidence: Evidence) -> list[str]:
-    """From the moment a pause, halt, abort or end is known until a resume, no create leaves.
+def a_stopped_campaign_creates_nothing(evidence: TrialEvidence) -> list[str]:
+    """From the moment a pause, halt, abort or end is durable until a resume, no create leaves.
 
-    Where a disk lost commits a resume may have been among them, so what left before that is not judged.
+    Creates before the last loss of commits are not judged: a resume may have been among the lost commits.
     """
     spans, since = [], None
     for moment in evidence.history:
@@ -262,8 +265,8 @@ def a_stopped_campaign_creates_nothing(evidence: Evidence) -> list[str]:
     ]
 
 
-def gates_pass_in_order(evidence: Evidence) -> list[str]:
-    """A wave's creates leave only once all gates before it have passed; each gate passes once."""
+def gates_pass_in_order(evidence: TrialEvidence) -> list[str]:
+    """The creates of a wave leave only after all gates before it have passed; each gate passes once."""
     passed: dict[int, float] = {}
     broken = []
     for moment in evidence.of(ev.GatePassed):
@@ -272,7 +275,7 @@ def gates_pass_in_order(evidence: Evidence) -> list[str]:
             broken.append(f"gate {moment.event.wave} passed twice")
         passed[moment.event.wave] = moment.known_at - SYNC_S
     if evidence.world.disk.lost:
-        return broken  # the passing may have been among the commits that were lost
+        return broken  # the event may have been among the lost commits
     for sent in evidence.world.network.sent:
         wave = evidence.state.plan.batches[evidence.names[sent.name]].wave
         if any(passed.get(before, inf) > sent.at + EPSILON_S for before in range(wave)):
@@ -280,8 +283,8 @@ def gates_pass_in_order(evidence: Evidence) -> list[str]:
     return broken
 
 
-def a_finished_campaign_is_finished(evidence: Evidence) -> list[str]:
-    """Every batch has a job that the platform really made for it, and none is in doubt."""
+def a_finished_campaign_is_finished(evidence: TrialEvidence) -> list[str]:
+    """In a finished campaign every batch has a job on the platform, and none is unknown."""
     state = evidence.state
     if state.status is not CampaignStatus.FINISHED:
         return []
@@ -297,8 +300,8 @@ def a_finished_campaign_is_finished(evidence: Evidence) -> list[str]:
     return broken + [f"{name} has no job" for name in missing]
 
 
-def jobs_belong_to_their_batches(evidence: Evidence) -> list[str]:
-    """A job a batch is said to have exists, under the batch's own name."""
+def jobs_belong_to_their_batches(evidence: TrialEvidence) -> list[str]:
+    """The job id of a batch belongs to a job of the platform with the batch's own name."""
     known = {job.id: name for name, jobs in evidence.jobs.items() for job in jobs}
     return [
         f"batch {index} is said to have job {batch.job_id}, which bears the name {known.get(batch.job_id, 'of no batch')}"
@@ -307,9 +310,9 @@ def jobs_belong_to_their_batches(evidence: Evidence) -> list[str]:
     ]
 
 
-def no_job_is_forgotten(evidence: Evidence) -> list[str]:
-    """When all is over, every job on the platform that bears a name of ours is known, while bounds are kept."""
-    if not evidence.within_bounds or evidence.ending is Ending.STUCK:
+def no_job_is_forgotten(evidence: TrialEvidence) -> list[str]:
+    """At the end the journal knows every job with a name of ours, while the platform keeps its bounds."""
+    if not evidence.within_bounds or evidence.ending is TrialEnding.STUCK:
         return []
     known = {batch.job_id for batch in evidence.state.batches.values()}
     known |= {other for batch in evidence.state.batches.values() for other in batch.others}
@@ -321,8 +324,8 @@ def no_job_is_forgotten(evidence: Evidence) -> list[str]:
     ]
 
 
-def an_abort_stops_its_jobs(evidence: Evidence) -> list[str]:
-    """After an abort that asks for it, no job pushes on whose devices are not all through."""
+def an_abort_stops_its_jobs(evidence: TrialEvidence) -> list[str]:
+    """After an abort with `stop_jobs`, no job that has devices left to push is still running."""
     abort = evidence.state.abort
     if evidence.state.status is not CampaignStatus.ABORTED or abort is None or not abort.stop_jobs:
         return []
@@ -342,17 +345,17 @@ def _has_work(job: Job) -> bool:
     return bool(job.counts[Status.INIT] or job.matched)
 
 
-def parked_batches_are_loud(evidence: Evidence) -> list[str]:
-    """A campaign with parked batches never counts as finished; it stands halted, aborted or unfinished."""
+def parked_batches_are_loud(evidence: TrialEvidence) -> list[str]:
+    """A campaign with parked batches is never finished; if it ends as parked, it is halted."""
     if evidence.state.parked and evidence.state.status is CampaignStatus.FINISHED:
         return [f"finished over parked batches {sorted(evidence.state.parked)}"]
-    if evidence.ending is Ending.PARKED and evidence.state.status is not CampaignStatus.HALTED:
+    if evidence.ending is TrialEnding.PARKED and evidence.state.status is not CampaignStatus.HALTED:
         return [f"parked batches, and the campaign is {evidence.state.status.value}"]
     return []
 
 
-def nothing_is_parked_or_missed_in_vain(evidence: Evidence) -> list[str]:
-    """A job that a complete search must have shown is adopted, never parked and never reported missing."""
+def nothing_is_parked_or_missed_in_vain(evidence: TrialEvidence) -> list[str]:
+    """A batch is not parked or reported missing if a complete search must have shown its job."""
     if evidence.tampered or not evidence.within_bounds:
         return []
     lag_s = evidence.world.scenario.search_lag_s
@@ -377,17 +380,21 @@ def nothing_is_parked_or_missed_in_vain(evidence: Evidence) -> list[str]:
     return broken
 
 
-def a_campaign_ends_when_trouble_does(evidence: Evidence) -> list[str]:
-    """With platform and network mended and a person at hand, every campaign comes to an end."""
+def a_campaign_ends_when_trouble_does(evidence: TrialEvidence) -> list[str]:
+    """Without faults and with a person who answers, every campaign comes to an end."""
     state = evidence.state
-    return [f"{state.status.value}, {state.reason or 'no reason'}"] if evidence.ending is Ending.STUCK else []
+    return (
+        [f"{state.status.value}, {state.reason or 'no reason'}"]
+        if evidence.ending is TrialEnding.STUCK
+        else []
+    )
 
 
 # --- believing ---------------------------------------------------------------------------------------------------
 
 
-def counts_add_up(evidence: Evidence) -> list[str]:
-    """What the state keeps up to date equals what it would count anew: batches, doubts, jobs, devices, exposure."""
+def counts_add_up(evidence: TrialEvidence) -> list[str]:
+    """The counters in the state equal what counting anew gives: batches, unknown, jobs, devices, exposure."""
     state = evidence.state
     broken = []
 
@@ -422,8 +429,8 @@ def counts_add_up(evidence: Evidence) -> list[str]:
     return broken
 
 
-def counts_agree_with_the_platform(evidence: Evidence) -> list[str]:
-    """Where all devices of some jobs are through, their counts are the platform's own; not where jobs are doubled."""
+def counts_agree_with_the_platform(evidence: TrialEvidence) -> list[str]:
+    """In a finished campaign the counts of a settled group equal the platform's; groups with doubled jobs are not judged."""
     if evidence.tampered or evidence.state.status is not CampaignStatus.FINISHED:
         return []
     jobs = {job.id: job for held in evidence.jobs.values() for job in held}
@@ -440,24 +447,24 @@ def counts_agree_with_the_platform(evidence: Evidence) -> list[str]:
     return broken
 
 
-def decisions_are_equal_on_replay(evidence: Evidence) -> list[str]:
-    """The next life decides the same, whether it remembers or reads the disk."""
+def decisions_are_equal_on_replay(evidence: TrialEvidence) -> list[str]:
+    """The state in memory and the state read from the disk lead to the same decisions."""
     life = evidence.world.life
     if life.leave is None:
-        return []  # what a dead process was about to fold is nobody's memory
+        return []  # a killed process may have stored an event that it had not folded yet
     living, read = life.runner.state, evidence.world.replayed()
     at = max(living.last_at, read.last_at) + 1.0
     scenario = evidence.world.scenario
     start = ev.EngineStarted(at, "probe", "probe", scenario.latest_effect_s, scenario.search_lag_s)
     told = []
-    for state in (living, read):  # both are of no use any more, so they may live on
+    for state in (living, read):  # neither is used after this, so they may be changed
         if not state.closed:
             fold(state, start)
         told.append([decide(state, at + wait, UnderWay()) for wait in (0.0, 30.0, 1000.0)])
     return [] if told[0] == told[1] else [f"remembering: {told[0]}; reading: {told[1]}"]
 
 
-Checker = Callable[[Evidence], list[str]]
+Checker = Callable[[TrialEvidence], list[str]]
 
 CHECKERS: tuple[Checker, ...] = (
     plan_covers_the_fleet_exactly,

@@ -1,6 +1,6 @@
-"""One trial → report: what happened, what was broken, what was reached, and a hash of it all.
+"""Running trials: one trial gives one result with its violations, what it came across, and a hash of everything.
 
-`explore` runs many seeds over the cores; `enumerate_crashes` stops one small campaign at every step there is.
+`explore` runs many seeds in several processes. `enumerate_crashes` kills one small campaign at every crash point.
 """
 
 from __future__ import annotations
@@ -17,21 +17,10 @@ from random import Random
 
 from rollout.core import events as ev
 from rollout.core.lifecycle import CampaignStatus
-from rollout.proof.acts import Ending, Tamper, conclude, perform
-from rollout.proof.checkers import Evidence, Violation, check
+from rollout.proof.acts import Tamper, TrialEnding, apply_act, conclude
+from rollout.proof.checkers import TrialEvidence, Violation, check
 from rollout.proof.trials import ENUMERATED, GAPS_S, Crash, Trial, draw_crash, draw_trial
 from rollout.simulation.world import World
-
-__all__ = [
-    "REACHED",
-    "Report",
-    "enumerate_crashes",
-    "explore",
-    "list_crashes",
-    "run_crash",
-    "run_seed",
-    "run_trial",
-]
 
 CHUNK = 20
 """Trials handed to a process at once."""
@@ -58,21 +47,22 @@ REACHED = (
     "job stopped",
     "batch sent three times",
 )
-"""What a set of trials that is worth anything comes across, each at least once."""
+"""What a useful set of trials comes across, each at least once. The program prints the names it never reached."""
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class TrialResult:
     """What became of one trial.
 
-    `creates`: how often a create left. `doubled`: batches with more than one job; `lost`: batches without one in a
-    campaign that says it is finished. `steps`: crash points of the last life of the script; `died_at`: where lives
-    ended. `trace`: a hash of journal, sends and jobs; equal for equal seeds.
+    `ending`: None if the program raised an error. `reached`: counts by the names in `REACHED`. `creates`: creates that
+    left. `doubled`: batches with more than one job. `lost`: batches without a job in a campaign that says it is finished.
+    `virtual_s`: virtual seconds it took. `steps`: crash points passed by the last process of the script. `died_at`: crash
+    points at which processes died. `trace`: hash of journal, creates and jobs; equal for equal seeds.
     """
 
     seed: int
     trouble: str
-    ending: Ending | None
+    ending: TrialEnding | None
     violations: tuple[Violation, ...]
     reached: Counter[str]
     lives: int = 0
@@ -85,31 +75,31 @@ class Report:
     trace: str = ""
 
 
-def run_trial(trial: Trial, tell: Callable[[str], object] | None = None) -> Report:
-    """Run the trial to its end and judge it; an error of the program is a violation like any other.
+def run_trial(trial: Trial, tell: Callable[[str], object] | None = None) -> TrialResult:
+    """Run the trial to its end and check every rule. An error of the program becomes a violation.
 
     Args:
-        tell: takes the journal as it stands at the end, line by line.
+        tell: called with each line of the journal at the end; None: the journal is not told.
     """
     with World(trial.scenario) as world:
         try:
             for act in trial.acts:
-                perform(world, act)
+                apply_act(world, act)
             steps = world.life.power.steps if world.lives else 0
             ending = conclude(world)
-        except Exception as error:  # noqa: BLE001 - whatever the program raised is what is looked for
+        except Exception as error:  # noqa: BLE001 - any error of the program is what this looks for
             where = traceback.extract_tb(error.__traceback__)[-1]
             told = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
-            return Report(
+            return TrialResult(
                 trial.seed, trial.trouble, None, (Violation("no_error_of_the_program", told),), Counter()
             )
         tampered = any(isinstance(act, Tamper) and act.what != "imitate" for act in trial.acts)
         if tell is not None:
             for at, event in world.disk.history():
                 tell(f"{at - trial.scenario.start:10.3f}  {event}")
-        evidence = Evidence(world, ending, trial.within_bounds, tampered)
+        evidence = TrialEvidence(world, ending, trial.within_bounds, tampered)
         finished = evidence.state.status is CampaignStatus.FINISHED
-        return Report(
+        return TrialResult(
             trial.seed,
             trial.trouble,
             ending,
@@ -126,8 +116,8 @@ def run_trial(trial: Trial, tell: Callable[[str], object] | None = None) -> Repo
         )
 
 
-def _reached(evidence: Evidence) -> Counter[str]:
-    """Count what the trial came across."""
+def _reached(evidence: TrialEvidence) -> Counter[str]:
+    """Return how often the trial came across each name in `REACHED`; names never met are left out."""
     world, state = evidence.world, evidence.state
     reached: Counter[str] = Counter()
     reached["later page needed"] = world.network.later_pages
@@ -179,18 +169,22 @@ def _trace(world: World) -> str:
     return seen.hexdigest()[:16]
 
 
-def run_seed(case: tuple[int, str | None]) -> Report:
-    """Draw and run one trial: its seed and its trouble, None where the seed decides."""
+def run_seed(case: tuple[int, str | None]) -> TrialResult:
+    """Draw and run one trial.
+
+    Args:
+        case: seed and trouble; None as trouble: the seed decides.
+    """
     return run_trial(draw_trial(*case))
 
 
-def explore(cases: Iterable[tuple[int, str | None]], jobs: int = 1) -> Iterator[Report]:
-    """Yield the reports of many trials, in their order, run by `jobs` processes."""
+def explore(cases: Iterable[tuple[int, str | None]], jobs: int = 1) -> Iterator[TrialResult]:
+    """Yield the results of many trials, in the order of the cases, run by `jobs` processes."""
     yield from _spread(run_seed, cases, jobs)
 
 
-def run_crash(crash: Crash) -> Report:
-    """Run the small campaign with one crash."""
+def run_crash(crash: Crash) -> TrialResult:
+    """Run the small campaign with this crash."""
     return run_trial(draw_crash(crash))
 
 
@@ -200,9 +194,10 @@ def list_crashes(
     seeds: Iterable[int] = (0,),
     troubles: Iterable[str] = ENUMERATED,
 ) -> Iterator[Crash]:
-    """Yield every crash of the small campaign: each step of it, under each trouble, lag and seed, before each gap.
+    """Yield every crash of the small campaign: at each crash point, under each trouble, lag and seed, with each gap.
 
-    Each is followed, at the first gap, by one with a second death at a step that is drawn, and one with lost commits.
+    After each of them come, with the first gap, one with a second death at a crash point that is drawn, and one with lost
+    commits.
     """
     gaps = tuple(gaps_s)
     for trouble, lag_s, seed in product(troubles, tuple(lags_s), tuple(seeds)):
@@ -215,16 +210,16 @@ def list_crashes(
             yield replace(crash, lost=dice.randint(1, 3), gap_s=gaps[0])
 
 
-def enumerate_crashes(crashes: Iterable[Crash], jobs: int = 1) -> Iterator[Report]:
-    """Yield the reports of many crashes, in their order, run by `jobs` processes."""
+def enumerate_crashes(crashes: Iterable[Crash], jobs: int = 1) -> Iterator[TrialResult]:
+    """Yield the results of many crashes, in their order, run by `jobs` processes."""
     yield from _spread(run_crash, crashes, jobs)
 
 
-def _spread(work: Callable[..., Report], cases: Iterable[object], jobs: int) -> Iterator[Report]:
+def _spread(work: Callable[..., TrialResult], cases: Iterable[object], jobs: int) -> Iterator[TrialResult]:
     if jobs == 1:
         yield from map(work, cases)
         return
-    # forked once everything is imported; what stands then need not be looked through for garbage
+    # the processes are forked after all imports; freezing keeps the collector from walking through what is shared
     gc.freeze()
     with multiprocessing.get_context("fork").Pool(jobs) as pool:
         yield from pool.imap(work, cases, CHUNK)

@@ -1,4 +1,4 @@
-"""The fault table: for each trouble how many trials, and what became of their batches."""
+"""The fault table: for each trouble the number of trials and what became of their batches."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from rollout.proof.acts import Ending
-from rollout.proof.explore import Report
+from rollout.proof.acts import TrialEnding
+from rollout.proof.explore import TrialResult
 
-__all__ = ["Table"]
-
-COLUMNS: Final = (
+TABLE_COLUMNS: Final = (
     "trials",
     "deaths",
     "creates",
@@ -49,7 +47,7 @@ over, platform and network are mended, a person answers what the campaign asks, 
 
 
 class Table:
-    """Sums by trouble, in the order given."""
+    """Sums of results by trouble. `troubles`: the rows, in order."""
 
     def __init__(self, troubles: Iterable[str]) -> None:
         self._rows: dict[str, Counter[str]] = {trouble: Counter() for trouble in troubles}
@@ -57,33 +55,36 @@ class Table:
 
     @property
     def violations(self) -> int:
-        """Trials in which a rule was broken."""
+        """Number of trials in which a rule was broken."""
         return sum(row["violations"] for row in self._rows.values())
 
-    def add(self, report: Report) -> None:
-        """Count one trial."""
-        self._seeds.add(report.seed)
-        row = self._rows[report.trouble]
+    def add(self, result: TrialResult) -> None:
+        """Add the result of one trial."""
+        self._seeds.add(result.seed)
+        row = self._rows[result.trouble]
         row["trials"] += 1
-        row["deaths"] += len(report.died_at)
-        row["creates"] += report.creates
-        row["duplicates"] += report.doubled
+        row["deaths"] += len(result.died_at)
+        row["creates"] += result.creates
+        row["duplicates"] += result.doubled
         row["unnoticed"] += sum(
-            violation.rule == "a_second_job_is_noticed" for violation in report.violations
+            violation.rule == "a_second_job_is_noticed" for violation in result.violations
         )
-        row["lost"] += report.lost
+        row["lost"] += result.lost
         for name in ("parked", "adopted", "re-sent", "halted"):
-            row[name] += report.reached[name]
-        row["violations"] += bool(report.violations)
-        row["stuck"] += report.ending is Ending.STUCK
+            row[name] += result.reached[name]
+        row["violations"] += bool(result.violations)
+        row["stuck"] += result.ending is TrialEnding.STUCK
 
     def markdown(self) -> str:
-        """Return the table with its explanation."""
+        """Return the table with its explanation, as Markdown."""
         total = Counter[str]()
         for row in self._rows.values():
             total += row
-        lines = ["| trouble | " + " | ".join(COLUMNS) + " |", "| --- |" + " ---: |" * len(COLUMNS)]
+        lines = [
+            "| trouble | " + " | ".join(TABLE_COLUMNS) + " |",
+            "| --- |" + " ---: |" * len(TABLE_COLUMNS),
+        ]
         for name, row in (*self._rows.items(), ("**all**", total)):
-            lines.append(f"| {name} | " + " | ".join(f"{row[column]:,}" for column in COLUMNS) + " |")
+            lines.append(f"| {name} | " + " | ".join(f"{row[column]:,}" for column in TABLE_COLUMNS) + " |")
         head = HEAD.format(seeds=len(self._seeds), example="answer lost")
         return head + "\n".join(lines) + "\n"

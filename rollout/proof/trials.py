@@ -1,8 +1,8 @@
-"""Seed → trial: a fleet, a plan, a platform, what goes wrong with it, and when its processes die.
+"""Drawing trials from seeds: a fleet, a plan, a platform, what goes wrong, and when processes die.
 
-A trial is one campaign with one kind of trouble from `TROUBLES` (or a mixture), told in a few lines by `str`. The same
-seed and trouble give the same trial on any machine. Trials are small on purpose: a few batches of a few devices,
-whose campaign takes minutes of virtual time and milliseconds of ours.
+A trial is one campaign with one trouble from `TROUBLES`, or with a mixture of them. `str` describes it in a few lines. The
+same seed and trouble give the same trial on every machine. Trials are small on purpose: a few batches of a few devices;
+such a campaign takes minutes of virtual time and milliseconds of real time.
 """
 
 from __future__ import annotations
@@ -24,52 +24,36 @@ from rollout.core.campaign import (
     Limits,
     Localized,
     OnFail,
+    Rest,
     RetryPolicy,
     StopRule,
     Threshold,
     Wave,
     WhenUnsure,
 )
-from rollout.core.campaign import (
-    Rest as RestOfFleet,
-)
 from rollout.core.plan import plan_fleet
 from rollout.emulator.http.faults import Fault, FaultPlan
 from rollout.emulator.platform.knobs import Knobs
 from rollout.emulator.platform.population import Population
 from rollout.engine.control import Abort, Approve, Order, Pause, Resume
-from rollout.proof.acts import Act, Give, Kill, Live, PowerCut, Quit, Rest, Stall, Tamper, Weather
+from rollout.proof.acts import Act, FaultPhase, Give, Idle, Kill, Live, PowerCut, Quit, Stall, Tamper
 from rollout.simulation.wires import Wires
 from rollout.simulation.world import Scenario
 
-__all__ = [
-    "ENUMERATED",
-    "GAPS_S",
-    "MIXED",
-    "TROUBLES",
-    "Crash",
-    "Shape",
-    "Trial",
-    "draw_crash",
-    "draw_scenario",
-    "draw_trial",
-    "draw_weather",
-]
-
 GAPS_S = (0.0, 0.05, 3.0, 100.0)
-"""How long nobody runs between two lives. Seconds."""
+"""Pauses between two processes that are drawn. Virtual seconds."""
 STEPS_MAX = 60
-"""Within how many crash points of its start a life may be made to die; a campaign of a trial has about a hundred."""
+"""A process dies within this many crash points from its start. A whole campaign of a trial has about a hundred."""
 LIFE_S = 240.0
-"""How long a life goes on that is not made to die at a step. Seconds."""
+"""Longest life of a process that is to die at a crash point. Virtual seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One campaign, everything about it fixed. `trouble` names its row in the table.
+    """One campaign with everything about it fixed.
 
-    `within_bounds`: L and S are true and the platform carries out a call once at most. Where they are not, no
-    client can prevent a second job; then it must be noticed.
+    `trouble`: its row in the fault table. `within_bounds`: the platform keeps L and S and carries out each call at most
+    once. If it does not, no client can prevent a second job; the engine must then notice it.
     """
 
     seed: int
@@ -117,7 +101,7 @@ def _told(gate: Gate | None) -> str:
 
 
 def _changes(value: object, usual: object) -> str:
-    """Return the fields of a value that are not as usual."""
+    """Return the fields in which `value` differs from `usual`, as text."""
     names = (name for name in type(value).__slots__)  # type: ignore[attr-defined]
     changed = (
         f"{name}={getattr(value, name)}" for name in names if getattr(value, name) != getattr(usual, name)
@@ -129,144 +113,145 @@ def _changes(value: object, usual: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a trouble may change of a trial: scenario, script, and whether bounds hold."""
+class TrialDraft:
+    """The parts of a trial that a trouble may change."""
 
     scenario: Scenario
     acts: tuple[Act, ...] = ()
     within_bounds: bool = True
 
 
-Trouble = Callable[[Random, Shape], Shape]
+Trouble = Callable[[Random, TrialDraft], TrialDraft]
+"""Something that goes wrong: takes random numbers and a draft, returns the changed draft."""
 
 
 def _fault(*texts: str) -> Trouble:
-    """Return the trouble of faults given as text; `{p}` is a probability that is drawn."""
+    """Return a trouble that adds faults, given as text; `{p}` in it is a probability that is drawn."""
 
-    def change(dice: Random, shape: Shape) -> Shape:
+    def change(dice: Random, draft: TrialDraft) -> TrialDraft:
         new = tuple(Fault.parse(text.format(p=round(dice.uniform(0.1, 0.6), 2))) for text in texts)
-        faults = FaultPlan(shape.scenario.faults.faults + new)
-        return replace(shape, scenario=replace(shape.scenario, faults=faults))
+        faults = FaultPlan(draft.scenario.faults.faults + new)
+        return replace(draft, scenario=replace(draft.scenario, faults=faults))
 
     return change
 
 
 def _one_of(*troubles: Trouble) -> Trouble:
-    return lambda dice, shape: dice.choice(troubles)(dice, shape)
+    return lambda dice, draft: dice.choice(troubles)(dice, draft)
 
 
 def _wires(name: str, fixed: float | None = None) -> Trouble:
-    """Return the trouble of a network that loses a share of something, drawn unless it is `fixed`."""
+    """Return a trouble that sets the probability `name` of `Wires`: to `fixed`, or to a drawn value if that is None."""
 
-    def change(dice: Random, shape: Shape) -> Shape:
+    def change(dice: Random, draft: TrialDraft) -> TrialDraft:
         share: Any = round(dice.uniform(0.1, 0.5), 2) if fixed is None else fixed
-        wires = replace(shape.scenario.wires, **{name: share})
-        return replace(shape, scenario=replace(shape.scenario, wires=wires))
+        wires = replace(draft.scenario.wires, **{name: share})
+        return replace(draft, scenario=replace(draft.scenario, wires=wires))
 
     return change
 
 
 def _late(low: float, high: float) -> Trouble:
-    """Return the trouble of effects that come later than their call's end by a share of L."""
+    """Return a trouble of late effects: a drawn multiple of L, between `low` and `high`, after the end of their call."""
 
-    def change(dice: Random, shape: Shape) -> Shape:
+    def change(dice: Random, draft: TrialDraft) -> TrialDraft:
         share = high if high <= 1 and dice.random() < 0.5 else dice.uniform(low, high)
-        # L counts from the last byte, so within it the way to the platform is a part of it
-        way_s = shape.scenario.wires.transit_s[1] if high <= 1 else 0.0
-        seconds = share * shape.scenario.latest_effect_s - way_s
-        return _fault(f"delay={{p}},seconds={seconds}")(dice, replace(shape, within_bounds=high <= 1))
+        # L counts from the last byte sent, so it includes the way to the platform
+        way_s = draft.scenario.wires.transit_s[1] if high <= 1 else 0.0
+        seconds = share * draft.scenario.latest_effect_s - way_s
+        return _fault(f"delay={{p}},seconds={seconds}")(dice, replace(draft, within_bounds=high <= 1))
 
     return change
 
 
-def _late_at_first(dice: Random, shape: Shape) -> Shape:
-    seconds = shape.scenario.latest_effect_s - shape.scenario.wires.transit_s[1]
-    return _fault(f"delay=1,limit=2,seconds={seconds}")(dice, shape)
+def _late_at_first(dice: Random, draft: TrialDraft) -> TrialDraft:
+    seconds = draft.scenario.latest_effect_s - draft.scenario.wires.transit_s[1]
+    return _fault(f"delay=1,limit=2,seconds={seconds}")(dice, draft)
 
 
-def _twice(dice: Random, shape: Shape) -> Shape:
-    return _fault("duplicate_delivery={p}")(dice, replace(shape, within_bounds=False))
+def _twice(dice: Random, draft: TrialDraft) -> TrialDraft:
+    return _fault("duplicate_delivery={p}")(dice, replace(draft, within_bounds=False))
 
 
-def _twice_once(dice: Random, shape: Shape) -> Shape:
-    return _fault("duplicate_delivery=1,limit=1")(dice, replace(shape, within_bounds=False))
+def _twice_once(dice: Random, draft: TrialDraft) -> TrialDraft:
+    return _fault("duplicate_delivery=1,limit=1")(dice, replace(draft, within_bounds=False))
 
 
-def _slow_connections(dice: Random, shape: Shape) -> Shape:
-    """Connections that take seconds, and effects at the last moment: where counting from a call's start is too short."""
+def _slow_connections(dice: Random, draft: TrialDraft) -> TrialDraft:
+    """Slow connections and effects at the end of L: shows an engine that counts L from the start of the call."""
     scenario = replace(
-        shape.scenario,
-        wires=replace(shape.scenario.wires, connect_s=(1.0, 4.9)),
-        search_lag_s=max(1.0, shape.scenario.knobs.read_lag_s),
+        draft.scenario,
+        wires=replace(draft.scenario.wires, connect_s=(1.0, 4.9)),
+        search_lag_s=max(1.0, draft.scenario.knobs.read_lag_s),
     )
-    return _late(0.95, 1.0)(dice, replace(shape, scenario=scenario))
+    return _late(0.95, 1.0)(dice, replace(draft, scenario=scenario))
 
 
-def _stale_reads(dice: Random, shape: Shape) -> Shape:
+def _stale_reads(dice: Random, draft: TrialDraft) -> TrialDraft:
     lag_s = dice.choice((10.0, 30.0))
     scenario = replace(
-        shape.scenario, knobs=replace(shape.scenario.knobs, read_lag_s=lag_s), search_lag_s=lag_s
+        draft.scenario, knobs=replace(draft.scenario.knobs, read_lag_s=lag_s), search_lag_s=lag_s
     )
-    return _wires(dice.choice(("request_lost", "answer_lost")))(dice, replace(shape, scenario=scenario))
+    return _wires(dice.choice(("request_lost", "answer_lost")))(dice, replace(draft, scenario=scenario))
 
 
-def _reads_fail(dice: Random, shape: Shape) -> Shape:
+def _reads_fail(dice: Random, draft: TrialDraft) -> TrialDraft:
     kind = dice.choice(("error_503", "error_24500", "truncated", "reset", "http_429"))
     reads = _fault(f"{kind}={{p}},on=search+searchTask+get", "commit_then_drop={p}")
-    return reads(dice, shape)
+    return reads(dice, draft)
 
 
-def _power_cuts(dice: Random, shape: Shape) -> Shape:
+def _power_cuts(dice: Random, draft: TrialDraft) -> TrialDraft:
     acts = (
-        *shape.acts,
+        *draft.acts,
         *(PowerCut(dice.randint(1, 4)) if isinstance(act, Kill) else act for act in _lives(dice, 1, 3)),
     )
-    return replace(shape, acts=acts)
+    return replace(draft, acts=acts)
 
 
-def _crash_loop(dice: Random, shape: Shape) -> Shape:
-    """A process that dies soon after each start and is started again at once."""
+def _crash_loop(dice: Random, draft: TrialDraft) -> TrialDraft:
+    """The process dies soon after each start and is started again at once."""
     acts: list[Act] = []
     for _ in range(dice.randint(4, 12)):
         acts += [Live(LIFE_S, crash_in=dice.randint(3, 16)), Kill()]
-    return replace(shape, acts=shape.acts + tuple(acts))
+    return replace(draft, acts=draft.acts + tuple(acts))
 
 
-def _restarts(dice: Random, shape: Shape) -> Shape:
-    """A process that is asked to leave and started again at once, in the middle of its creates."""
+def _restarts(dice: Random, draft: TrialDraft) -> TrialDraft:
+    """The process is asked to leave and started again at once, in the middle of its creates."""
     acts: list[Act] = []
     for _ in range(dice.randint(2, 8)):
-        acts += [Live(round(dice.uniform(0.1, 3.0), 3)), Quit(), Rest(dice.choice((0.0, 0.0, 0.2)))]
-    return replace(shape, acts=shape.acts + tuple(acts))
+        acts += [Live(round(dice.uniform(0.1, 3.0), 3)), Quit(), Idle(dice.choice((0.0, 0.0, 0.2)))]
+    return replace(draft, acts=draft.acts + tuple(acts))
 
 
-def _stalls(dice: Random, shape: Shape) -> Shape:
+def _stalls(dice: Random, draft: TrialDraft) -> TrialDraft:
     acts: list[Act] = []
     for _ in range(dice.randint(1, 5)):
         acts += [Live(_moment(dice)), Stall(dice.choice((0.5, 2.0, 20.0, 300.0)))]
-    return _wires("answer_lost")(dice, replace(shape, acts=shape.acts + tuple(acts)))
+    return _wires("answer_lost")(dice, replace(draft, acts=draft.acts + tuple(acts)))
 
 
-def _wrong_clocks(dice: Random, shape: Shape) -> Shape:
+def _wrong_clocks(dice: Random, draft: TrialDraft) -> TrialDraft:
     wrong = (
         replace(act, wall_error_s=dice.choice((-3600.0, -5.0, 5.0, 3600.0)))
         for act in _lives(dice, 2, 4)
         if isinstance(act, Live)
     )
-    acts: list[Act] = [step for act in wrong for step in (act, Kill(), Rest(dice.choice(GAPS_S)))]
-    return _wires("answer_lost")(dice, replace(shape, acts=shape.acts + tuple(acts)))
+    acts: list[Act] = [step for act in wrong for step in (act, Kill(), Idle(dice.choice(GAPS_S)))]
+    return _wires("answer_lost")(dice, replace(draft, acts=draft.acts + tuple(acts)))
 
 
-def _orders(dice: Random, shape: Shape) -> Shape:
+def _orders(dice: Random, draft: TrialDraft) -> TrialDraft:
     acts: list[Act] = []
     for number in range(dice.randint(1, 5)):
-        acts += [Live(_moment(dice)), Give(_order(dice, shape, f"order-{number}"))]
+        acts += [Live(_moment(dice)), Give(_order(dice, draft, f"order-{number}"))]
     return _one_of(_late(0.5, 1.0), _fault("commit_then_drop={p}"), _fault("slow_answer={p},seconds=10"))(
-        dice, replace(shape, acts=shape.acts + tuple(acts))
+        dice, replace(draft, acts=draft.acts + tuple(acts))
     )
 
 
-def _order(dice: Random, shape: Shape, order_id: str) -> Order:
+def _order(dice: Random, draft: TrialDraft, order_id: str) -> Order:
     kind = dice.choice(("pause", "pause", "resume", "resume", "approve", "abort"))
     match kind:
         case "pause":
@@ -274,45 +259,45 @@ def _order(dice: Random, shape: Shape, order_id: str) -> Order:
         case "resume":
             return Resume("op", id=order_id)
         case "approve":
-            return Approve("op", dice.choice(shape.scenario.plan.waves).name, id=order_id)
+            return Approve("op", dice.choice(draft.scenario.plan.waves).name, id=order_id)
         case _:
             return Abort("op", stop_jobs=dice.random() < 0.6, cancel_pending=dice.random() < 0.5, id=order_id)
 
 
-def _tampering(dice: Random, shape: Shape) -> Shape:
+def _tampering(dice: Random, draft: TrialDraft) -> TrialDraft:
     acts: list[Act] = []
     for _ in range(dice.randint(1, 4)):
         acts += [Live(_moment(dice)), Tamper(dice.choice(TAMPERINGS), dice.randrange(8))]
-    return _fault("commit_then_drop={p}")(dice, replace(shape, acts=shape.acts + tuple(acts)))
+    return _fault("commit_then_drop={p}")(dice, replace(draft, acts=draft.acts + tuple(acts)))
 
 
 TAMPERINGS: tuple[Literal["stop", "delete", "imitate"], ...] = ("stop", "delete", "imitate", "imitate")
 
 
-def _imitations(dice: Random, shape: Shape) -> Shape:
-    """More jobs with similar names than a page holds, so that ours is on a later one."""
+def _imitations(dice: Random, draft: TrialDraft) -> TrialDraft:
+    """More jobs with similar names than a page holds, so that our job is on a later page."""
     acts: list[Act] = [Live(3.0)]
     acts += [
-        Tamper("imitate", number) for number in range(len(shape.scenario.plan.batches)) for _ in range(3)
+        Tamper("imitate", number) for number in range(len(draft.scenario.plan.batches)) for _ in range(3)
     ]
-    scenario = replace(shape.scenario, page_size=dice.choice((1, 2, 3)))
-    return _wires("answer_lost")(dice, replace(shape, scenario=scenario, acts=shape.acts + tuple(acts)))
+    scenario = replace(draft.scenario, page_size=dice.choice((1, 2, 3)))
+    return _wires("answer_lost")(dice, replace(draft, scenario=scenario, acts=draft.acts + tuple(acts)))
 
 
-def draw_weather(dice: Random, scenario: Scenario) -> Weather:
-    """Return how platform and network may behave for a while, within the bounds the engine was told."""
-    stormy = dice.choice(tuple(SINGLE.values()))(dice, Shape(scenario))
-    return Weather(stormy.scenario.faults.faults, stormy.scenario.wires)
+def draw_fault_phase(dice: Random, scenario: Scenario) -> FaultPhase:
+    """Draw the faults of platform and network for a while. They keep the bounds that the engine relies on."""
+    faulty = dice.choice(tuple(SINGLE_TROUBLES.values()))(dice, TrialDraft(scenario))
+    return FaultPhase(faulty.scenario.faults.faults, faulty.scenario.wires)
 
 
-def _changing_weather(dice: Random, shape: Shape) -> Shape:
+def _changing_faults(dice: Random, draft: TrialDraft) -> TrialDraft:
     acts: list[Act] = []
     for _ in range(dice.randint(2, 4)):
-        acts += [draw_weather(dice, shape.scenario), Live(_moment(dice))]
-    return replace(shape, acts=shape.acts + tuple(acts))
+        acts += [draw_fault_phase(dice, draft.scenario), Live(_moment(dice))]
+    return replace(draft, acts=draft.acts + tuple(acts))
 
 
-SINGLE: dict[str, Trouble] = {
+SINGLE_TROUBLES: dict[str, Trouble] = {
     "request lost": _wires("request_lost"),
     "answer lost": _wires("answer_lost"),
     "connection closed before the effect": _one_of(_fault("drop_before_commit={p}"), _fault("reset={p}")),
@@ -333,11 +318,11 @@ SINGLE: dict[str, Trouble] = {
     "reads fail": _reads_fail,
     "reads 10 to 30 s stale": _stale_reads,
 }
-"""Trouble with one cause, that lasts as long as the weather does."""
+"""Troubles with a single cause, which can begin and end during a trial."""
 
 TROUBLES: dict[str, Trouble] = {
-    "none": lambda _, shape: shape,
-    **SINGLE,
+    "none": lambda _, draft: draft,
+    **SINGLE_TROUBLES,
     "crash loop": _crash_loop,
     "restarts in good order": _restarts,
     "power cut, commits lost": _power_cuts,
@@ -346,20 +331,20 @@ TROUBLES: dict[str, Trouble] = {
     "orders by people": _orders,
     "jobs stopped or deleted by others": _tampering,
     "similar names on many pages": _imitations,
-    "trouble that changes": _changing_weather,
+    "trouble that changes": _changing_faults,
     "call carried out twice": _twice,
     "effect later than L": _late(1.5, 4.0),
 }
-"""Rows of the fault table. In the last two the platform breaks what every client must rely on."""
+"""Rows of the fault table. In the last two the platform breaks the bounds that every client must rely on."""
 
 MIXED = "mixture"
-"""Two or three troubles together; what most seeds of the explorer are about."""
+"""Name of two or three troubles together. Most seeds without a given trouble draw it."""
 
 
 # --- every crash there is -----------------------------------------------------------------------------------------
 
 ENUMERATED: dict[str, Trouble] = {
-    "none": lambda _, shape: shape,
+    "none": lambda _, draft: draft,
     "request lost": _wires("request_lost", 0.6),
     "answer lost": _wires("answer_lost", 0.6),
     "connection closed after the effect": _fault("commit_then_drop=1,limit=2"),
@@ -369,15 +354,16 @@ ENUMERATED: dict[str, Trouble] = {
     "token refused": _fault("unauthorized=1,limit=1"),
     "call carried out twice": _twice_once,
 }
-"""Troubles under which the small campaign is stopped at every step; where they can, they strike its first creates."""
+"""Troubles of the enumerated crashes. Where possible they concern the first creates of the campaign."""
 
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """The small campaign under a trouble and a read lag, killed at its `at`-th step, 0 for never.
+    """The small campaign under a trouble, killed at one crash point.
 
-    `gap_s` later the next life starts; with `then` it dies too, at its so many-th step. `lost` commits are gone after
-    the first death.
+    `lag_s`: read lag of the platform, seconds. `at`: crash point, counted from 1; 0: it is not killed. `gap_s`: virtual
+    seconds until the next process starts. `then`: crash point of that process; 0: it is not killed. `lost`: commits lost
+    at the first death.
     """
 
     trouble: str
@@ -390,7 +376,7 @@ class Crash:
 
 
 def draw_crash(crash: Crash) -> Trial:
-    """Return the trial of one crash: two waves, three batches, a gate between them."""
+    """Return the trial of one crash: two waves with a gate between them, three batches."""
     dice = Random(f"{crash.seed}/{crash.trouble}/crash")  # noqa: S311 - repeatable chance is the purpose
     spec = JobSpec(version_numbers=("1.0",), upgrade_timeout_s=300, maximum_concurrency=2)
     share = Threshold(Fraction(1), Denominator.PLANNED)
@@ -399,7 +385,7 @@ def draw_crash(crash: Crash) -> Trial:
         Localized("small"),
         "o1",
         "fw1",
-        (Wave("canary", Count(2), spec, Gate(success=share)), Wave("rest", RestOfFleet(), spec)),
+        (Wave("canary", Count(2), spec, Gate(success=share)), Wave("rest", Rest(), spec)),
         per_job=2,
         limits=Limits(CallLimit(5.0, in_flight=2), CallLimit(20.0, burst=5, in_flight=3), 4),
         api_retry=ApiRetry(20, 0.5, 5.0),
@@ -418,24 +404,28 @@ def draw_crash(crash: Crash) -> Trial:
         search_lag_s=max(0.5, crash.lag_s),
         page_size=2,
     )
-    shape = ENUMERATED[crash.trouble](dice, Shape(scenario))
+    draft = ENUMERATED[crash.trouble](dice, TrialDraft(scenario))
     acts: list[Act] = [Live(3600.0, crash_in=crash.at or None)]
     if crash.at:
-        acts += [PowerCut(crash.lost) if crash.lost else Kill(), Rest(crash.gap_s)]
+        acts += [PowerCut(crash.lost) if crash.lost else Kill(), Idle(crash.gap_s)]
     if crash.then:
-        acts += [Live(3600.0, crash_in=crash.then), Kill(), Rest(crash.gap_s)]
-    return Trial(crash.seed, crash.trouble, shape.scenario, tuple(acts), shape.within_bounds)
+        acts += [Live(3600.0, crash_in=crash.then), Kill(), Idle(crash.gap_s)]
+    return Trial(crash.seed, crash.trouble, draft.scenario, tuple(acts), draft.within_bounds)
 
 
 # --- drawing -----------------------------------------------------------------------------------------------------
 
 
 def draw_trial(seed: int, trouble: str | None = None) -> Trial:
-    """Return the trial of a seed; without `trouble` the seed says which, mostly a mixture."""
+    """Return the trial of a seed.
+
+    Args:
+        trouble: a key of `TROUBLES` or `MIXED`; None: the seed decides, mostly for a mixture.
+    """
     dice = Random(f"{seed}/trial")  # noqa: S311 - repeatable chance is the purpose
     if trouble is None:
         trouble = MIXED if dice.random() < 0.6 else dice.choice(tuple(TROUBLES))
-    shape = Shape(draw_scenario(seed, dice))
+    draft = TrialDraft(draw_scenario(seed, dice))
     bounded = tuple(
         change
         for name, change in TROUBLES.items()
@@ -443,32 +433,32 @@ def draw_trial(seed: int, trouble: str | None = None) -> Trial:
     )
     changes = dice.sample(bounded, dice.randint(2, 3)) if trouble == MIXED else [TROUBLES[trouble]]
     for change in changes:
-        shape = change(dice, shape)
-    # a quarter of the campaigns is spared death, as a control
+        draft = change(dice, draft)
+    # in a quarter of the trials no process is made to die here, as a control
     deaths = tuple(_lives(dice, 1, 2)) if dice.random() < 0.75 else ()
-    acts = deaths + shape.acts if dice.random() < 0.5 else shape.acts + deaths
-    return Trial(seed, trouble, shape.scenario, acts, shape.within_bounds)
+    acts = deaths + draft.acts if dice.random() < 0.5 else draft.acts + deaths
+    return Trial(seed, trouble, draft.scenario, acts, draft.within_bounds)
 
 
 def _lives(dice: Random, least: int, most: int) -> list[Act]:
-    """Return lives that end by death, most at a step, some at a moment."""
+    """Draw processes that die, most of them at a crash point, some after a time."""
     acts: list[Act] = []
     for _ in range(dice.randint(least, most)):
         if dice.random() < 0.7:
             acts += [Live(LIFE_S, crash_in=dice.randint(1, STEPS_MAX)), Kill()]
         else:
             acts += [Live(_moment(dice)), Kill()]
-        acts.append(Rest(dice.choice(GAPS_S)))
+        acts.append(Idle(dice.choice(GAPS_S)))
     return acts
 
 
 def _moment(dice: Random) -> float:
-    """Return how long to go on: mostly seconds, sometimes minutes."""
+    """Draw how long a process runs, seconds: often below 1, sometimes up to 100."""
     return round(dice.choice((1.0, 10.0, 100.0)) * dice.random(), 3)
 
 
 def draw_scenario(seed: int, dice: Random) -> Scenario:
-    """Return a small campaign on a platform without trouble."""
+    """Draw a small campaign on a platform without faults."""
     per_job = dice.randint(1, 3)
     spec = JobSpec(
         version_numbers=("1.0",),
@@ -482,7 +472,7 @@ def draw_scenario(seed: int, dice: Random) -> Scenario:
         Wave(f"wave{number}", Count(dice.randint(1, 3)), spec, _draw_gate(dice))
         for number in range(dice.choice((0, 0, 0, 1, 1, 1, 1, 2)))
     ]
-    waves.append(Wave("rest", RestOfFleet(), spec, _draw_gate(dice) if dice.random() < 0.3 else None))
+    waves.append(Wave("rest", Rest(), spec, _draw_gate(dice) if dice.random() < 0.3 else None))
     devices = sum(wave.size.devices for wave in waves if isinstance(wave.size, Count)) + dice.randint(1, 5)
     lag_s = dice.choice((0.0, 2.0, 2.0, 5.0))
     campaign = Campaign(

@@ -1,7 +1,8 @@
-"""The journal of a simulated life: in memory, through the real codec, with crash points around every commit.
+"""The disk of a world, and the journal of one process on it.
 
-The history is kept as the text a file would hold, so each life reads what the codec makes of it. A life that was
-not closed leaves no clean mark; a power cut on a disk that lied loses the last commits.
+The disk keeps each commit as the text that a file would hold, so the next process reads what the real codec makes of it.
+Every commit has two crash points, before and after it. A process that was not closed leaves no clean mark. A power cut
+on a disk that acknowledges too early loses the last commits.
 """
 
 from __future__ import annotations
@@ -17,19 +18,18 @@ from rollout.journal.codec import decode, encode
 from rollout.ports import Journal
 from rollout.simulation.power import Power
 
-__all__ = ["SYNC_S", "Disk", "SimJournal"]
-
 SYNC_S = 0.0002
-"""How long a commit takes until it is acknowledged. Seconds; measured on this kind of disk: some tenths of a millisecond."""
+"""How long a commit takes until it is acknowledged. Seconds; measured: some tenths of a millisecond."""
 
 
 class Disk:
-    """What outlives a process: commits of (kind, text) rows, and whether the last life left a clean mark.
+    """What outlives a process: its commits, and whether the last process left a clean mark.
 
-    `written_at` tells the true time of each commit. `intents` counts the `batch.create_sent` by job name for which the
-    disk ever said *done*, whether it kept its word or not; `lost` the commits for which it did not, the last at `lost_at`.
+    `commits`: rows of (kind, text), one list for each commit. `written_at`: true time of each commit, seconds since the
+    epoch. `intents`: acknowledged `batch.create_sent` events by job name, lost ones too. `lost`: acknowledged commits that
+    were lost; `lost_at`: when that last happened, minus infinity if never. `clean`: the clean mark.
 
-    A `blank` disk counts its commits and keeps nothing of them: for worlds in which no process is ever started anew.
+    A `blank` disk counts its commits and keeps no rows: for worlds in which no second process is started.
     """
 
     def __init__(self, now: Callable[[], float], *, blank: bool = False) -> None:
@@ -43,24 +43,24 @@ class Disk:
         self._blank = blank
 
     def write(self, events: Sequence[ev.Event]) -> None:
-        """Keep one commit."""
+        """Add one commit."""
         self.commits.append([] if self._blank else [(event.kind, encode(event)) for event in events])
         self.written_at.append(self._now())
         self.intents.update(event.name for event in events if isinstance(event, ev.BatchCreateSent))
 
     def read(self) -> Iterator[ev.Event]:
-        """Yield all events kept."""
+        """Yield all events on the disk, in order."""
         for _, event in self.history():
             yield event
 
     def history(self) -> Iterator[tuple[float, ev.Event]]:
-        """Yield all events kept, each with the true time of its commit, seconds since the epoch."""
+        """Yield all events on the disk, each with the true time of its commit, seconds since the epoch."""
         for at, commit in zip(self.written_at, self.commits, strict=True):
             for kind, text in commit:
                 yield at, decode(kind, text)
 
     def lose(self, commits: int) -> None:
-        """Lose the last commits, as a power cut does where a disk says *done* too early."""
+        """Remove the last `commits` commits: a power cut on a disk that acknowledges too early."""
         kept = max(0, len(self.commits) - commits)
         if kept < len(self.commits):
             self.lost += len(self.commits) - kept
@@ -70,7 +70,7 @@ class Disk:
 
 
 class SimJournal(Journal):
-    """One life's hold on the disk."""
+    """The journal of one process. `was_clean`: whether the process before it left a clean mark."""
 
     def __init__(self, disk: Disk, power: Power) -> None:
         self._disk = disk
@@ -81,7 +81,11 @@ class SimJournal(Journal):
         disk.clean = False
 
     async def append(self, events: Sequence[ev.Event]) -> int:
-        """Store the events; return how many of this life are stored by then. Raises: JournalError once closed."""
+        """Store the events in one commit.
+
+        Returns: how many events this process has stored.
+        Raises: JournalError if the journal is closed.
+        """
         if self._closed:
             raise JournalError("the journal is closed", code="R709")
         await self._power.step(f"before commit of {events[0].kind}")
@@ -92,11 +96,14 @@ class SimJournal(Journal):
         return self._stored
 
     def read(self) -> Iterator[ev.Event]:
-        """Yield what is on the disk."""
+        """Yield all events on the disk, in order."""
         return self._disk.read()
 
     async def aclose(self) -> None:
-        """Leave the clean mark, unless the power is gone, or doubt was found and nothing stored; idempotent."""
+        """Leave the clean mark; idempotent.
+
+        No mark is left by a dead process, nor by one that found no mark and stored nothing.
+        """
         if not self._closed and not self._power.dead:
             self._disk.clean = self.was_clean or self._stored > 0
         self._closed = True

@@ -1,11 +1,11 @@
 """An event loop whose clock jumps: when every task waits, time moves to the next timer at once.
 
-Nothing here is concurrent with anything: no sockets, no threads, no wall clock. Functions handed to an executor
-run on the spot. Two ways to hang become errors: *deadlock*, when nothing is due and nothing can happen any more, and
-*livelock*, when the loop keeps turning without its clock moving.
+There are no sockets, no threads and no wall clock. A function handed to an executor runs at once, on the spot. Two ways
+to hang become errors: `Deadlock` when no timer is set and no callback is ready, `Livelock` when the loop keeps turning and
+its clock does not move.
 
-Callbacks that are ready together share one instant; every turn for a timer takes `TICK_S` at least, since a timer that
-was set a rounding error too early would set itself anew for ever (aiolimiter's does).
+Callbacks that are ready together share one instant. Every jump moves the clock by `CLOCK_STEP_S` at least: a timer that
+is set too early by a rounding error would otherwise be set again for ever (aiolimiter does that).
 """
 
 from __future__ import annotations
@@ -15,41 +15,39 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["Deadlock", "Livelock", "SimLoop", "run"]
-
-TICK_S = 1e-6
+CLOCK_STEP_S = 1e-6
 """Least step of the clock. Seconds."""
 TURNS_MAX = 1_000_000
-"""Turns of the loop within one instant before it is called a livelock; ours, far above any honest burst."""
+"""Turns of the loop within one instant, after which it is called a livelock. Ours; a real burst needs far fewer."""
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class Deadlock(RuntimeError):
-    """Every task waits and nothing is due: nobody will ever be woken."""
+    """Every task waits and no timer is set, so no task will ever be woken."""
 
 
 class Livelock(RuntimeError):
-    """The loop turns and turns, and no time passes."""
+    """The loop turned `TURNS_MAX` times and its clock did not move."""
 
 
 class _Jumper:
-    """Stands where a loop has its selector: instead of waiting for files it moves the clock."""
+    """The selector of a `SimLoop`: instead of waiting for files it moves the clock."""
 
     def __init__(self, loop: SimLoop) -> None:
         self._loop = loop
 
     def select(self, timeout: float | None) -> list[Any]:
-        """Move the clock by `timeout`; there are never any files."""
+        """Move the clock by `timeout` seconds; return no files. The loop calls this when it would wait."""
         self._loop.jump(timeout)
         return []
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing; nothing is open."""
 
 
 class SimLoop(asyncio.BaseEventLoop):
-    """Virtual time in seconds, from `start` on."""
+    """An event loop in virtual time. `start`: its first time, seconds."""
 
     _ready: deque[asyncio.Handle]
 
@@ -60,15 +58,20 @@ class SimLoop(asyncio.BaseEventLoop):
         self._selector = _Jumper(self)
 
     def time(self) -> float:
-        """Return the virtual time."""
+        """Return the virtual time, seconds."""
         return self._now
 
     def jump(self, timeout: float | None) -> None:
-        """Let `timeout` seconds pass; 0 where callbacks are ready. Raises: Deadlock for None, Livelock."""
+        """Move the clock by `timeout` seconds, or not at all while callbacks are ready.
+
+        Args:
+            timeout: seconds until the next timer; None if no timer is set.
+        Raises: Deadlock if `timeout` is None; Livelock.
+        """
         if timeout is None:
             raise Deadlock("nothing is due and nothing can happen")
         if not self._ready:
-            self._now += max(timeout, TICK_S)
+            self._now += max(timeout, CLOCK_STEP_S)
             self._turns = 0
             return
         self._turns += 1
@@ -76,19 +79,19 @@ class SimLoop(asyncio.BaseEventLoop):
             raise Livelock(f"{TURNS_MAX} turns of the loop at {self._now:.6f} s")
 
     def stall(self, seconds: float) -> None:
-        """Let time pass while everything that is ready still waits: a paused process, a slow disk."""
+        """Move the clock and run nothing meanwhile, as if the process was paused or the disk was slow."""
         self._now += seconds
 
-    def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run `main` to its end. May be called again and again: what else is under way goes on with it."""
+    def run(self, main: Coroutine[Any, Any, _T]) -> _T:
+        """Run `main` to its end and return its result. Other tasks of the loop go on meanwhile. May be called again."""
         return self.run_until_complete(main)
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]  # noqa: ARG002 - a future, as the base promises; no executor is needed
-        """Run the function here and now; there are no threads."""
+        """Run the function at once; return a future that holds its result or its error."""
         future = self.create_future()
         try:
             future.set_result(func(*args))
-        except Exception as error:  # noqa: BLE001 - it is the caller's, who awaits the future
+        except Exception as error:  # noqa: BLE001 - it goes to the caller, who awaits the future
             future.set_exception(error)
         return future
 
@@ -96,10 +99,10 @@ class SimLoop(asyncio.BaseEventLoop):
         assert not event_list, "there are no files"
 
     def _write_to_self(self) -> None:
-        """Wake nobody: there is no other thread, and a ready callback is never waited for."""
+        """Do nothing: there is no other thread that could wait for this loop."""
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` to its end in a time of its own, as `asyncio.run` does in real time."""
+def run_virtual(main: Coroutine[Any, Any, _T]) -> _T:
+    """Run `main` in a new `SimLoop` and return its result: `asyncio.run` in virtual time."""
     with asyncio.Runner(loop_factory=SimLoop) as runner:
         return runner.run(main)

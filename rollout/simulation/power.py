@@ -1,44 +1,46 @@
-"""Death of a process, at a step that was chosen beforehand.
+"""The death of a process at a step that was chosen beforehand.
 
-Python runs `finally` blocks when tasks are cancelled; a killed process runs nothing. So a crash is not an exception
-but poison: at the chosen step the life is over, whoever reaches a port from then on waits there for ever, and only
-then are its tasks taken away. Nothing they still do reaches journal or platform.
+A killed process runs no `finally` block, but Python runs them when a task is cancelled. So a crash is no exception and
+no cancellation: at the chosen step the life is over, and every coroutine that reaches a crash point from then on waits
+there for ever. Only then are its tasks cancelled. Nothing that they still do reaches the journal or the platform.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-__all__ = ["Power"]
-
 
 class Power:
-    """The power of one life. `steps` counts what has been passed: the names of crash points, in order."""
+    """The power supply of one process. `steps`: crash points passed so far. `died_at`: name of the crash point it died at."""
 
     def __init__(self, crash_at: int | None = None) -> None:
-        """Let the life end at its `crash_at`-th step, counted from 1; None: only by `cut`."""
+        """Start alive.
+
+        Args:
+            crash_at: the process dies at this crash point, counted from 1; None: only `cut` ends it.
+        """
         self.steps = 0
         self.died_at = ""
         self.gone = asyncio.Event()
         self._crash_at = crash_at
 
     def cut_in(self, steps: int) -> None:
-        """Let the life end at the `steps`-th crash point from here."""
+        """Let the process die at the `steps`-th crash point from now."""
         self._crash_at = self.steps + steps
 
     @property
     def dead(self) -> bool:
-        """The life is over."""
+        """Whether the process is dead."""
         return self.gone.is_set()
 
     def cut(self, where: str = "killed") -> None:
-        """End the life now."""
+        """End the process now. `where`: what `died_at` says."""
         if not self.dead:
             self.died_at = where
             self.gone.set()
 
     async def step(self, where: str) -> None:
-        """Pass a crash point, or never return from it."""
+        """Pass the crash point `where`. Never returns if the process is dead or dies here."""
         self.steps += 1
         if self.steps == self._crash_at:
             self.cut(where)

@@ -1,11 +1,11 @@
-"""The network of a simulated world, and the client over it.
+"""The network of a world, and the client of one process on it.
 
-A request travels to the platform, has its effect, and its answer travels back; all three are callbacks of the world, not
-of the process that sent it, so a request already on its way arrives after its sender's death. Faults are the
-emulator's own, drawn and carried out by its `Service`; here is only what that sees of a connection that breaks.
+A request travels to the platform, takes effect, and its answer travels back. All three steps are callbacks of the world's
+loop and belong to no process: a request that has left arrives even if its sender dies meanwhile. The faults of the
+platform are drawn and carried out by the emulator's `Service`; this module only adds what a client sees of a connection.
 
-The client is the real one. Its counts alone take a short cut past JSON and signature where no fault concerns them and
-every job is known: nine of ten calls of a campaign are counts.
+The client is the real `EnosService`, with one exception: where no fault concerns them, counts skip JSON and signature.
+Nine of ten calls of a campaign are counts.
 """
 
 from __future__ import annotations
@@ -31,18 +31,17 @@ from rollout.enos.transport import Exchange, Request
 from rollout.ports import Guard, NotNow
 from rollout.simulation.power import Power
 
-__all__ = ["CallMeters", "Network", "Sent", "SimService", "Wires"]
-
 _FIRST_PAGE = b'"pageNo":1,'
-"""What the body of a search for the first page holds."""
+"""Part of every search body that asks for the first page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wires:
-    """How the network behaves. Ranges are seconds, drawn evenly; shares are 0 to 1.
+    """How the network behaves. What the platform and its gateway do wrong is the emulator's `FaultPlan`.
 
-    `unreachable`: no connection comes about. `request_lost`, `answer_lost`: swallowed without a word, so the caller
-    waits for its time-out. What the platform and its gateway do wrong is the emulator's `FaultPlan`.
+    `connect_s`, `transit_s`: range of the time to connect and of the time one way takes, seconds, drawn uniformly.
+    `unreachable`, `request_lost`, `answer_lost`: probability, 0 to 1, that no connection is made, that the request
+    disappears, that the answer disappears. In the last two cases the caller waits for its time-out.
     """
 
     connect_s: tuple[float, float] = (0.002, 0.05)
@@ -56,8 +55,9 @@ class Wires:
 class Sent:
     """One create whose bytes have left.
 
-    `intents`: durable intents of that name then. `refused`: the gateway never forwarded it. `over_at`: from when on
-    it can take no effect any more; infinite while that is open.
+    `at`: when, seconds since the epoch. `name`: job name. `intents`: durable intents of that name at that moment.
+    `life`: number of the process that sent it. `refused`: the gateway did not forward it. `over_at`: from when on it can
+    take no effect any more, seconds since the epoch; infinite while that is not known.
     """
 
     at: float
@@ -69,26 +69,26 @@ class Sent:
 
 
 class CallMeters:
-    """How many calls reached the network in each minute since the epoch."""
+    """Number of calls by minute. The keys are minutes since the epoch."""
 
     def __init__(self) -> None:
         self.creates: Counter[int] = Counter()
         self.reads: Counter[int] = Counter()
 
     def note(self, action: str, at: float) -> None:
-        """Count one call; all that is no create is taken for a read."""
+        """Count one call at `at`, seconds since the epoch; every action but `create` counts as a read."""
         (self.creates if action == "create" else self.reads)[int(at // 60)] += 1
 
 
 class Network:
-    """What lies between the processes and the platform, and outlives them.
+    """What lies between the processes and the platform. It outlives the processes.
 
     Args:
-        now: the world's time, seconds since the epoch.
-        intents: how many durable intents a job name has.
+        now: returns the world's time, seconds since the epoch.
+        intents: returns how many durable intents a job name has.
 
-    `later_pages`: searches for jobs that asked for more than the first page. `effect_delay_s`: how much later than its
-    answer the create answered last takes effect; told by the world.
+    `sent`: every create that left, in order. `later_pages`: number of job searches that asked for a page after the first.
+    `effect_delay_s`: by how many seconds the effect of the create answered last comes after its answer; the world sets it.
     """
 
     def __init__(
@@ -113,25 +113,30 @@ class Network:
         self._intents = intents
 
     def draw_connect_s(self) -> float:
-        """Return how long a connection takes to stand."""
+        """Draw how long the next connection takes, seconds."""
         return self._rng.uniform(*self.wires.connect_s)
 
     def draw_transit_s(self) -> float:
-        """Return how long one way takes."""
+        """Draw how long one way through the network takes, seconds."""
         low, high = self.wires.transit_s
         return self._rng.uniform(low, high) if high else 0.0
 
     def is_unreachable(self) -> bool:
-        """Tell whether this connection fails to come about."""
+        """Draw whether the next connection fails."""
         return self._lost(self.wires.unreachable)
 
     def note_create(self, name: str, life: int) -> Sent:
-        """Note that a create leaves now."""
+        """Note that a create of this job name leaves now; `life`: number of the sending process. Return the note."""
         self.sent.append(Sent(self.now(), name, self._intents(name), life))
         return self.sent[-1]
 
     def send(self, call: Call, sent: Sent | None = None) -> asyncio.Future[Reply]:
-        """Let a request go, whatever becomes of its sender; the future may never be set. `sent`: it is a create."""
+        """Send a request; it arrives even if its sender dies.
+
+        Args:
+            sent: the note of the create; None for any other call.
+        Returns: a future with the reply; never set if request or answer is lost.
+        """
         answer: asyncio.Future[Reply] = self._loop.create_future()
         if action := call.query.get("action"):
             self.meters.note(action, self.now())
@@ -161,7 +166,7 @@ class Network:
 
     @property
     def counts_are_plain(self) -> bool:
-        """Whether a count comes to the same with and without JSON, signature and gateway."""
+        """Whether a count may skip JSON, signature and gateway, since no fault concerns it."""
         service, wires = self.service, self.wires
         return (
             not any("searchTask" in fault.operations for fault in service.faults.plan.faults)
@@ -170,8 +175,8 @@ class Network:
         )
 
 
-class _Life(Exchange):
-    """One process's way to the network."""
+class _SimExchange(Exchange):
+    """The HTTP exchange of one process. Has the crash points of a create."""
 
     def __init__(self, network: Network, power: Power, life: int) -> None:
         self._network = network
@@ -186,7 +191,7 @@ class _Life(Exchange):
         fresh: bool = False,  # noqa: ARG002 - every connection is fresh here
         guard: Guard | None = None,
     ) -> Answer | BrokenOff:
-        """Send the request and return what came of it, as `enos.transport` promises."""
+        """Send the request and return what came of it; the promise is that of `Exchange`."""
         network = self._network
         await asyncio.sleep(network.draw_connect_s())
         if network.is_unreachable():
@@ -224,11 +229,11 @@ class _Life(Exchange):
         return answer
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing; nothing is open."""
 
 
 class SimService(EnosService):
-    """The real client of one life, over the network of the world."""
+    """The real client of one process, over the network of the world."""
 
     def __init__(
         self,
@@ -243,7 +248,7 @@ class SimService(EnosService):
     ) -> None:
         super().__init__(
             Caller(
-                _Life(network, power, life),
+                _SimExchange(network, power, life),
                 org_id=org_id,
                 app_key=DEMO_ACCESS_KEY,
                 app_secret=Secret(DEMO_SECRET_KEY),
@@ -257,7 +262,7 @@ class SimService(EnosService):
         self._permit = read_permit
 
     async def count_tasks(self, job_ids: Sequence[str], states: Collection[TaskState] = ()) -> int:
-        """Return how many tasks the jobs have, as seen when the call arrives."""
+        """Return how many tasks the jobs have in these states, as the platform sees them when the call arrives."""
         network = self._network
         seen = network.service.platform.index.holders
         if not network.counts_are_plain or any(job_id not in seen for job_id in job_ids):
@@ -282,6 +287,6 @@ def _call(request: Request) -> Call:
 
 
 def _job_name(body: bytes | None) -> str:
-    """Return the name a create body begins with; our names are ASCII without quotes."""
+    """Return the job name in a create body: its fourth quoted text. Job names are ASCII without quotes."""
     assert body is not None, "a create has a body"
     return body.split(b'"', 6)[5].decode("ascii")

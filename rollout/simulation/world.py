@@ -1,8 +1,8 @@
-"""A world: one platform, one network, one disk, and the lives of the processes that run the campaign.
+"""A world: one platform, one network, one disk, and one campaign with the processes that run it, one after another.
 
-Steps go by hand, from outside the loop: `boot` a process, `run` until it leaves, dies or time is over, `kill` it, give
-an `order`, cut the power, `boot` the next. Everything a scenario does not fix is drawn from its seed, each matter
-from dice of its own, so that the same scenario and the same steps give the same world to the last byte.
+The steps are taken from outside the loop: `boot` a process, `run` until it leaves, dies or time is over, `kill` it, give
+an `order`, `boot` the next one. What a scenario does not fix is drawn from its seed; engine and network have random
+generators of their own. So the same scenario and the same steps give the same world, byte for byte.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from rollout.simulation.loop import SimLoop
 from rollout.simulation.power import Power
 from rollout.simulation.wires import Network, SimService, Wires
 
-__all__ = ["START", "Life", "Scenario", "World"]
-
 START = 1_767_225_600.0
-"""When a world begins unless it is told: 2026-01-01 00:00:00 UTC."""
+"""Default start of a world, seconds since the epoch: 2026-01-01 00:00:00 UTC."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What a world is made of. `latest_effect_s` (L) and `search_lag_s` (S) are what the engine is told to rely on.
+    """What a world is made of.
 
-    `devices`: key and fleet columns of every device the platform knows. `page_size`: rows a search asks for at once.
-    `keeps_journal` false: no process is ever started anew, so nobody needs what a journal would keep.
+    `devices`: key and attributes of every device that the platform knows. `latest_effect_s` (L), `search_lag_s` (S): what
+    the engine relies on; the platform may break it. `start`: seconds since the epoch. `approve`: indexes of waves whose
+    gates are approved beforehand. `page_size`: rows of a search page. `keeps_journal`: false if no second process will be
+    started, so that the disk need not keep the events.
     """
 
     seed: int
@@ -73,8 +73,8 @@ class Scenario:
 _ENDS = {CampaignFinished.kind: CampaignStatus.FINISHED, CampaignAborted.kind: CampaignStatus.ABORTED}
 
 
-class _Desk(Orders):
-    """Orders that are handed over in person: nobody needs to keep looking."""
+class _Inbox(Orders):
+    """Orders in memory. The world tells the runner when one is there, so the runner never polls."""
 
     look_every_s = inf
 
@@ -93,7 +93,10 @@ class _Desk(Orders):
 
 @dataclass(slots=True)
 class Life:
-    """One process. It ended with `leave`, with `error`, or, with neither, by death."""
+    """One process.
+
+    `task`: None once it is over. `leave`: how the runner left; `error`: what it raised; both None if it was killed.
+    """
 
     number: int
     power: Power
@@ -105,7 +108,10 @@ class Life:
 
 @dataclass(slots=True)
 class World:
-    """The scenario, going on. `lives` are all processes so far, `paranoid` how many of them had to doubt."""
+    """A scenario in progress.
+
+    `lives`: all processes so far. `paranoid`: how many of them found no clean mark and distrusted the journal.
+    """
 
     scenario: Scenario
     observers: tuple[Observer, ...] = ()
@@ -115,7 +121,7 @@ class World:
     disk: Disk = field(init=False)
     platform: Platform = field(init=False)
     network: Network = field(init=False)
-    _desk: _Desk = field(init=False, default_factory=_Desk)
+    _inbox: _Inbox = field(init=False, default_factory=_Inbox)
 
     def __post_init__(self) -> None:
         scenario = self.scenario
@@ -147,7 +153,7 @@ class World:
         )
 
     def now(self) -> float:
-        """Return the world's true time, seconds since the epoch."""
+        """Return the true time of the world, seconds since the epoch."""
         return self.scenario.start + self.loop.time()
 
     @property
@@ -157,22 +163,22 @@ class World:
 
     @property
     def end(self) -> CampaignStatus | None:
-        """How the campaign ended, as the disk has it; None while it goes on."""
-        # a count that was under way may still be told after it
+        """How the campaign ended, by the events on the disk; None while it goes on."""
+        # a count that was in flight may be stored after the end
         kinds = (kind for commit in reversed(self.disk.commits) for kind, _ in commit)
         return next((_ENDS[kind] for kind in kinds if kind in _ENDS), None)
 
     @property
     def state(self) -> State:
-        """What the newest process believes; after its end, what it last believed."""
+        """The state of the newest process; after its end its last state."""
         return self.life.runner.state
 
     def boot(self, *, crash_at: int | None = None, wall_error_s: float = 0.0) -> Life:
         """Start a process; it does nothing before `run`.
 
         Args:
-            crash_at: dies at this crash point, counted from 1.
-            wall_error_s: how wrong the machine's clock is when it starts.
+            crash_at: the process dies at this crash point, counted from 1; None: it is not made to die.
+            wall_error_s: error of the wall clock of its machine, seconds; positive: fast.
         """
         assert not self.lives or self.life.task is None, "the last process still lives"
         number = len(self.lives)
@@ -207,7 +213,7 @@ class World:
                 approve=self.scenario.approve,
             ),
             rng=self._dice(f"engine/{number}"),
-            inbox=self._desk,
+            inbox=self._inbox,
             observers=self.observers,
         )
         life = Life(number, power, runner)
@@ -216,20 +222,21 @@ class World:
         return life
 
     def run(self, seconds: float) -> bool:
-        """Let time pass until the process is over, at most `seconds`; tell whether it is over.
+        """Let time pass until the process is over, at most `seconds`.
 
-        Raises: what is no `RolloutError`, since that is a fault of the program.
+        Returns: whether the process is over.
+        Raises: any error of the process but `RolloutError`, which stands in `life.error`.
         """
         return self.loop.run(self._until(seconds))
 
     def kill(self) -> None:
-        """End the process where it stands."""
+        """Kill the process at once, as SIGKILL does."""
         self.life.power.cut()
         self.run(0.0)
 
     def order(self, order: Order) -> None:
-        """Give an order to the process that runs, or to the next one."""
-        self._desk.put(order)
+        """Give an order to the running process; if none runs, to the next one."""
+        self._inbox.put(order)
         if self.lives and self.life.task is not None:
             self.life.runner.look()
 
@@ -238,14 +245,14 @@ class World:
         self.loop.run(asyncio.sleep(seconds))
 
     def replayed(self) -> State:
-        """Return the state that the events on the disk amount to."""
+        """Return the state after folding the events on the disk."""
         state = State.initial(self.scenario.plan)
         for event in self.disk.read():
             fold(state, event)
         return state
 
     def close(self) -> None:
-        """End the world, and with it a process that still lives."""
+        """End the world; a running process is killed."""
         if self.lives:
             self.kill()
         self.loop.close()

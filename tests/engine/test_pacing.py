@@ -7,7 +7,7 @@ import pytest
 
 from rollout.core.campaign import CallLimit
 from rollout.engine.pacing import AHEAD_S, MARGIN, Pacer
-from rollout.simulation.loop import run
+from rollout.simulation.loop import run_virtual
 
 
 async def send(pacer, calls, *, stall=None):
@@ -35,7 +35,7 @@ def fullest_second(times):
 @pytest.mark.parametrize("rate", [0.5, 2.0, 5.0, 50.0, 200.0])
 def test_no_second_holds_more_calls_than_the_rate(rate):
     """Burst 1: at most `rate` calls in any second, and close to that many on average."""
-    times = run(send(Pacer(CallLimit(rate, in_flight=4)), 100))
+    times = run_virtual(send(Pacer(CallLimit(rate, in_flight=4)), 100))
     assert fullest_second(times) <= max(1, rate)
     achieved = 99 / (times[-1] - times[0])
     assert achieved == pytest.approx(rate * (1 - MARGIN), rel=0.01)
@@ -43,19 +43,19 @@ def test_no_second_holds_more_calls_than_the_rate(rate):
 
 def test_a_burst_is_the_only_excess():
     """Burst 5 at 10/s: at most 15 in any second, five of them at once."""
-    times = run(send(Pacer(CallLimit(10.0, burst=5)), 60))
+    times = run_virtual(send(Pacer(CallLimit(10.0, burst=5)), 60))
     assert fullest_second(times) <= 15
 
 
 def test_a_stalled_process_does_not_make_up_for_lost_time():
     """After two seconds of standing still the calls come one by one again."""
-    times = run(send(Pacer(CallLimit(10.0)), 60, stall=2.0))
+    times = run_virtual(send(Pacer(CallLimit(10.0)), 60, stall=2.0))
     assert fullest_second(times) <= 10
 
 
 def test_a_new_life_starts_as_if_it_had_just_sent():
     """The first call waits a whole gap: restarts in a row cannot exceed the rate."""
-    times = run(send(Pacer(CallLimit(2.0)), 1))
+    times = run_virtual(send(Pacer(CallLimit(2.0)), 1))
     assert times[0] == pytest.approx(0.5 / (1 - MARGIN), rel=1e-4)
 
 
@@ -73,7 +73,7 @@ def test_throttling_halves_the_rate_and_waits_as_long_as_asked():
         await pacer.permit()
         assert loop.time() - before >= 7.0
 
-    run(main())
+    run_virtual(main())
 
 
 def test_the_rate_recovers_step_by_step_and_never_above_the_configured_one():
@@ -92,7 +92,7 @@ def test_the_rate_recovers_step_by_step_and_never_above_the_configured_one():
         assert all(b - a in {0.0, 1.0} for a, b in pairwise(rates))
         assert rates[-1] == 10.0
 
-    run(main())
+    run_virtual(main())
 
 
 def test_throttling_without_end_has_a_floor():
@@ -106,7 +106,7 @@ def test_throttling_without_end_has_a_floor():
             await asyncio.sleep(2.0)
         assert pacer.rate == 1.0
 
-    run(main())
+    run_virtual(main())
 
 
 def test_a_call_connects_only_when_its_permit_is_near():
@@ -125,4 +125,4 @@ def test_a_call_connects_only_when_its_permit_is_near():
             held.append(loop.time() - connected)
         assert max(held[1:]) <= AHEAD_S + 1.0
 
-    run(main())
+    run_virtual(main())

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from rollout.enos.deadlines import Deadlines
-from rollout.simulation.loop import run
+from rollout.simulation.loop import run_virtual
 
 
 async def block(deadlines, *, starts, lasts):
@@ -29,7 +29,7 @@ def test_each_block_has_its_own_deadline():
         ends = await asyncio.gather(*(block(deadlines, starts=starts, lasts=lasts) for starts, lasts in plan))
         return [(round(at - began, 3), how) for at, how in ends]
 
-    assert run(scene()) == [
+    assert run_virtual(scene()) == [
         (10.0, "late"),
         (3.0, "in time"),
         (14.0, "late"),
@@ -51,7 +51,7 @@ def test_a_task_goes_on_after_its_deadline():
             await asyncio.sleep(0.5)
         return task.cancelling()
 
-    assert run(scene()) == 0
+    assert run_virtual(scene()) == 0
 
 
 @pytest.mark.parametrize("at", [0.5, 1.0])
@@ -66,7 +66,7 @@ def test_a_cancellation_from_outside_is_not_swallowed(at):
             await task
         return True
 
-    assert run(scene())
+    assert run_virtual(scene())
 
 
 def test_a_block_that_fails_by_itself_keeps_its_own_error():
@@ -80,7 +80,7 @@ def test_a_block_that_fails_by_itself_keeps_its_own_error():
                 raise ValueError("its own") from None
 
     with pytest.raises(ValueError, match="its own"):
-        run(scene())
+        run_virtual(scene())
 
 
 def test_a_block_that_takes_its_time_to_end_is_cancelled_once():
@@ -102,4 +102,4 @@ def test_a_block_that_takes_its_time_to_end_is_cancelled_once():
         ended, _ = await asyncio.gather(slow(deadlines), block(deadlines, starts=1.0, lasts=99.0))
         return round(ended - began, 3)
 
-    assert run(scene()) == 15.0
+    assert run_virtual(scene()) == 15.0

@@ -9,8 +9,8 @@ from rollout.core.campaign import CallLimit, Denominator, JobSpec, Limits, OnFai
 from rollout.emulator.platform.population import Population
 from rollout.engine.control import Pause, Resume
 from rollout.forecast.calibration import Calibration, NotOver, read_actual
-from rollout.forecast.run import Bench, Ending
-from rollout.forecast.study import StudyOrder, carry_out
+from rollout.forecast.run import ForecastSetup, RunEnding
+from rollout.forecast.study import StudySpec, run_study
 from rollout.simulation.world import Scenario, World
 
 DAY_S = 86_400.0
@@ -39,7 +39,7 @@ def journal_of(population, seed=7, waves=WAVES, orders=()):
 def calibrated(population, runs=12, **given):
     plan, manifest, events = journal_of(population, **given)
     actual = read_actual(plan, events)
-    bench = Bench(
+    setup = ForecastSetup(
         plan,
         manifest,
         actual.population,
@@ -47,7 +47,7 @@ def calibrated(population, runs=12, **given):
         search_lag_s=actual.search_lag_s,
         start=actual.start,
     )
-    study = carry_out(StudyOrder(lambda: bench, [None], range(100, 100 + runs)), lambda *_: None)
+    study = run_study(StudySpec(lambda: setup, [None], range(100, 100 + runs)), lambda *_: None)
     return Calibration(actual, study.by_rate[0], runs)
 
 
@@ -63,7 +63,7 @@ def test_a_fleet_is_recognised_by_its_counts(truth):
     assert found.work_s_sigma == pytest.approx(truth.work_s_sigma, abs=0.12)
     assert found.sleeper_ratio == pytest.approx(truth.sleeper_ratio, abs=0.015)
     assert found.offline_ratio == pytest.approx(truth.offline_ratio, abs=0.04)
-    assert actual.ending == Ending.FINISHED
+    assert actual.ending == RunEnding.FINISHED
 
 
 @pytest.mark.parametrize("truth", [PLAIN, SLEEPY])
@@ -84,7 +84,7 @@ def test_a_stopped_campaign_is_compared_too():
     calibration = calibrated(bad, waves=(("canary", [50], strict, SPEC), WAVES[1]))
     rows = {row["what"]: row for row in calibration.rows()}
     assert calibration.alike.value > 0.8
-    assert calibration.actual.ending == Ending.STOPPED
+    assert calibration.actual.ending == RunEnding.STOPPED
     assert "total: gate" not in rows
     assert rows["devices exposed"]["actual"] <= 50
     assert rows["devices exposed"]["median"] <= 50
@@ -93,11 +93,11 @@ def test_a_stopped_campaign_is_compared_too():
 def test_runs_that_ended_otherwise_predict_nothing():
     """A finished campaign is compared with runs that finished, and told how many did."""
     calibration = calibrated(PLAIN, runs=4)
-    stopped = replace(calibration.runs.trials[0], ending=Ending.STOPPED, took_s=1.0)
+    stopped = replace(calibration.simulated.runs[0], ending=RunEnding.STOPPED, took_s=1.0)
     mixed = replace(
-        calibration, runs=replace(calibration.runs, trials=(stopped, *calibration.runs.trials[1:]))
+        calibration, simulated=replace(calibration.simulated, runs=(stopped, *calibration.simulated.runs[1:]))
     )
-    assert (mixed.alike.hits, mixed.alike.runs) == (3, 4)
+    assert (mixed.alike.hits, mixed.alike.of) == (3, 4)
     campaign = next(row for row in mixed.rows() if row["what"] == "campaign")
     assert campaign["p10"] > 1.0
     assert "75% (30-95%) finished as it was" in next(line for line in mixed.lines() if "Simulated" in line)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.forecast.figures import Share, chance_of_at_most, quantile
+from rollout.forecast.figures import Proportion, chance_of_at_most, quantile
 
 
 @pytest.mark.parametrize(
@@ -20,12 +20,12 @@ def test_a_quantile_is_a_value_that_was_seen(share, expected):
 )
 def test_intervals_are_wilsons(hits, runs, low, high):
     """They hold at the ends, where the usual formula says that nothing can be otherwise."""
-    assert Share(hits, runs).interval == pytest.approx((low, high), abs=1e-4)
+    assert Proportion(hits, runs).interval == pytest.approx((low, high), abs=1e-4)
 
 
 def test_nothing_tried_is_nothing_known():
     """No run: any share is possible."""
-    assert Share(0, 0).interval == (0.0, 1.0)
+    assert Proportion(0, 0).interval == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(

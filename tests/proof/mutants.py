@@ -34,8 +34,6 @@ from rollout.ports import CreateOrder
 from rollout.proof.acts import Live, Quit
 from rollout.proof.trials import Crash, Trial, draw_crash, draw_trial
 
-__all__ = ["MUTANTS", "Mutant"]
-
 Patch = Callable[[], object]
 
 

@@ -26,9 +26,9 @@ BETWEEN_INTENT_AND_OUTCOME = {
 def test_no_crash_at_any_step_breaks_a_rule(trouble):
     """One death at each step, then a second one, then a power cut that loses commits: nothing twice, nothing lost."""
     crashes = list(list_crashes(LAGS_S, GAPS, troubles=(trouble,)))
-    reports = list(enumerate_crashes(crashes))
-    assert not [(crash, r.violations) for crash, r in zip(crashes, reports, strict=True) if r.violations]
-    assert {where for report in reports for where in report.died_at} >= BETWEEN_INTENT_AND_OUTCOME
+    results = list(enumerate_crashes(crashes))
+    assert not [(crash, r.violations) for crash, r in zip(crashes, results, strict=True) if r.violations]
+    assert {where for result in results for where in result.died_at} >= BETWEEN_INTENT_AND_OUTCOME
 
 
 def test_every_step_is_enumerated():

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from rollout.proof.acts import Ending
+from rollout.proof.acts import TrialEnding
 from rollout.proof.explore import REACHED, explore
 from rollout.proof.trials import TROUBLES
 
@@ -17,12 +17,12 @@ FIXED = [(seed, trouble) for trouble in TROUBLES for seed in range(40 if trouble
 FRESH = int(os.environ.get("ROLLOUT_SEEDS", "200"))
 
 
-def told(reports):
+def told(results):
     """Return what was broken, each with the command that shows it again."""
     return "\n".join(
-        f'python -m rollout.proof --seed {report.seed} --trouble "{report.trouble}"  # {violation}'
-        for report in reports
-        for violation in report.violations
+        f'python -m rollout.proof --seed {result.seed} --trouble "{result.trouble}"  # {violation}'
+        for result in results
+        for violation in result.violations
     )
 
 
@@ -38,16 +38,20 @@ def test_no_rule_is_broken_under_any_trouble(fixed):
 
 def test_everything_worth_meeting_is_met(fixed):
     """A set of runs that never adopts, never sends again, never halts proves little: each of these happened."""
-    reached = sum((report.reached for report in fixed), Counter())
+    reached = sum((result.reached for result in fixed), Counter())
     assert not [name for name in REACHED if not reached[name]]
-    assert {report.ending for report in fixed} >= {Ending.FINISHED, Ending.ABORTED, Ending.PARKED}
+    assert {result.ending for result in fixed} >= {
+        TrialEnding.FINISHED,
+        TrialEnding.ABORTED,
+        TrialEnding.PARKED,
+    }
 
 
 def test_a_platform_that_breaks_its_bounds_is_caught_at_it(fixed):
     """Second jobs come to be only where a call is carried out twice or later than L, and there they do."""
     doubled = Counter()
-    for report in fixed:
-        doubled[report.trouble] += report.doubled
+    for result in fixed:
+        doubled[result.trouble] += result.doubled
     assert set(+doubled) == {"call carried out twice", "effect later than L"}
 
 
@@ -56,5 +60,5 @@ def test_fresh_seeds_break_no_rule(seed):
     print(f"{FRESH} fresh seeds from {seed}")
     broken = [r for r in explore((number, None) for number in range(seed, seed + FRESH)) if r.violations]
     assert not broken, "\n".join(
-        f"python -m rollout.proof --seed {report.seed}  # {report.violations[0]}" for report in broken
+        f"python -m rollout.proof --seed {result.seed}  # {result.violations[0]}" for result in broken
     )

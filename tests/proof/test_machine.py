@@ -1,4 +1,4 @@
-"""Hypothesis plays the world: time, deaths, weather, people and strangers in any order, and shrinks what breaks.
+"""Hypothesis plays the world: time, deaths, faults, people and strangers in any order, and shrinks what breaks.
 
 `ROLLOUT_STORIES` sets how many stories are played.
 """
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from rollout.engine.control import Abort, Approve, Pause, Resume
-from rollout.proof.acts import Give, Kill, Live, PowerCut, Quit, Rest, Stall, Tamper, conclude, perform
-from rollout.proof.checkers import Evidence, check
-from rollout.proof.trials import GAPS_S, draw_scenario, draw_weather
+from rollout.proof.acts import Give, Idle, Kill, Live, PowerCut, Quit, Stall, Tamper, apply_act, conclude
+from rollout.proof.checkers import TrialEvidence, check
+from rollout.proof.trials import GAPS_S, draw_fault_phase, draw_scenario
 from rollout.simulation.world import World
 
 STORIES = int(os.environ.get("ROLLOUT_STORIES", "40"))
@@ -32,7 +32,7 @@ class Story(RuleBasedStateMachine):
 
     def do(self, *acts):
         for act in acts:
-            perform(self.world, act)
+            apply_act(self.world, act)
 
     def say(self, order, **given):
         self.orders += 1
@@ -44,11 +44,11 @@ class Story(RuleBasedStateMachine):
 
     @rule(gap=gaps)
     def kill_and_restart(self, gap):
-        self.do(Kill(), Rest(gap), Live(0.0))
+        self.do(Kill(), Idle(gap), Live(0.0))
 
     @rule(steps=st.integers(1, 30), gap=gaps)
     def crash_after(self, steps, gap):
-        self.do(Live(120.0, crash_in=steps), Kill(), Rest(gap))
+        self.do(Live(120.0, crash_in=steps), Kill(), Idle(gap))
 
     @rule()
     def leave_in_good_order(self):
@@ -67,8 +67,8 @@ class Story(RuleBasedStateMachine):
         self.do(Kill(), Live(1.0, wall_error_s=error))
 
     @rule(seed=st.integers(0, 999))
-    def change_the_weather(self, seed):
-        self.do(draw_weather(Random(seed), self.world.scenario))
+    def change_the_faults(self, seed):
+        self.do(draw_fault_phase(Random(seed), self.world.scenario))
 
     @rule()
     def pause(self):
@@ -101,7 +101,7 @@ class Story(RuleBasedStateMachine):
     def teardown(self):
         if hasattr(self, "world"):
             with self.world as world:
-                broken = check(Evidence(world, conclude(world), tampered=self.tampered))
+                broken = check(TrialEvidence(world, conclude(world), tampered=self.tampered))
             assert not broken, "\n".join(map(str, broken))
 
 

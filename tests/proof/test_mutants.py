@@ -14,8 +14,8 @@ def test_a_mutant_is_caught(mutant):
     """Some rule is broken within `SEEDS_MAX` seeds, by the one the mutant lacks or by what follows from that."""
     with mutant.patch():
         for seed in range(SEEDS_MAX):
-            report = run_trial(mutant.trial(seed))
-            if report.violations:
-                print(f"{mutant.name}: caught after {seed + 1} seeds: {report.violations[0]}")
+            result = run_trial(mutant.trial(seed))
+            if result.violations:
+                print(f"{mutant.name}: caught after {seed + 1} seeds: {result.violations[0]}")
                 return
     pytest.fail(f"survived {SEEDS_MAX} trials")

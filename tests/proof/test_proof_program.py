@@ -3,12 +3,12 @@
 from click.testing import CliRunner
 from mutants import MUTANTS
 
-from rollout.proof.__main__ import main
+from rollout.proof.__main__ import prove
 from rollout.proof.trials import TROUBLES
 
 
 def run(*arguments):
-    return CliRunner().invoke(main, list(arguments))
+    return CliRunner().invoke(prove, list(arguments))
 
 
 def test_one_seed_is_told_whole():

@@ -12,8 +12,8 @@ from rollout.simulation.world import World
 TRACES = """
 from rollout.proof.explore import run_seed
 for seed in range(100, 106):
-    report = run_seed((seed, None))
-    print(report.trace, report.ending, sorted(report.reached.items()), report.virtual_s)
+    result = run_seed((seed, None))
+    print(result.trace, result.ending, sorted(result.reached.items()), result.virtual_s)
 """
 
 

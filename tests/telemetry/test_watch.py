@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from rollout.core import events as e
-from rollout.simulation.loop import run
+from rollout.simulation.loop import run_virtual
 from rollout.telemetry.live import LiveView
 from rollout.telemetry.watch import HEARTBEAT_S, Watch
 from rollout.views.progress import MARKS
@@ -37,7 +37,7 @@ def watched(state, view, seconds):
             showing.cancel()
         return records
 
-    return run(main())
+    return run_virtual(main())
 
 
 def test_without_a_terminal_it_says_once_a_minute_that_it_lives(folded):

@@ -1,7 +1,8 @@
-"""What a study shows that the operator should know before he runs the plan, in plain words.
+"""Warnings about a plan: what the runs of a study show that the operator should know before running it.
 
-A plan *tolerates* the least share of failures that any of its gates accepts. A stop of a build that fails at half of
-that or less is called false; a build that fails more often than any gate accepts, and passes the first, is called missed.
+Three terms. A gate *tolerates* a failure ratio if it can still pass with it. A *false stop* is the stop of a build that
+fails at half of the lowest tolerated ratio or less. A *missed build* fails more often than any gate tolerates and
+still passes the first gate.
 """
 
 from __future__ import annotations
@@ -13,49 +14,52 @@ from math import floor
 
 from rollout.core.campaign import Denominator, Gate, Scope
 from rollout.core.plan import Plan
-from rollout.forecast.figures import Share, chance_of_at_most
-from rollout.forecast.run import NO_ROOM, Ending
+from rollout.forecast.figures import Proportion, chance_of_at_most
+from rollout.forecast.run import NO_ROOM, RunEnding
 from rollout.forecast.study import Rate, RateStudy, Study
 from rollout.text import counted, duration, safe
 
-__all__ = ["Advice", "advise", "percent_text", "rate_text", "share_text", "tolerance"]
-
 MISSED_MIN = 0.05
-"""Share of runs from which on a missed build is worth a line."""
+"""A missed build is told if at least this proportion of the runs missed it. Ours."""
 SAMPLE_MAX = 20_000
-"""Largest canary that is looked for, devices."""
+"""Largest canary that is tried as a proposal. Devices. Ours."""
 TINY = 1e-9
-"""A share that was read as a float may be this much too large."""
+"""Rounding error allowed when a float is compared with a fraction."""
 NEAR_LIMIT = 0.95
-"""Share of the allowed calls of a minute from which on they are called used up."""
+"""The read limit counts as reached from this share of the calls allowed in a minute. Ours."""
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
-    """One thing to know. `kind` is for programs, `text` a sentence."""
+class PlanWarning:
+    """One warning. `kind`: stable code for programs; `text`: one sentence for people."""
 
     kind: str
     text: str
 
 
-def rate_text(rate: Rate) -> str:
-    """Return how a build is called: `healthy`, or `20%`."""
+def build_label(rate: Rate) -> str:
+    """Return the name of a build with this failure rate: `healthy` for None, else `20%`."""
     return "healthy" if rate is None else percent_text(rate)
 
 
 def percent_text(share: float) -> str:
-    """Return `38%`, with decimals where a share is small: `0.4%`."""
+    """Return a share of 0 to 1 as `38%`; two significant digits below 10 %: `0.42%`."""
     return f"{100 * share:.0f}%" if share >= 0.095 or share == 0 else f"{100 * share:.2g}%"
 
 
-def share_text(share: Share) -> str:
-    """Return a share with its interval: `38% (32-44%)`."""
+def proportion_text(share: Proportion) -> str:
+    """Return a proportion with its 95 % interval: `38% (32-44%)`."""
     low, high = share.interval
     return f"{100 * share.value:.0f}% ({100 * low:.0f}-{100 * high:.0f}%)"
 
 
 def tolerance(gate: Gate, devices: int) -> Fraction | None:
-    """Return the largest share of failures a gate lets pass among `devices`; None if it does not judge failures."""
+    """Return the largest failure ratio with which a gate can pass.
+
+    Args:
+        devices: devices of the wave; turns a number of failures into a ratio.
+    Returns: 0 to 1; None if the gate does not judge failures.
+    """
     limits = []
     if gate.success is not None:
         limits.append(1 - gate.success.min)
@@ -65,15 +69,19 @@ def tolerance(gate: Gate, devices: int) -> Fraction | None:
     return min(limits, default=None)
 
 
-def advise(plan: Plan, study: Study, *, approve_after_s: float, within_s: float) -> list[Advice]:
-    """Return all there is to say, most important first."""
+def plan_warnings(plan: Plan, study: Study, *, approve_after_s: float, within_s: float) -> list[PlanWarning]:
+    """Return all warnings, the most important first.
+
+    Args:
+        approve_after_s, within_s: the assumptions of the study, as in `ForecastSetup`; they stand in the sentences.
+    """
     accepted = _accepted(plan)
-    found: list[Advice] = []
+    found: list[PlanWarning] = []
     if not accepted:
         told = f"no gate judges failures: nothing stops a build that fails everywhere before all {counted(plan.devices, 'device')} have it"
-        found.append(Advice("noGate", told))
+        found.append(PlanWarning("noGate", told))
     for rates in study.by_rate:
-        if rates.trials:
+        if rates.runs:
             found += _of_rate(plan, rates, min(accepted.values(), default=None), within_s)
     found += _missed(plan, study, accepted)
     found += _scopes(plan, study)
@@ -82,12 +90,12 @@ def advise(plan: Plan, study: Study, *, approve_after_s: float, within_s: float)
     found += _reads(plan, study)
     if any(wave.gate is not None and wave.gate.approval for wave in plan.campaign.waves):
         told = f"approvals are assumed to come {duration(approve_after_s)} after a gate asks for them (--approve-after); a real gate waits as long as it takes"
-        found.append(Advice("approvalAssumed", told))
+        found.append(PlanWarning("approvalAssumed", told))
     return found
 
 
 def _accepted(plan: Plan) -> dict[int, Fraction]:
-    """Return what each wave's gate tolerates, for those that judge failures."""
+    """Return the tolerated failure ratio by wave index; waves without a gate that judges failures are left out."""
     found = {}
     for planned in plan.waves:
         gate = plan.campaign.waves[planned.index].gate
@@ -97,26 +105,28 @@ def _accepted(plan: Plan) -> dict[int, Fraction]:
     return found
 
 
-def _of_rate(plan: Plan, rates: RateStudy, accepted: Fraction | None, within_s: float) -> Iterator[Advice]:
+def _of_rate(
+    plan: Plan, rates: RateStudy, accepted: Fraction | None, within_s: float
+) -> Iterator[PlanWarning]:
     build = _build(rates.rate)
-    stopped = rates.share(Ending.STOPPED)
+    stopped = rates.share(RunEnding.STOPPED)
     fine = rates.rate is None or (accepted is not None and rates.rate <= float(accepted) / 2 + TINY)
     if stopped.hits and fine:
         wave, reason, _ = rates.stops[0]
-        told = f"{build} is stopped in {share_text(stopped)} of runs"
+        told = f"{build} is stopped in {proportion_text(stopped)} of runs"
         if rates.rate is not None and accepted is not None:
             told += f", although the plan tolerates {percent_text(float(accepted))}"
-        yield Advice("falseStop", f"{told}: {_why(plan, wave, reason)}")
-    waiting = rates.share(Ending.WAITING)
+        yield PlanWarning("falseStop", f"{told}: {_why(plan, wave, reason)}")
+    waiting = rates.share(RunEnding.WAITING)
     if waiting.hits:
-        hold = next(trial.hold for trial in rates.ended(Ending.WAITING))
-        told = f"{build}: {share_text(waiting)} of runs do not end within {duration(within_s)}"
+        hold = next(run.hold for run in rates.ended(RunEnding.WAITING))
+        told = f"{build}: {proportion_text(waiting)} of runs do not end within {duration(within_s)}"
         if hold == NO_ROOM:
             cap = plan.campaign.limits.devices_in_progress
             why = f"devices that never report fill devicesInProgress ({cap:,}), and no further job has room"
         else:
             why = f"a gate waits for {hold or 'what never comes'}, and has no deadline"
-        yield Advice("neverEnds", f"{told}: {why}")
+        yield PlanWarning("neverEnds", f"{told}: {why}")
 
 
 def _why(plan: Plan, wave: int | None, reason: str) -> str:
@@ -147,28 +157,28 @@ def _why(plan: Plan, wave: int | None, reason: str) -> str:
     return f"{reason} of wave {name}"
 
 
-def _missed(plan: Plan, study: Study, accepted: dict[int, Fraction]) -> Iterator[Advice]:
-    """Tell of the first gate that judges failures, and of each build that it should not have passed and did."""
+def _missed(plan: Plan, study: Study, accepted: dict[int, Fraction]) -> Iterator[PlanWarning]:
+    """Yield a warning for each build that the first gate that judges failures should have stopped and passed."""
     first = min(accepted, default=None)
     if first is None:
         return
     wave, limit = plan.waves[first], accepted[first]
-    # what a later gate would let pass need not be caught by the first
+    # the first gate need not catch a build that a later gate would pass
     worst = float(max(accepted.values()))
     for rates in study.by_rate:
         if rates.rate is None or rates.rate <= worst + TINY:
             continue
         passed = rates.passed(first)
-        if passed.runs and passed.value >= MISSED_MIN:
-            told = f"wave {safe(wave.name)} of {counted(wave.devices, 'device')} passes a {rate_text(rates.rate)} build in {share_text(passed)} of runs"
+        if passed.of and passed.value >= MISSED_MIN:
+            told = f"wave {safe(wave.name)} of {counted(wave.devices, 'device')} passes a {build_label(rates.rate)} build in {proportion_text(passed)} of runs"
             needed = _sample_for(limit, rates.rate)
             if needed is not None and needed > wave.devices:
                 told += f"; {needed:,} would miss it in 5%"
-            yield Advice("missedBuild", told)
+            yield PlanWarning("missedBuild", told)
 
 
 def _sample_for(limit: Fraction, rate: float) -> int | None:
-    """Return how many devices it takes to pass a build at `rate` in one case of twenty at most."""
+    """Return the canary size with which a build at `rate` passes in at most 5 % of cases; None above `SAMPLE_MAX`."""
     devices = 1
     while devices <= SAMPLE_MAX:
         if chance_of_at_most(floor(limit * devices), devices, rate) <= MISSED_MIN:
@@ -177,26 +187,26 @@ def _sample_for(limit: Fraction, rate: float) -> int | None:
     return None
 
 
-def _scopes(plan: Plan, study: Study) -> Iterator[Advice]:
-    trials = [trial for rates in study.by_rate for trial in rates.trials]
+def _scopes(plan: Plan, study: Study) -> Iterator[PlanWarning]:
+    runs = [run for rates in study.by_rate for run in rates.runs]
     scoped = [w.name for w in plan.campaign.waves if isinstance(w.size, Scope)]
-    if scoped and trials and all(trial.planned <= plan.devices for trial in trials):
+    if scoped and runs and all(run.planned <= plan.devices for run in runs):
         names = ", ".join(safe(name) for name in scoped)
         told = f"no device of this fleet is in the scope EnOS picks from ({names}): describe them with --fleet, devices: and columns:"
-        yield Advice("emptyScope", told)
+        yield PlanWarning("emptyScope", told)
 
 
-def _stopped_jobs(study: Study) -> Iterator[Advice]:
+def _stopped_jobs(study: Study) -> Iterator[PlanWarning]:
     worst = max(
         (
             (
-                trial.later.reached - trial.stop.toll.reached,
-                trial.later.failed - trial.stop.toll.failed,
+                run.later.reached - run.stop.counts.reached,
+                run.later.failed - run.stop.counts.failed,
                 rates.rate,
             )
             for rates in study.by_rate
-            for trial in rates.trials
-            if trial.stop
+            for run in rates.runs
+            if run.stop
         ),
         key=lambda found: found[:2],
         default=(0, 0, None),
@@ -204,35 +214,35 @@ def _stopped_jobs(study: Study) -> Iterator[Advice]:
     more, fail, rate = worst
     if more or fail:
         reached = (
-            f"get the {rate_text(rate)} build and {fail:,} more fail"
+            f"get the {build_label(rate)} build and {fail:,} more fail"
             if more
-            else f"fail of those that have the {rate_text(rate)} build"
+            else f"fail of those that have the {build_label(rate)} build"
         )
         told = f"jobs that exist go on in EnOS after a stop: up to {counted(more or fail, 'device')} more {reached}, unless `rollout abort --stop-jobs --cancel-pending` follows"
-        yield Advice("jobsGoOn", told)
+        yield PlanWarning("jobsGoOn", told)
 
 
-def _sleepers(study: Study) -> Iterator[Advice]:
-    rates = next((rates for rates in study.by_rate if rates.ended(Ending.FINISHED)), None)
+def _sleepers(study: Study) -> Iterator[PlanWarning]:
+    rates = next((rates for rates in study.by_rate if rates.ended(RunEnding.FINISHED)), None)
     if rates is None:
         return
-    wake = rates.middle(
-        lambda t: t.later.succeeded + t.later.failed - t.ended.succeeded - t.ended.failed, Ending.FINISHED
+    wake = rates.quantiles(
+        lambda t: t.later.succeeded + t.later.failed - t.ended.succeeded - t.ended.failed, RunEnding.FINISHED
     )
-    if wake is not None and wake.most:
-        told = f"{counted(round(wake.most), 'device')} or fewer wake up and upgrade after the campaign has ended, when no gate watches"
-        yield Advice("sleepers", told)
+    if wake is not None and wake.maximum:
+        told = f"{counted(round(wake.maximum), 'device')} or fewer wake up and upgrade after the campaign has ended, when no gate watches"
+        yield PlanWarning("sleepers", told)
 
 
-def _reads(plan: Plan, study: Study) -> Iterator[Advice]:
+def _reads(plan: Plan, study: Study) -> Iterator[PlanWarning]:
     allowed = plan.campaign.limits.read.rate * 60
-    peak = max((trial.reads_peak for rates in study.by_rate for trial in rates.trials), default=0)
+    peak = max((run.reads_peak for rates in study.by_rate for run in rates.runs), default=0)
     if peak >= NEAR_LIMIT * allowed:
-        yield Advice(
+        yield PlanWarning(
             "readsAtLimit",
             f"reads reach their limit of {allowed:,.0f} a minute (limits.read): counts, and stops, come late",
         )
 
 
 def _build(rate: Rate) -> str:
-    return "a healthy build" if rate is None else f"a {rate_text(rate)} build"
+    return "a healthy build" if rate is None else f"a {build_label(rate)} build"
