@@ -9,7 +9,7 @@ the time that took. Memory is the largest peak of any process (`ru_maxrss`).
   processes, as `rollout simulate --rates 1%` does it.
 - `campaign`: `--million` devices in jobs of 500, with two soaks of six hours, daily push windows of ten hours, 5 % of the
   devices away for up to eight hours, over three days; one seed.
-- `heap`: the peer: the devices alone, on a heap of events. Draws the same courses, keeps the same `maximumConcurrency`
+- `heap`: the peer: the devices alone, on a heap of events. Draws the same attempts, keeps the same `maximumConcurrency`
   of each job and the same cap over all jobs; no engine, no journal, no platform, no calls, no windows. A floor.
 """
 
@@ -171,11 +171,11 @@ def run_heap(_: Path, options: argparse.Namespace) -> dict[str, float]:
                 ends[device] = False
                 heapq.heappush(due, (now + away_s, job, device))
                 continue
-            course = behaviour.course(key, 1, nothing)
-            ends[device] = course.step < 0
+            drawn = behaviour.attempt(key, 1, nothing)
+            ends[device] = drawn.step < 0
             at_work[job] += 1
             total += 1
-            heapq.heappush(due, (now + course.first_report_s + course.work_s, job, ~device))
+            heapq.heappush(due, (now + drawn.first_report_s + drawn.work_s, job, ~device))
 
     now = 0.0
     while opened < len(waiting) or due:
