@@ -26,14 +26,15 @@ from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
 from rollout.core.names import batch_name
 from rollout.core.state import State
+from rollout.engine.control import Abort, Approve, Pause, Resume
 
 TWO_WAVES = [("canary", [20, 20], gate(soak_s=3600.0), None), ("total", [50] * 6, None, None)]
 FAULTS = {"answer_lost": 0.3, "late": 0.2, "request_lost": 0.2, "unsent": 0.2, "throttled": 0.2}
 
 
 def world(*waves, faults=(), seed=0, campaign=None, **platform):
-    plan, _ = build(*(waves or TWO_WAVES), **(campaign or {}))
-    return World(plan, seed=seed, faults=faults, **platform)
+    plan, manifest = build(*(waves or TWO_WAVES), **(campaign or {}))
+    return World(plan, manifest, seed=seed, faults=faults, **platform)
 
 
 def kinds(w):
@@ -78,7 +79,7 @@ def test_no_crash_and_no_fault_makes_a_second_job_or_loses_a_batch(seed, crashes
     for _ in range(5):
         if state.status is CampaignStatus.FINISHED and not state.parked:
             break
-        state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+        state = w.live(orders=[Resume("ana")])
     if state.parked:
         assert state.status is CampaignStatus.HALTED
         w.assert_one_job_each()
@@ -130,7 +131,7 @@ def test_a_cautious_plan_parks_what_it_cannot_find():
     assert (state.status, state.reason) == (CampaignStatus.HALTED, "batches parked")
     for batch in w.plan.batches:
         w.platform.create(batch_name("c1", batch), 5, w.now)
-    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    state = w.live(orders=[Resume("ana")])
     assert state.status is CampaignStatus.FINISHED
     assert state.adopted == 2
 
@@ -157,7 +158,7 @@ def test_a_bad_firmware_is_stopped_in_the_canary():
     assert state.reason == "stop rule"
     assert "20%" in state.evidence
     assert {j.name[:7] for j in w.platform.jobs} == {"c1-w01-"}
-    again = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    again = w.live(orders=[Resume("ana")])
     assert again.status is CampaignStatus.HALTED, "resuming does not blind the brake"
 
 
@@ -165,7 +166,7 @@ def test_a_person_may_pass_a_failed_gate_on_the_record():
     """Approving the halted wave overrides its gate and the campaign goes on."""
     w = world(failing=0.2)
     w.live()
-    state = w.live(orders=[lambda now: ev.ApprovalGiven(now, 0, "ana", "known flaky lab")])
+    state = w.live(orders=[Approve("ana", "canary", "known flaky lab")])
     assert state.status is CampaignStatus.FINISHED
     assert state.waves[0].overridden
     assert state.tally().failed == round(0.2 * w.plan.devices)
@@ -308,17 +309,17 @@ def test_approval_waits_for_a_person_and_counts_once_given():
     state = w.live(until=50_000.0)
     assert state.waves[0].held == "approval"
     assert state.waves[1].status is WaveStatus.WAITING
-    state = w.live(orders=[lambda now: ev.ApprovalGiven(now, 0, "ana", "CHG-1")])
+    state = w.live(orders=[Approve("ana", "canary", "CHG-1")])
     assert state.status is CampaignStatus.FINISHED
 
 
 def test_a_paused_campaign_watches_and_creates_nothing():
     """Pause withholds every create; resume brings the campaign to its end."""
     w = world()
-    state = w.live(orders=[lambda now: ev.CampaignPaused(now, "ana", "storm")], until=90_000.0)
+    state = w.live(orders=[Pause("ana", "storm")], until=90_000.0)
     assert w.creates == 0
     assert state.status is CampaignStatus.PAUSED
-    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    state = w.live(orders=[Resume("ana")])
     assert state.status is CampaignStatus.FINISHED
 
 
@@ -329,7 +330,7 @@ def test_a_refused_create_halts_and_is_tried_again_after_resume():
     assert state.status is CampaignStatus.HALTED
     assert "24404" in state.evidence
     w.faults = {}
-    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    state = w.live(orders=[Resume("ana")])
     assert state.status is CampaignStatus.FINISHED
     w.assert_complete()
 
@@ -341,7 +342,7 @@ def test_foreign_jobs_under_our_prefix_stop_the_first_create():
     state = w.live()
     assert state.reason == "foreign jobs"
     assert w.creates == 0
-    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana", "the journal was lost")])
+    state = w.live(orders=[Resume("ana", "the journal was lost")])
     assert state.status is CampaignStatus.FINISHED
     w.assert_complete()
 
@@ -432,9 +433,9 @@ def test_a_job_that_vanished_is_reported_and_never_created_again():
     state = w.live()
     assert state.reason == "jobs missing"
     assert state.waves[1].status is WaveStatus.WAITING
-    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    state = w.live(orders=[Resume("ana")])
     assert gone.name not in {job.name for job in w.platform.jobs}
-    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    state = w.live(orders=[Resume("ana")])
     assert state.status is CampaignStatus.FINISHED
     assert state.tally().open == 5
 
@@ -446,7 +447,7 @@ def test_a_job_known_to_be_gone_halts_once_even_across_restarts():
     w.live(until=w.now + 3.0)
     w.platform.jobs.pop(0)
     assert w.live().reason == "jobs missing"
-    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    state = w.live(orders=[Resume("ana")])
     assert state.status is CampaignStatus.FINISHED
     assert w.reached["campaign.halted"] == 1
 
@@ -549,10 +550,10 @@ def test_approving_a_wave_that_was_halted_for_another_reason_keeps_its_gate():
         faults={"ok": 0.0, "rejected": 1.0},
     )
     w.live()
-    state = w.live(orders=[lambda now: ev.ApprovalGiven(now, 0, "ana")])
+    state = w.live(orders=[Approve("ana", "canary")])
     assert state.status is CampaignStatus.HALTED
     w.faults, w.platform.failing = {}, 0.5
-    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    state = w.live(orders=[Resume("ana")])
     assert (state.status, state.reason) == (CampaignStatus.HALTED, "stop rule")
     assert not state.waves[0].overridden
     assert state.waves[1].status is WaveStatus.WAITING
@@ -567,7 +568,7 @@ def test_a_lost_journal_is_made_good_even_where_it_forgot_that_the_wave_opened()
     w.journal.append(ev.EngineStarted(w.now, "test", "0", L, S, paranoid=True))
     state = w.live()
     assert state.reason == "foreign jobs"
-    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana", "the disk lied")])
+    state = w.live(orders=[Resume("ana", "the disk lied")])
     assert state.status is CampaignStatus.FINISHED
     w.assert_complete()
 
@@ -602,7 +603,7 @@ def test_an_abort_brakes_the_jobs_that_a_lost_journal_forgot():
     assert len(w.platform.jobs) == 6
     del w.journal[kinds(w).index("batch.job_created") :]
     w.journal.append(ev.EngineStarted(w.now, "test", "0", L, S, paranoid=True))
-    state = w.live(orders=[lambda now: ev.CampaignAbortRequested(now, "ana", stop_jobs=True)])
+    state = w.live(orders=[Abort("ana", stop_jobs=True)])
     assert state.status is CampaignStatus.ABORTED
     assert all(job.stopped_at < float("inf") for job in w.platform.jobs)
 
@@ -613,7 +614,7 @@ def test_an_abort_after_jobs_were_shown_as_foreign_brakes_those_with_our_exact_n
     for name in (batch_name("c1", w.plan.batches[0]), "c1-w01-b-something-else"):
         w.platform.create(name, 5, w.now - 100)
     assert w.live().reason == "foreign jobs"
-    state = w.live(orders=[lambda now: ev.CampaignAbortRequested(now, "ana", stop_jobs=True)])
+    state = w.live(orders=[Abort("ana", stop_jobs=True)])
     assert state.status is CampaignStatus.ABORTED
     assert [job.stopped_at < float("inf") for job in w.platform.jobs] == [True, False]
 
@@ -641,10 +642,10 @@ def test_a_parked_batch_taken_up_after_its_wave_ended_is_finished_before_the_cam
     )
     w.live(until=w.now + 2.0)
     w.faults, w.witness = {}, ("somebody's",)
-    w.live(until=w.now + 4000.0, orders=[lambda now: ev.CampaignPaused(now, "ana")])
+    w.live(until=w.now + 4000.0, orders=[Pause("ana")])
     assert w.state.parked == {0, 1}
     w.witness = ()
-    state = w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")])
+    state = w.live(orders=[Resume("ana")])
     assert state.status is CampaignStatus.FINISHED
     w.assert_complete()
     assert state.tally().succeeded == w.plan.devices
@@ -658,7 +659,7 @@ def test_an_audit_is_asked_for_once_however_long_its_wave_is_incomplete():
     del w.journal[kinds(w).index("gate.held") + 1 :]
     assert w.journal[-1].reason == HoldReason.AUDIT
     before = kinds(w).count("wave.audited")
-    w.live(until=w.now + 300.0, orders=[lambda now: ev.CampaignPaused(now, "ana")])
+    w.live(until=w.now + 300.0, orders=[Pause("ana")])
     assert kinds(w).count("wave.audited") - before < 10
 
 
@@ -697,8 +698,8 @@ def test_a_second_abort_adds_to_the_first():
     """First only an end, then also stopping the jobs: the jobs are stopped."""
     w = world(("total", [20] * 3, None, None), faults={"request_lost": 1.0, "ok": 2.0}, seed=2)
     w.live(until=w.now + 3.0)
-    w.live(until=w.now + 1.0, orders=[lambda now: ev.CampaignAbortRequested(now, "ana")])
-    state = w.live(orders=[lambda now: ev.CampaignAbortRequested(now, "ana", "", True)])
+    w.live(until=w.now + 1.0, orders=[Abort("ana")])
+    state = w.live(orders=[Abort("ana", "", True)])
     assert state.status is CampaignStatus.ABORTED
     assert w.platform.jobs
     assert all(job.stopped_at < float("inf") for job in w.platform.jobs)
@@ -709,6 +710,6 @@ def test_acknowledged_foreign_jobs_halt_once():
     w = world()
     w.platform.create("c1-w01-b-something-else", 5, w.now - 100)
     assert w.live().reason == "foreign jobs"
-    assert w.live(orders=[lambda now: ev.CampaignResumed(now, "ana")]).status is CampaignStatus.FINISHED
+    assert w.live(orders=[Resume("ana")]).status is CampaignStatus.FINISHED
     w.platform.jobs.pop(0)
     w.assert_complete()

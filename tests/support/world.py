@@ -1,28 +1,33 @@
-"""A campaign's core against a platform of a few dozen lines, in virtual time, without tasks or sockets.
+"""A campaign run by the real runner and performer, in virtual time, on a platform of a few dozen lines.
 
-The driver folds and decides; commands take virtual time and come back as facts through the same pure rules
-the engine uses. Calls can be lost, answered late or throttled, the process can die at any step, and the
-platform's search lags. The real engine over real sockets is tested elsewhere; here thousands of campaigns a
-minute go through the protocol.
+The platform and the journal are small and open on purpose: a test lets devices fail, lets answers be lost, late or
+throttled, makes the search lag, kills the process at any step, and changes what the journal holds. The emulator's model
+stands behind `rollout.simulation.world`; here hypothesis goes through thousands of campaigns.
 """
 
-import heapq
+import asyncio
+from bisect import insort
 from collections import Counter
 from dataclasses import dataclass, field
 from math import inf
+from pathlib import Path
 from random import Random
 
-from rollout.core import events as ev
-from rollout.core.audit import compare
-from rollout.core.commands import AuditWave, CountTasks, CreateJob, FindJob, Record, StopJob, UnderWay
-from rollout.core.decide import decide, may_create
-from rollout.core.fold import fold, is_news
-from rollout.core.names import batch_name, wave_prefix
-from rollout.core.outcome import Accepted, Found, Listing, Lookup, Rejected, Throttled, Unknown, Unsent
-from rollout.core.retry import after_create, after_lookup
-from rollout.core.state import State
+from rollout.core.names import batch_name
+from rollout.core.outcome import Accepted, Found, Listing, Rejected, Throttled, Unknown, Unsent
+from rollout.core.records import TaskState
+from rollout.engine.clock import Clock
+from rollout.engine.pacing import Pacers
+from rollout.engine.performer import IN_PROGRESS
+from rollout.engine.runner import EngineSettings, Runner
+from rollout.errors import Failure, Phase, ServiceError
+from rollout.ports import NotNow
+from rollout.simulation.loop import CLOCK_STEP_S, Deadlock, SimLoop
+from rollout.simulation.power import Power
 
 L, S = 20.0, 5.0
+TINY_STEPS_MAX = 1000
+"""Steps of the clock in a row, each too short for anything to happen, after which the engine is said to spin."""
 
 
 class Crash(Exception):
@@ -40,9 +45,8 @@ class Job:
 
 @dataclass
 class Platform:
-    """Jobs by arrival; devices end `duration` after their job's start, a share of them failed."""
+    """Jobs in the order in which they take effect; devices end `duration` after that, a share of them failed."""
 
-    rng: Random
     duration: float = 600.0
     failing: float = 0.0
     silent: float = 0.0
@@ -52,38 +56,44 @@ class Platform:
 
     def create(self, name, devices, at):
         self.made += 1
-        self.jobs.append(Job(f"{self.made:024x}", name, at, devices))
-        return self.jobs[-1].job_id
+        job = Job(f"{self.made:024x}", name, at, devices)
+        insort(self.jobs, job, key=lambda known: known.at)
+        return job.job_id
+
+    def seen(self, now):
+        return [job for job in self.jobs if job.at + self.lag <= now]
 
     def listing(self, match, now, firmware="fw1", kind="upgrade"):
-        seen = [j for j in self.jobs if match(j.name) and j.at + self.lag <= now]
-        return Listing(
-            tuple(Found(j.job_id, j.name, firmware, kind, "started", int(j.at * 1000)) for j in seen), True
+        found = (
+            Found(job.job_id, job.name, firmware, kind, "started", int(job.at * 1000))
+            for job in self.seen(now)
+            if match(job.name)
         )
+        return Listing(tuple(found), True)
 
     def count(self, job_ids, now):
-        """Return (enrolled, in progress, succeeded, failed)."""
+        """Return the numbers of tasks: all, in progress, succeeded, failed."""
         total = Counter()
-        for job in self.jobs:
-            if job.job_id in job_ids and job.at + self.lag <= now:
+        for job in self.seen(now):
+            if job.job_id in job_ids:
                 quiet = round(job.devices * self.silent)
                 failed = round(job.devices * self.failing)
-                total["enrolled"] += job.devices
+                total["all"] += job.devices
                 if now >= job.at + self.duration:
                     total["failed"] += failed
                     total["succeeded"] += job.devices - failed - quiet
                 else:
                     total["in_progress"] += job.devices - quiet
-        return total["enrolled"], total["in_progress"], total["succeeded"], total["failed"]
+        return total["all"], total["in_progress"], total["succeeded"], total["failed"]
 
 
 class World:
-    """One campaign: its journal, its platform and the lives of its runner."""
+    """One campaign: its journal, its platform and the lives of its process. `now`: seconds."""
 
-    def __init__(self, plan, *, seed=0, faults=(), **platform):
-        self.plan = plan
+    def __init__(self, plan, manifest, *, seed=0, faults=(), **platform):
+        self.plan, self.manifest = plan, manifest
         self.rng = Random(seed)
-        self.platform = Platform(self.rng, **platform)
+        self.platform = Platform(**platform)
         self.faults = dict(faults)
         self.journal = []
         self.now = 1000.0
@@ -98,184 +108,63 @@ class World:
     # --- one life ------------------------------------------------------------------------------------------
 
     def live(self, *, until=inf, orders=()):
-        """Run from the journal's end until nothing is due any more, or `until`; return the state."""
-        self.state = State.initial(self.plan)
-        for event in self.journal:
-            fold(self.state, event)
+        """Run a process from the journal's end until it leaves, waits for nothing any more, or `until`.
+
+        `orders` wait for it when it starts. Returns its state. Raises Crash where it was killed at a step.
+        """
         self.now = max([self.now] + [event.at for event in self.journal])
-        self.due, self.tick, self.under_way = [], 0, UnderWay()
-        if self.state.closed:
-            return self.state
-        if not self.journal:
-            self.record(
-                ev.CampaignStarted(
-                    self.now, "c1", self.plan.digest, self.plan.devices, len(self.plan.batches), 1
-                )
-            )
-        self.record(ev.EngineStarted(self.now, "test", "0", L, S))
-        for order in orders:
-            self.record(order(self.now))
-        while True:
-            decision = decide(self.state, self.now, self.under_way)
-            for command in decision.commands:
-                if isinstance(command, Record):
-                    self.record(command.event)
-                else:
-                    self.under_way.begin(command)
-                    self.later(0.0, self.begin, command)
-            if any(isinstance(c, Record) for c in decision.commands):
-                continue
-            assert decision.wake_at > self.now or decision.commands, (
-                "woken for nothing: the engine would spin"
-            )
-            self.check()
-            wake = min(decision.wake_at, self.due[0][0] if self.due else inf)
-            if wake == inf or wake > until or self.state.closed:
-                return self.state
-            self.now = max(self.now, wake)
-            while self.due and self.due[0][0] <= self.now:
-                _, _, act, args = heapq.heappop(self.due)
-                act(*args)
+        self.power = Power()
+        loop = _Loop(self.now)
+        try:
+            loop.run(self._live(loop, orders, until))
+        except Deadlock:
+            pass  # nothing is due any more: only a person could bring it on
+        finally:
+            self.now = loop.time()
+            died = self.power.dead
+            self.power.cut()
+            loop.end()
+        if died:
+            raise Crash
+        return self.state
 
-    def record(self, *events):
-        for event in events:
-            self.step()
-            self.journal.append(event)
-            fold(self.state, event)
-            self.reached[event.kind] += 1
+    async def _live(self, loop, orders, until):
+        last = max((event.at for event in self.journal), default=0.0)
+        pacers = Pacers.of(self.plan.campaign.limits)
+        runner = Runner(
+            plan=self.plan,
+            manifest=self.manifest,
+            journal=_Journal(self),
+            service=_Service(self, loop),
+            pacers=pacers,
+            clock=Clock(not_before=last, wall=loop.time, monotonic=loop.time),
+            settings=EngineSettings("test", "0", L, S),
+            rng=self.rng,
+            inbox=_Orders(orders),
+        )
+        runner.observe(self)
+        self.state = runner.state
+        running = asyncio.ensure_future(runner.run())
+        died = asyncio.ensure_future(self.power.gone.wait())
+        patience = None if until == inf else max(0.0, until - self.now)
+        await asyncio.wait({running, died}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
 
-    def step(self):
+    async def step(self, where):
+        """Pass a crash point."""
         self.steps += 1
         if self.steps == self.crash_at:
-            raise Crash
+            self.power.cut(where)
+        await self.power.step(where)
 
-    def later(self, wait, act, *args):
-        self.tick += 1
-        heapq.heappush(self.due, (self.now + wait, self.tick, act, args))
-
-    def done(self, command, *events):
-        self.under_way.end(command)
-        self.record(*events)
-
-    def check(self):
+    def notice(self, event, state):
+        """Check what must hold after every event."""
+        self.reached[event.kind] += 1
         cap = self.plan.campaign.limits.devices_in_progress
-        self.exposed_max = max(self.exposed_max, self.state.exposure)
-        assert cap is None or self.state.exposure <= cap
-        tally = self.state.tally()
-        assert tally.planned == self.plan.devices
-        assert self.state.unknown + len(self.under_way.creating) <= max(
-            self.plan.campaign.limits.create.in_flight, self.state.unknown
-        )
-
-    # --- commands ------------------------------------------------------------------------------------------
-
-    def begin(self, command):
-        match command:
-            case CreateJob():
-                self.create(command)
-            case FindJob():
-                self.later(self.rng.uniform(0.0, 0.2), self.find, command, self.now)
-            case CountTasks():
-                self.later(self.rng.uniform(0.0, 0.2), self.count, command, self.now)
-            case AuditWave():
-                self.later(self.rng.uniform(0.0, 0.2), self.audit, command, self.now)
-            case StopJob():
-                for job in self.platform.jobs:
-                    if job.job_id == command.job_id:
-                        job.stopped_at = self.now
-                self.done(command, ev.JobStopped(self.now, command.batch, command.job_id))
-
-    def create(self, command):
-        batch = self.plan.batches[command.batch]
-        name = batch_name("c1", batch)
-        if not may_create(self.state, command.batch, self.now):
-            self.under_way.end(command)
-            return
-        self.record(ev.BatchCreateSent(self.now, command.batch, command.attempt, name))
-        connect = self.rng.uniform(0.0, 1.0)
-        kinds, weights = zip(*({"ok": 1.0} | self.faults).items(), strict=True)
-        self.later(connect, self.send, command, self.rng.choices(kinds, weights)[0], name, batch.devices)
-
-    def send(self, command, fault, name, devices):
-        self.step()
-        self.creates += 1
-        reply, outcome = 0.1, None
-        match fault:
-            case "ok":
-                outcome = Accepted(self.platform.create(name, devices, self.now))
-            case "answer_lost":
-                self.platform.create(name, devices, self.now)
-                outcome = Unknown("no answer")
-            case "late":  # takes effect when the caller has long given up, but within L of its giving up
-                self.later(self.rng.uniform(0.0, 2.0 + L), self.late, name, devices)
-                reply, outcome = 2.0, Unknown("no answer")
-            case "request_lost":
-                outcome = Unknown("no answer")
-            case "unsent":
-                outcome = Unsent("no connection")
-            case "throttled":
-                outcome = Throttled(None)
-            case "rejected":
-                outcome = Rejected(24404, "Firmware not found")
-        self.later(reply, self.answer, command, outcome)
-
-    def late(self, name, devices):
-        self.platform.create(name, devices, self.now)
-
-    def answer(self, command, outcome):
-        touched = self.state.batches[command.batch]
-        tries = touched.failures + touched.throttles + 1
-        fact = after_create(
-            outcome,
-            batch=command.batch,
-            attempt=command.attempt,
-            tries=tries,
-            policy=self.plan.campaign.api_retry,
-            draw=self.rng.random(),
-            now=self.now,
-        )
-        self.done(command, fact)
-
-    def find(self, command, began_at):
-        planned, batch = self.plan.batches[command.batch], self.state.batches[command.batch]
-        name = batch_name("c1", planned)
-        listing = self.platform.listing(lambda n: n == name, began_at)
-        fact = after_lookup(
-            Lookup(listing.jobs, True, self.witness),
-            batch=command.batch,
-            attempt=batch.attempt,
-            doubts=batch.doubts,
-            looks=batch.looks,
-            began_at=began_at,
-            ended_at=batch.ended_at,
-            latest_effect_s=L,
-            search_lag_s=S,
-            policy=self.plan.campaign.api_retry,
-            draw=self.rng.random(),
-            now=self.now,
-        )
-        self.done(command, fact)
-
-    def audit(self, command, began_at):
-        prefix = wave_prefix("c1", command.wave)
-        listing = self.platform.listing(lambda n: n.startswith(prefix), began_at)
-        self.done(command, *compare(self.state, command.wave, listing, began_at=began_at, now=self.now))
-
-    def count(self, command, asked_at):
-        if self.counts_fail:
-            self.under_way.end(command)
-            fold(self.state, ev.TasksCountFailed(self.now, command.group, "no answer", self.now + 30.0))
-            return
-        group = self.state.groups[command.group]
-        jobs = [self.state.batches[i].job_id for i in group.batches]
-        fact = ev.TasksCounted(
-            self.now, command.group, asked_at, len(jobs), *self.platform.count(set(jobs), asked_at)
-        )
-        self.under_way.end(command)
-        if is_news(self.state, fact):
-            self.record(fact)
-        else:
-            fold(self.state, fact)
+        self.exposed_max = max(self.exposed_max, state.exposure)
+        assert cap is None or state.exposure <= cap
+        assert state.tally().planned == self.plan.devices
 
     # --- what must hold ------------------------------------------------------------------------------------
 
@@ -290,3 +179,138 @@ class World:
     def assert_complete(self):
         names = self.assert_one_job_each()
         assert names == {batch_name("c1", batch) for batch in self.plan.batches}
+
+
+class _Loop(SimLoop):
+    """Virtual time in which an engine that is woken for nothing, again and again, fails the test."""
+
+    tiny_steps = 0
+
+    def jump(self, timeout):
+        before = self.time()
+        super().jump(timeout)
+        moved = self.time() - before
+        if moved:
+            self.tiny_steps = self.tiny_steps + 1 if moved <= CLOCK_STEP_S else 0
+        assert self.tiny_steps < TINY_STEPS_MAX, "woken for nothing: the engine spins"
+
+    def end(self):
+        """Cancel what is left, and close."""
+        tasks = asyncio.all_tasks(self)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.run(asyncio.wait(tasks))
+        self.close()
+
+
+class _Journal:
+    """The world's list of events, with a crash point after every commit."""
+
+    def __init__(self, world):
+        self.world = world
+        self.stored = 0
+
+    async def append(self, events):
+        self.world.journal += events
+        self.stored += len(events)
+        await self.world.step(f"after commit of {events[0].kind}")
+        return self.stored
+
+    def read(self):
+        return iter(list(self.world.journal))
+
+
+class _Orders:
+    """Orders that are there from the start; nobody needs to look for more."""
+
+    look_every_s = inf
+
+    def __init__(self, orders):
+        self.waiting = {Path(order.id): order for order in orders}
+
+    def pending(self):
+        return list(self.waiting.items())
+
+    def done(self, path):
+        del self.waiting[path]
+
+
+class _Service:
+    """What the engine asks of the platform, with the faults of the world."""
+
+    def __init__(self, world, loop):
+        self.world, self.loop = world, loop
+        self.creating = 0
+
+    async def create(self, order, guard):
+        world = self.world
+        self.creating += 1
+        most = world.plan.campaign.limits.create.in_flight
+        unknown = world.state.unknown
+        assert unknown + self.creating <= max(most, unknown)
+        try:
+            await asyncio.sleep(world.rng.uniform(0.0, 1.0))
+            kinds, weights = zip(*({"ok": 1.0} | world.faults).items(), strict=True)
+            fault = world.rng.choices(kinds, weights)[0]
+            try:
+                await guard()
+            except NotNow:
+                return Unsent("withheld", withheld=True)
+            await world.step("before the first byte")
+            world.creates += 1
+            return await self._answer(fault, order)
+        finally:
+            self.creating -= 1
+
+    async def _answer(self, fault, order):
+        world, now = self.world, self.loop.time()
+        devices = order.device_keys.count(b",") + 1
+        job_id = ""
+        if fault in {"ok", "answer_lost"}:
+            job_id = world.platform.create(order.name, devices, now)
+        if fault == "late":  # takes effect when the caller has long given up, but within L of its giving up
+            world.platform.create(order.name, devices, now + world.rng.uniform(0.0, 2.0 + L))
+        await asyncio.sleep(2.0 if fault == "late" else 0.1)
+        match fault:
+            case "ok":
+                return Accepted(job_id)
+            case "answer_lost" | "late" | "request_lost":
+                return Unknown("no answer")
+            case "unsent":
+                return Unsent("no connection")
+            case "throttled":
+                return Throttled(None)
+            case "rejected":
+                return Rejected(24404, "Firmware not found")
+
+    async def find_jobs(self, *, firmware_id, job_type, name, prefix=False):
+        listing = self.world.platform.listing(
+            (lambda known: known.startswith(name)) if prefix else (lambda known: known == name),
+            self.loop.time(),
+        )
+        await self._travel()
+        return listing
+
+    async def find_witnesses(self, *, firmware_id, device_keys, known):
+        return self.world.witness
+
+    async def count_tasks(self, job_ids, states=()):
+        everything, in_progress, succeeded, failed = self.world.platform.count(set(job_ids), self.loop.time())
+        await self._travel()
+        if self.world.counts_fail:
+            raise ServiceError("no answer", phase=Phase.SENT, failure=Failure.UNREACHABLE)
+        return {
+            (): everything,
+            IN_PROGRESS: in_progress,
+            (TaskState.SUCCEEDED,): succeeded,
+            (TaskState.FAILED,): failed,
+        }[tuple(states)]
+
+    async def stop_job(self, job_id):
+        for job in self.world.platform.jobs:
+            if job.job_id == job_id:
+                job.stopped_at = self.loop.time()
+
+    async def _travel(self):
+        await asyncio.sleep(self.world.rng.uniform(0.0, 0.2))
