@@ -113,7 +113,7 @@ def test_what_no_simulation_repeats_is_remarked():
 
 
 def test_a_campaign_that_is_not_over_is_refused():
-    """There is nothing to compare with yet."""
+    """A campaign that is not over is refused with NotOver."""
     plan, _, events = journal_of(PLAIN)
     with pytest.raises(NotOver, match="running"):
         read_actual(plan, events[: len(events) // 2])

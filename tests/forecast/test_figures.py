@@ -19,12 +19,12 @@ def test_a_quantile_is_a_value_that_was_seen(share, expected):
     [(0, 20, 0.0, 0.1611), (20, 20, 0.8389, 1.0), (10, 20, 0.2993, 0.7007), (38, 100, 0.2910, 0.4779)],
 )
 def test_intervals_are_wilsons(hits, runs, low, high):
-    """They hold at the ends, where the usual formula says that nothing can be otherwise."""
+    """Intervals at 0 and at 1 have a width; the normal approximation gives none there."""
     assert Proportion(hits, runs).interval == pytest.approx((low, high), abs=1e-4)
 
 
 def test_nothing_tried_is_nothing_known():
-    """No run: any share is possible."""
+    """Without runs the interval is 0 to 1."""
     assert Proportion(0, 0).interval == (0.0, 1.0)
 
 
@@ -33,7 +33,7 @@ def test_nothing_tried_is_nothing_known():
     [(1, 10, 0.2, 0.3758), (0, 5, 0.2, 0.3277), (5, 50, 0.2, 0.0480), (10, 10, 0.5, 1.0), (0, 3, 1.0, 0.0)],
 )
 def test_binomial_chances(hits, draws, rate, chance):
-    """What a canary of so many passes by mere chance."""
+    """Binomial probabilities, against a table."""
     assert chance_of_at_most(hits, draws, rate) == pytest.approx(chance, abs=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""Trials and studies: what they say is what chance, by hand, and the plan's own promises say."""
+"""Simulated runs and studies: their numbers agree with probabilities computed by hand and with the limits of the plan."""
 
 from fractions import Fraction
 
@@ -29,7 +29,7 @@ def study_of(its_setup, rates, seeds=10):
 
 
 def warnings_of(its_setup, rates, seeds=10):
-    """What is said about the setup, by kind."""
+    """Return the sentences of the warnings by kind."""
     study = study_of(its_setup, rates, seeds)
     found = plan_warnings(
         its_setup.plan, study, approve_after_s=its_setup.approve_after_s, within_s=its_setup.within_s
@@ -38,7 +38,7 @@ def warnings_of(its_setup, rates, seeds=10):
 
 
 AT_MOST_ONE = gate(success=None, resolved=success("1", Denominator.PLANNED), stop=StopRule(1), soak_s=0.0)
-"""All devices come to an end, and one of them may fail: what passes is a matter of counting."""
+"""A gate that passes if all devices have ended and at most one of ten has failed."""
 
 
 def test_a_small_canary_passes_a_bad_build_as_often_as_chance_says():
@@ -151,7 +151,7 @@ def test_a_canary_too_small_to_tell_is_told_with_the_size_that_could():
 
 
 def test_an_interrupted_study_tells_of_what_is_there():
-    """Whoever has seen enough gets a page of the runs that were done, and is told that they are not all."""
+    """After Ctrl-C the report covers the finished runs and says that they are not all."""
     its_setup = setup(("all", [10], None))
 
     def enough(done, of):

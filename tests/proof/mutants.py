@@ -1,4 +1,4 @@
-"""Engines with one rule taken out each, and a client that never had any: the simulation must catch them all.
+"""Engines with one rule taken out each, and a naive client: the checkers must catch them all.
 
 A mutant is a name and a patch of the real program; nothing here is a copy of it. `CAUGHT_BY` names, for each, the
 troubles in whose trials its rule matters.

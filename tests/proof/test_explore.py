@@ -1,4 +1,4 @@
-"""Many seeds, the same every time and fresh ones: no rule is broken, and everything worth meeting is met.
+"""Many seeds, the same every time and fresh ones: no rule is broken, and every name in `REACHED` is met.
 
 `ROLLOUT_SEEDS` sets how many fresh ones; how many, from which on and what failed is printed.
 """

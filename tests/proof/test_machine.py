@@ -22,7 +22,7 @@ gaps = st.sampled_from(GAPS_S)
 
 
 class Story(RuleBasedStateMachine):
-    """One campaign, done to from outside. At its end all is mended, and every rule must hold."""
+    """One campaign with acts from outside. At its end all faults are ended, and every rule must hold."""
 
     @initialize(seed=st.integers(0, 9999))
     def begin(self, seed):

@@ -1,4 +1,4 @@
-"""The simulation is tested too: an engine with one rule less must be caught, within a bounded number of seeds."""
+"""The proof is tested too: an engine with one rule taken out is caught within a bounded number of seeds."""
 
 import pytest
 from mutants import MUTANTS

@@ -1,4 +1,4 @@
-"""`python -m rollout.proof`, as somebody uses it who does not believe us."""
+"""`python -m rollout.proof` as its user sees it."""
 
 from click.testing import CliRunner
 from mutants import MUTANTS
@@ -56,7 +56,7 @@ def test_the_table_has_a_row_for_each_trouble(tmp_path):
 
 
 def test_a_table_that_cannot_be_written_is_refused_at_once(tmp_path):
-    """Not after an hour of trials."""
+    """The table file is opened before the first trial, not after an hour of trials."""
     result = run("--table", str(tmp_path / "nowhere" / "README.md"))
     assert result.exit_code == 2
     assert "cannot be written" in result.output

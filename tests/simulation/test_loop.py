@@ -32,7 +32,7 @@ def test_timers_fire_in_their_order(loop):
 
 
 def test_deadlock_is_an_error(loop):
-    """A task that waits for what nobody will do is not waited for."""
+    """A task that waits for an event that nobody can set raises Deadlock instead of hanging."""
     with pytest.raises(Deadlock):
         loop.run(_for_ever())
 

@@ -107,7 +107,7 @@ def test_the_same_seed_gives_the_same_history():
 
 
 def test_a_world_without_a_second_life_keeps_no_journal():
-    """The campaign goes exactly the same way, and nothing is written down that nobody will read."""
+    """A world with `keeps_journal=False` runs exactly the same campaign and stores no events."""
     with make(keeps_journal=False) as blank, make() as kept:
         for world in (blank, kept):
             world.boot()
