@@ -13,15 +13,15 @@ from fractions import Fraction
 from functools import lru_cache
 
 # C0, DEL and C1; soft hyphen, Arabic letter mark, Mongolian separator; zero-width and bidirectional marks,
-# line and paragraph separators, invisible operators, byte order mark, interlinear marks, lone surrogates
+# line and paragraph separators, invisible operators, byte order mark, interlinear marks, lone surrogates, tags
 _UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 
 def _escape(match: re.Match[str]) -> str:
     point = ord(match.group())
-    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
+    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
 
 
 def safe(text: str) -> str:

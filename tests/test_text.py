@@ -26,6 +26,7 @@ def test_no_control_or_direction_mark_passes(text):
         ("\x9b31m", "\\x9b31m"),
         ("abc\u202edcb", "abc\\u202edcb"),
         ("zero\u200bwidth", "zero\\u200bwidth"),
+        ("tag\U000e0041", "tag\\U000e0041"),
     ],
 )
 def test_what_is_unsafe_is_seen_as_its_escape(text, shown):

@@ -52,6 +52,7 @@ from rollout.enos.codes import (
 from rollout.enos.messages import Envelope, JobBrief, Pagination, SearchBody, TaskBrief
 from rollout.errors import Failure, Phase, ServiceError
 from rollout.ports import CreateOrder
+from rollout.text import clipped, safe
 
 T = TypeVar("T")
 
@@ -296,15 +297,8 @@ class Unreadable:
 
 
 def clean(text: object, chars: int = limits.MESSAGE_CHARS_MAX) -> str:
-    """Return foreign text as at most `chars` printable characters on one line.
-
-    Control, bidirectional, zero-width and surrogate characters come out as escapes.
-    """
-    head = str(text)[: chars + 1]
-    if head.isprintable() and len(head) <= chars:
-        return head
-    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in head)
-    return shown if len(shown) <= chars else shown[: chars - 1] + "…"
+    """Return foreign text as at most `chars` characters on one line, what is unsafe to show escaped."""
+    return clipped(safe(str(text)[: chars + 1]), chars)
 
 
 def strict_object(body: bytes) -> dict[str, Any] | Unreadable:

@@ -34,6 +34,7 @@ from rollout.enos.translate import (
 )
 from rollout.errors import Failure, Phase, ServiceError
 from rollout.ports import CreateOrder
+from rollout.text import safe
 
 FULL = JobSpec(
     version_numbers=("1.0", "1.10"),
@@ -191,7 +192,8 @@ def test_no_value_can_leave_its_quotes(before, sign, after):
 def test_foreign_text_becomes_one_short_printable_line(text):
     """Nothing foreign can break a log line, move a cursor or fill a disk."""
     shown = clean(text)
-    assert shown.isprintable()
+    assert shown == safe(shown), "nothing unsafe is left"
+    assert len(shown.splitlines()) <= 1
     assert len(shown) <= limits.MESSAGE_CHARS_MAX
     shown.encode()
 
