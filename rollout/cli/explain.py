@@ -114,7 +114,7 @@ COURSES: Final[Mapping[Action, str]] = {
     Action.AUTH: "sent again after the token is renewed, once",
     Action.FIX: "something must change before it is sent again",
     Action.HOLD: "waits, then sent again",
-    Action.STOP: "final; a person must look at it",
+    Action.STOP: "final, a person must look at it",
 }
 
 NAMES: Final[Mapping[Operation, str]] = {

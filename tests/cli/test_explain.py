@@ -78,9 +78,9 @@ def test_one_code_in_full(desk):
             "In rollout  get, search, start, stop, cancel, retry tasks: sent again after a backoff, 3 times at most, 2 s "
             "later at the earliest: a job made seconds ago may not be visible yet; an older one is gone"
         ),
-        "            create: final; a person must look at it: check the firmware id and the organisation",
+        "            create: final, a person must look at it: check the firmware id and the organisation",
         "            delete: counts as done",
-        "            upload firmware: not expected; final; a person must look at it",
+        "            upload firmware: not expected; final, a person must look at it",
         "Source      create_ota_job, get_ota_job and all pages of job and task operations",
     ]
 
