@@ -15,7 +15,7 @@ from rollout.cli.console import Console, Output
 STATE_DIR = ".rollout"
 
 
-url_option = click.option("--url", metavar="URL", help="Gateway instead of the profile's.")
+url_option = click.option("--url", metavar="URL", help="Gateway to call instead of the profile's.")
 ca_file_option = click.option(
     "--ca-file", type=click.Path(path_type=Path), metavar="FILE", help="Certificates to trust."
 )
@@ -67,14 +67,14 @@ def command(
 
         options = (
             click.option(
-                "--profile", envvar="ROLLOUT_PROFILE", metavar="NAME", help="Which tenant of rollout.toml."
+                "--profile", envvar="ROLLOUT_PROFILE", metavar="NAME", help="Profile of rollout.toml to use."
             ),
             config
             or click.option(
                 "--config",
                 envvar="ROLLOUT_CONFIG",
                 type=click.Path(path_type=Path),
-                help="Read this rollout.toml only.",
+                help="Read this rollout.toml and no other.",
             ),
             click.option(
                 "--state-dir",
@@ -89,14 +89,14 @@ def command(
                 "--output",
                 type=click.Choice([str(form) for form in outputs]),
                 default="text",
-                help="Form of the result.",
+                help="Format of the result.",
             ),
             click.option(
                 "--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Use colour."
             ),
-            click.option("-q", "--quiet", is_flag=True, help="Only the result and errors."),
+            click.option("-q", "--quiet", is_flag=True, help="Print the result and errors only."),
             click.option("-v", "--verbose", count=True, help="More detail; twice for tracebacks."),
-            click.option("--no-input", is_flag=True, help="Never ask."),
+            click.option("--no-input", is_flag=True, help="Ask no question; what needs an answer fails."),
         )
         wrapped: Callable[..., Any] = call
         for option in reversed(options):
