@@ -22,7 +22,7 @@ TABLE_COLUMNS: Final = (
     "halted",
     "violations",
 )
-HEAD: Final = """\
+TABLE_HEAD: Final = """\
 # Whole campaigns in virtual time, and what went wrong with them
 
 Made by `python -m rollout.proof --table tests/proof/README.md --seeds {seeds}`. Every trial can be had again by
@@ -86,5 +86,5 @@ class Table:
         ]
         for name, row in (*self._rows.items(), ("**all**", total)):
             lines.append(f"| {name} | " + " | ".join(f"{row[column]:,}" for column in TABLE_COLUMNS) + " |")
-        head = HEAD.format(seeds=len(self._seeds), example="answer lost")
+        head = TABLE_HEAD.format(seeds=len(self._seeds), example="answer lost")
         return head + "\n".join(lines) + "\n"
