@@ -30,6 +30,7 @@ import structlog
 from rollout import __version__
 from rollout.core.campaign import ApiRetry, Campaign
 from rollout.core.plan import Plan
+from rollout.core.reasons import StopReason
 from rollout.core.records import DeviceFilter
 from rollout.core.retry import backoff
 from rollout.core.state import State
@@ -377,7 +378,7 @@ def _signals(runner: Runner, watch: Watch, view: LiveView | None) -> Iterator[li
     def receive(number: int) -> None:
         received.append(number)
         if len(received) == 1:
-            runner.stop(f"signal {signal.Signals(number).name}")
+            runner.stop(StopReason.SIGNAL, signal.Signals(number).name)
             watch.say(f"stopping: open calls may end, {GRACE_S:g} s at most; once more leaves at once")
             structlog.get_logger().warning(
                 "engine.stopping", signal=signal.Signals(number).name, grace_s=GRACE_S

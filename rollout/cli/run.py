@@ -40,6 +40,7 @@ from rollout.telemetry.live import LiveView
 from rollout.telemetry.setup import LogFormat, Outlet
 from rollout.telemetry.sink import stream_sink
 from rollout.views.progress import marks_for, summary_lines, wave_rows
+from rollout.views.words import state_evidence, state_reason
 
 if TYPE_CHECKING:
     from rollout.emulator.platform.population import Population
@@ -351,8 +352,9 @@ def _tell(console: Console, result: RunResult, code: int, directory: Path, *, to
             result=result.leave.value,
             status=state.status.value,
             exitCode=code,
-            reason=state.reason,
-            evidence=state.evidence,
+            reason=state_reason(state),
+            reasonCode=state.reason or None,
+            evidence=state_evidence(state),
             jobs={
                 "created": state.jobs,
                 "adopted": state.adopted,

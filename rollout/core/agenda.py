@@ -10,8 +10,6 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
-__all__ = ["Agenda"]
-
 T = TypeVar("T", bound=Hashable)
 
 

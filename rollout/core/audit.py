@@ -13,6 +13,8 @@ from rollout.core.names import JobName
 from rollout.core.outcome import Found, Listing
 from rollout.core.state import State
 
+FOREIGN_MAX = 20
+"""Foreign names kept of one listing; a person needs a few to find out whose they are."""
 _SETTLING = frozenset({BatchStatus.SENT, BatchStatus.UNKNOWN})
 """Batches that are looked up on their own; an audit does not interfere."""
 
@@ -58,7 +60,10 @@ def compare(state: State, wave: int, listing: Listing, *, began_at: float, now: 
                 and state.vouched(batch.created_at) <= visible_from
             ):
                 missing.append(index)
-    facts.append(ev.WaveAudited(now, wave, began_at, seen, tuple(missing), tuple(foreign[:20])))
+    retry_at = now + 2 * state.search_lag_s if missing else None
+    facts.append(
+        ev.WaveAudited(now, wave, began_at, seen, tuple(missing), tuple(foreign[:FOREIGN_MAX]), retry_at)
+    )
     return facts
 
 

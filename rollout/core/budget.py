@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from rollout.core.campaign import JobSpec, JobType
 
-__all__ = ["group_exposure", "job_exposure"]
-
 
 def job_exposure(spec: JobSpec, devices: int) -> int:
     """Return the most devices one job can have in progress; `devices` is 0 when EnOS picks them.

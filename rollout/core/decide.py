@@ -16,24 +16,27 @@ from dataclasses import dataclass, field
 from math import inf
 
 from rollout.core import events as ev
+from rollout.core.audit_phase import AuditPhase
 from rollout.core.campaign import OnFail
-from rollout.core.commands import AuditWave, Command, CountTasks, CreateJob, FindJob, Record, UnderWay
-from rollout.core.gate import (
-    Halt,
-    Hold,
-    HoldReason,
-    Open,
-    judge,
-    stop_evidence,
-    thresholds_evidence,
-    thresholds_hold,
+from rollout.core.commands import (
+    AuditWave,
+    Command,
+    CountTasks,
+    CreateJob,
+    FindJob,
+    Record,
+    UnderWay,
 )
+from rollout.core.gate import Halt, Hold, Open, WaveKnowledge, is_satisfied, judge
 from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
-from rollout.core.state import AUDITS_MAX, State, WaveState
-
-__all__ = ["BLIND_MAX_S", "Decision", "decide", "may_create"]
+from rollout.core.reasons import HaltReason, HoldReason
+from rollout.core.state import State, WaveState
 
 DAY_S = 86_400.0
+AUDITS_MAX = 3
+"""Audits that may miss a created job before a person is asked."""
+NAMED_MAX = 3
+"""Foreign jobs named in a halt; the audit before it names more."""
 BLIND_MAX_S = 120.0
 """How long counts may fail before nothing more is created: a brake that cannot see fails closed. Seconds."""
 
@@ -59,7 +62,7 @@ def may_create(state: State, batch: int, now: float) -> bool:
     return (
         state.status is CampaignStatus.RUNNING
         and wave.status is not WaveStatus.WAITING
-        and wave.suspect_until is None
+        and wave.audit.suspect_until is None
         and not _blind(state, now)
     )
 
@@ -69,9 +72,10 @@ def decide(state: State, now: float, under_way: UnderWay) -> Decision:
     decision = Decision()
     if state.closed or state.status is CampaignStatus.NEW:
         return decision
-    facts = list(_facts(state, now, under_way, decision))
+    facts, wake_at = _facts(state, now, under_way)
     if facts:
         return Decision([Record(fact) for fact in facts], now)
+    decision.wake(wake_at)
     _brakes(state, now, under_way, decision)
     _lookups(state, now, under_way, decision)
     _audits(state, now, under_way, decision)
@@ -90,147 +94,166 @@ def _blind(state: State, now: float) -> bool:
 # --- facts -------------------------------------------------------------------------------------------------
 
 
-def _facts(state: State, now: float, under_way: UnderWay, decision: Decision) -> Iterator[ev.Event]:
+def _facts(state: State, now: float, under_way: UnderWay) -> tuple[list[ev.Event], float]:
+    """Return what has become true, and when time alone may make more of it true."""
     if state.status is CampaignStatus.ABORTING:
         # jobs that a lost journal forgot are to be braked too, so they are looked for before the end
-        suspect = any(wave.suspect_until is not None for wave in state.waves)
-        if not state.brakes and not state.unknown and not suspect and not under_way:
-            yield ev.CampaignAborted(now)
-        return
+        suspect = any(wave.audit.suspect_until is not None for wave in state.waves)
+        over = not state.brakes and not state.unknown and not suspect and not under_way
+        return [ev.CampaignAborted(now)] if over else [], inf
     if state.status is CampaignStatus.HALTED:
-        return
+        return [], inf
     halt = _trouble(state, now)
     if halt is not None:
-        yield halt
-        return
+        return [halt], inf
+    facts: list[ev.Event] = []
+    wake_at = inf
     for wave in state.begun_waves():
-        fact = _gate_fact(state, wave, now, decision)
+        fact, look_at = _wave_fact(state, wave, now)
+        wake_at = min(wake_at, look_at)
         if fact is not None:
-            yield fact
+            facts.append(fact)
             if isinstance(fact, ev.CampaignHalted | ev.CampaignAbortRequested):
-                return
+                return facts, wake_at
     if state.status is not CampaignStatus.RUNNING:
-        return
-    waiting = next((wave for wave in state.waves if wave.status is WaveStatus.WAITING), None)
-    before = state.waves[waiting.index - 1] if waiting is not None and waiting.index else None
-    if waiting is not None:
-        if waiting.cleared and (before is None or before.status in {WaveStatus.PASSED, WaveStatus.FINISHED}):
-            yield ev.WaveOpened(now, waiting.index)
-    elif (
-        all(wave.status is WaveStatus.FINISHED and wave.created for wave in state.waves)
-        and not state.unknown
-        and not state.brakes
-        and not under_way.creating
-    ):
-        if state.parked:
-            # finished is for good; a batch that nobody knows the fate of keeps the campaign open for a person
-            told = f"{len(state.parked)} creates may have taken effect and could not be settled"
-            yield ev.CampaignHalted(now, "batches parked", told)
-        else:
-            yield ev.CampaignFinished(now)
-    stall = _stall(state, now, under_way, decision)
+        return facts, wake_at
+    step = _next_step(state, now, under_way)
+    if step is not None:
+        facts.append(step)
+    stall, look_at = _stall(state, now, under_way)
     if stall is not None:
-        yield stall
+        facts.append(stall)
+    return facts, min(wake_at, look_at)
 
 
-def _trouble(state: State, now: float) -> ev.Event | None:
+def _next_step(state: State, now: float, under_way: UnderWay) -> ev.Event | None:
+    """Return that the next wave opens, or that nothing is left to do; None while neither is so."""
+    passed = {WaveStatus.PASSED, WaveStatus.FINISHED}
+    waiting = next((wave for wave in state.waves if wave.status is WaveStatus.WAITING), None)
+    if waiting is not None:
+        before = state.waves[waiting.index - 1] if waiting.index else None
+        cleared = waiting.audit.phase is AuditPhase.CLEARED
+        begins = cleared and (before is None or before.status in passed)
+        return ev.WaveOpened(now, waiting.index) if begins else None
+    over = all(wave.status is WaveStatus.FINISHED and wave.created for wave in state.waves)
+    if not over or state.unknown or state.brakes or under_way.creating:
+        return None
+    if state.parked:
+        # finished is for good; a batch that nobody knows the fate of keeps the campaign open for a person
+        return ev.CampaignHalted(now, HaltReason.BATCHES_PARKED, number=len(state.parked))
+    return ev.CampaignFinished(now)
+
+
+def _trouble(state: State, now: float) -> ev.CampaignHalted | None:
     """Return the halt that something outside any gate demands, or None."""
     refused = next((i for i in sorted(state.rejected) if not state.batches[i].credentials), None)
     if refused is not None:
         batch = state.batches[refused]
-        told = f"{batch.code} {batch.reason} ({batch.request_id})"
-        return ev.CampaignHalted(now, "create refused", told, state.plan.batches[refused].wave)
+        return ev.CampaignHalted(
+            now,
+            HaltReason.CREATE_REFUSED,
+            state.plan.batches[refused].wave,
+            code=batch.code,
+            message=batch.message,
+            request_id=batch.request_id,
+        )
     unseen = sorted(state.duplicated - state.duplicates_known)
     if unseen:
-        told = (
-            f"more than one job bears the name of {len(unseen)} batches; the younger ones are being stopped"
-        )
-        return ev.CampaignHalted(now, "job duplicated", told, state.plan.batches[unseen[0]].wave)
+        wave_index = state.plan.batches[unseen[0]].wave
+        return ev.CampaignHalted(now, HaltReason.JOB_DUPLICATED, wave_index, number=len(unseen))
     for wave in state.waves:
-        if wave.foreign:
-            told = ", ".join(wave.foreign[:3])
-            return ev.CampaignHalted(
-                now, "foreign jobs", f"jobs with this campaign's prefix exist: {told}", wave.index
-            )
-        if wave.misses >= AUDITS_MAX:
-            told = f"{len(wave.missing)} created jobs are not found on the platform"
-            return ev.CampaignHalted(now, "jobs missing", told, wave.index)
+        audit = wave.audit
+        if audit.foreign:
+            names = audit.foreign[:NAMED_MAX]
+            return ev.CampaignHalted(now, HaltReason.FOREIGN_JOBS, wave.index, names=names)
+        if audit.misses >= AUDITS_MAX:
+            return ev.CampaignHalted(now, HaltReason.JOBS_MISSING, wave.index, number=len(audit.missing))
     return None
 
 
-def _gate_fact(state: State, wave: WaveState, now: float, decision: Decision) -> ev.Event | None:
-    """Return the one fact about the wave that is due now, or None; note when time alone may bring one."""
-    gate = state.gate_of(wave.index)
-    tally = wave.tally
-    if wave.status is WaveStatus.OPEN:
-        if gate is not None and not wave.overridden:
-            holds = wave.created and state.is_known(wave) and thresholds_hold(gate, tally)
-            if holds and wave.satisfied_at is None:
-                return ev.GateSatisfied(now, wave.index, thresholds_evidence(gate, tally))
-            if not holds and wave.satisfied_at is not None:
-                return ev.GateUnsatisfied(now, wave.index, thresholds_evidence(gate, tally))
-        verdict = judge(
-            None if wave.overridden else gate,
-            tally,
-            created=wave.created,
-            settled=wave.settled,
-            known=state.is_known(wave),
-            seen_at=lambda: -inf if _blind(state, now) else state.seen_at(wave),
-            opened_at=wave.clock_from,
-            satisfied_at=wave.satisfied_at,
-            approved=wave.approved,
-            now=now,
-        )
-        match verdict:
-            case Open():
-                if wave.verified:
-                    return ev.GatePassed(now, wave.index, verdict.evidence)
-                # a last look at the platform: every batch exactly one job, before the next wave builds on it
-                audit = HoldReason.AUDIT.value
-                return None if wave.held == audit else ev.GateHeld(now, wave.index, audit, verdict.evidence)
-            case Hold():
-                if verdict.until is not None:
-                    decision.wake(verdict.until)
-                if verdict.reason.value != wave.held and verdict.reason is not HoldReason.CREATING:
-                    return ev.GateHeld(now, wave.index, verdict.reason.value, verdict.evidence, verdict.until)
-                return None
-            case Halt():
-                return _halt(state, wave, verdict, now)
-    if wave.status in {WaveStatus.PASSED, WaveStatus.FINISHED}:
-        if (
-            gate is not None
-            and gate.stop is not None
-            and not wave.overridden
-            and (why := stop_evidence(gate.stop, tally))
-        ):
-            return _halt(state, wave, Halt("stop rule", why), now)
-        if wave.status is WaveStatus.PASSED and wave.closed and _over(state, wave, now, decision):
-            return ev.WaveFinished(now, wave.index, tally.open)
-    return None
+def _knowledge(state: State, wave: WaveState, now: float) -> WaveKnowledge:
+    """Return what the wave's gate is judged by."""
+    return WaveKnowledge(
+        gate=None if wave.overridden else state.gate_of(wave.index),
+        tally=wave.tally,
+        passed=wave.status is not WaveStatus.OPEN,
+        created=wave.created,
+        settled=wave.settled,
+        known=state.is_known(wave),
+        seen_at=lambda: -inf if _blind(state, now) else state.seen_at(wave),
+        opened_at=wave.clock_from,
+        satisfied_at=wave.satisfied_at,
+        approved=wave.approved,
+    )
+
+
+def _wave_fact(state: State, wave: WaveState, now: float) -> tuple[ev.Event | None, float]:
+    """Return the one fact about the wave that is due now, or None; and when time alone may bring one."""
+    known = _knowledge(state, wave, now)
+    if wave.status is WaveStatus.OPEN and known.gate is not None:
+        satisfied = is_satisfied(known)
+        if satisfied and wave.satisfied_at is None:
+            return ev.GateSatisfied(now, wave.index, known.tally), inf
+        if not satisfied and wave.satisfied_at is not None:
+            return ev.GateUnsatisfied(now, wave.index, known.tally), inf
+    verdict = judge(known, now)
+    match verdict:
+        case Halt():
+            return _halt(state, wave, verdict, now), inf
+        case Hold():
+            news = verdict.reason is not wave.held and verdict.reason is not HoldReason.CREATING
+            held = ev.GateHeld(now, wave.index, verdict.reason, known.tally, verdict.until) if news else None
+            return held, inf if verdict.until is None else verdict.until
+        case Open() if wave.status is WaveStatus.OPEN:
+            return _pass(wave, known, now), inf
+        case Open() if wave.status is WaveStatus.PASSED and wave.audit.phase is AuditPhase.CLOSED:
+            over, look_at = _over(state, wave, now)
+            return ev.WaveFinished(now, wave.index, known.tally.open) if over else None, look_at
+        case Open():
+            return None, inf
+
+
+def _pass(wave: WaveState, known: WaveKnowledge, now: float) -> ev.Event | None:
+    """Return that the wave passes, or what it still waits for; None if that was told."""
+    if wave.audit.phase is AuditPhase.VERIFIED:
+        return ev.GatePassed(now, wave.index, known.tally, wave.overridden)
+    if wave.held is HoldReason.AUDIT:
+        return None
+    # a last look at the platform: every batch exactly one job, before the next wave builds on it
+    return ev.GateHeld(now, wave.index, HoldReason.AUDIT, known.tally, overridden=wave.overridden)
 
 
 def _halt(state: State, wave: WaveState, verdict: Halt, now: float) -> ev.Event:
     gate = state.gate_of(wave.index)
     assert gate is not None, "only a gate can halt"
     if gate.on_fail is OnFail.ABORT:
-        why = f"{verdict.reason}: {verdict.evidence}"
         return ev.CampaignAbortRequested(
-            now, f"gate of wave {state.plan.waves[wave.index].name}", why, stop_jobs=True
+            now,
+            stop_jobs=True,
+            halt=verdict.reason,
+            wave=wave.index,
+            tally=wave.tally,
+            settled=verdict.settled,
         )
-    return ev.CampaignHalted(now, verdict.reason, verdict.evidence, wave.index, gate=True)
+    return ev.CampaignHalted(
+        now, verdict.reason, wave.index, gate=True, tally=wave.tally, settled=verdict.settled
+    )
 
 
-def _over(state: State, wave: WaveState, now: float, decision: Decision) -> bool:
-    """Return whether nothing more is awaited of a passed wave: all settled, or only stragglers left."""
+def _over(state: State, wave: WaveState, now: float) -> tuple[bool, float]:
+    """Return whether nothing more is awaited of a passed wave, and when time alone may change that.
+
+    Nothing is awaited once all is settled, or only stragglers are left.
+    """
     if wave.settled:
-        return True
+        return True, inf
     if not wave.created:
-        return False
+        return False, inf
     quiet_at = _quiet_at(state, wave)
-    if quiet_at > now:
-        decision.wake(quiet_at)
+    if now < quiet_at:
+        return False, quiet_at
     # quiet is what a count says, not what the lack of one suggests
-    return now >= quiet_at and state.seen_at(wave) >= quiet_at
+    return state.seen_at(wave) >= quiet_at, inf
 
 
 def _quiet_at(state: State, wave: WaveState) -> float:
@@ -242,21 +265,21 @@ def _quiet_at(state: State, wave: WaveState) -> float:
     return wave.moved_at + quiet_s
 
 
-def _stall(state: State, now: float, under_way: UnderWay, decision: Decision) -> ev.Event | None:
-    """Return that the next job has no room and nothing is left that would make any by itself; told once a standstill."""
+def _stall(state: State, now: float, under_way: UnderWay) -> tuple[ev.Event | None, float]:
+    """Return that the campaign stalls, or None; and when time alone may change that.
+
+    It stalls if the next job has no room and nothing that goes on by itself can make any. Told once for each such time.
+    """
     if state.stalled or state.unknown or under_way.creating or not state.full:
-        return None
+        return None, inf
     waves = list(state.begun_waves())
     quiet_at = max(_silent_at(state, wave) for wave in waves)
     if quiet_at > now:
-        decision.wake(quiet_at)
-        return None
+        return None, quiet_at
     if any(state.seen_at(wave) < quiet_at for wave in waves):
-        return None  # quiet is what a count says, not what the lack of one suggests
+        return None, inf  # quiet is what a count says, not what the lack of one suggests
     wave = next(wave for wave in waves if not wave.created)
-    cap = state.campaign.limits.devices_in_progress
-    told = f"{state.exposure:,} of {cap:,} devices may be in progress, the next job has no room, and nothing moves"
-    return ev.CampaignStalled(now, wave.index, told)
+    return ev.CampaignStalled(now, wave.index, state.exposure), inf
 
 
 def _silent_at(state: State, wave: WaveState) -> float:
@@ -301,9 +324,10 @@ def _audits(state: State, now: float, under_way: UnderWay, decision: Decision) -
     if not aborting and state.status not in _WATCHING:
         return
     for wave in state.waves:
-        due = wave.suspect_until if aborting else _audit_due(state, wave, now, decision)
+        due, look_at = (wave.audit.suspect_until, inf) if aborting else _audit_due(state, wave, now)
+        decision.wake(look_at)
         if due is not None:
-            due = max(due, wave.audit_retry_at)
+            due = max(due, wave.audit.retry_at)
             audit = AuditWave(wave.index)
             if due > now:
                 decision.wake(due)
@@ -313,25 +337,24 @@ def _audits(state: State, now: float, under_way: UnderWay, decision: Decision) -
             return
 
 
-def _audit_due(state: State, wave: WaveState, now: float, decision: Decision) -> float | None:
-    """Return from when on a listing of the wave's jobs is wanted, or None."""
+def _audit_due(state: State, wave: WaveState, now: float) -> tuple[float | None, float]:
+    """Return from when on an audit of the wave is wanted, or None; and when time alone may change that."""
+    audit = wave.audit
     visible_at = state.vouched(wave.last_created_at) + state.search_lag_s
-    match wave.status:
-        case WaveStatus.WAITING:
+    match audit.phase:
+        case AuditPhase.UNCLEARED:
             before = state.waves[wave.index - 1].status if wave.index else WaveStatus.PASSED
             begins = before in {WaveStatus.PASSED, WaveStatus.FINISHED}
-            asked = begins and not wave.cleared and not wave.foreign
-            return max(now, wave.suspect_until or now) if asked else None
-        case WaveStatus.OPEN if wave.suspect_until is not None:
-            return wave.suspect_until
-        case WaveStatus.OPEN:
-            asked = wave.created and wave.held == HoldReason.AUDIT and not wave.verified
-            return visible_at if asked else None
-        case WaveStatus.PASSED:
-            ending = wave.created and (wave.settled or _over(state, wave, now, decision))
-            return visible_at if ending and not wave.closed else None
+            return max(now, audit.suspect_until or now) if begins and not audit.foreign else None, inf
+        case AuditPhase.UNVERIFIED | AuditPhase.VERIFIED if audit.suspect_until is not None:
+            return audit.suspect_until, inf
+        case AuditPhase.UNVERIFIED:
+            return visible_at if wave.created and wave.held is HoldReason.AUDIT else None, inf
+        case AuditPhase.UNCLOSED if wave.created:
+            over, look_at = _over(state, wave, now)
+            return visible_at if over else None, look_at
         case _:
-            return None
+            return None, inf
 
 
 def _counts(state: State, now: float, under_way: UnderWay, decision: Decision) -> None:
@@ -359,7 +382,7 @@ def _awaited(state: State, now: float) -> Iterator[int]:
 def _awaits_since(state: State, wave: WaveState) -> float | None:
     """Return since when the wave's counts must be for its next verdict, or None where none is near."""
     if wave.status is WaveStatus.OPEN:
-        return wave.held_at if wave.held == HoldReason.STALE else None
+        return wave.held_at if wave.held is HoldReason.STALE else None
     ending = wave.status is WaveStatus.PASSED and wave.created and not wave.settled
     return _quiet_at(state, wave) if ending else None
 
@@ -394,11 +417,11 @@ def _creatable(state: State, now: float, under_way: UnderWay) -> Iterator[int]:
     for batch in state.retries.due(now):
         if (
             batch not in under_way.creating
-            and state.waves[state.plan.batches[batch].wave].suspect_until is None
+            and state.waves[state.plan.batches[batch].wave].audit.suspect_until is None
         ):
             yield batch
     for wave in state.begun_waves():
-        if wave.suspect_until is not None:
+        if wave.audit.suspect_until is not None:
             continue
         for batch in range(wave.cursor, wave.last):
             if batch not in state.batches and batch not in under_way.creating:

@@ -4,6 +4,10 @@ Events are the only history. They are stored by the journal in the order they ha
 by `core.fold`, told to people by `telemetry`. `at` is seconds since the epoch on the engine's clock, which
 never goes backwards. `batch` is the batch's index in the plan, counted from 0; `wave` likewise.
 
+An event tells what happened and what was decided, with all the data: folding needs no rule and no constant that a later
+version may change. Why something happened is a code of `core.reasons` with its data in fields. A field that an
+older journal lacks says so; `core.format1` fills it.
+
 An event in `EPHEMERAL` changes only when we look next; it is folded but not stored, since a restart looks
 again anyway.
 """
@@ -13,50 +17,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
-__all__ = [
-    "EPHEMERAL",
-    "EVENTS",
-    "ApprovalGiven",
-    "BatchCreateRejected",
-    "BatchCreateSent",
-    "BatchCreateThrottled",
-    "BatchCreateUnsent",
-    "BatchJobCreated",
-    "BatchJobDuplicated",
-    "BatchLookupInconclusive",
-    "BatchOutcomeUnknown",
-    "BatchParked",
-    "BatchResendAllowed",
-    "CampaignAbortRequested",
-    "CampaignAborted",
-    "CampaignFinished",
-    "CampaignHalted",
-    "CampaignPaused",
-    "CampaignResumed",
-    "CampaignStalled",
-    "CampaignStarted",
-    "EngineStarted",
-    "EngineStopped",
-    "Event",
-    "GateHeld",
-    "GatePassed",
-    "GateSatisfied",
-    "GateUnsatisfied",
-    "JobStopFailed",
-    "JobStopped",
-    "JobTasksCancelled",
-    "TasksCountFailed",
-    "TasksCounted",
-    "WaveAuditFailed",
-    "WaveAudited",
-    "WaveFinished",
-    "WaveOpened",
-]
+from rollout.core.reasons import BatchReason, HaltReason, HoldReason, LookupReason, StopReason
+from rollout.core.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignStarted:
-    """The campaign exists: its plan is fixed by `plan_digest`."""
+    """The campaign exists: its plan is fixed by `plan_digest`.
+
+    `group_sizes`: for each wave, how many of its jobs are counted together; `first_count_s`: how long after its first job
+    a group is counted first. Format 1 tells neither.
+    """
 
     kind: ClassVar[str] = "campaign.started"
     at: float
@@ -65,6 +36,8 @@ class CampaignStarted:
     devices: int
     batches: int
     waves: int
+    group_sizes: tuple[int, ...] = ()
+    first_count_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +61,12 @@ class EngineStarted:
 
 @dataclass(frozen=True, slots=True)
 class EngineStopped:
-    """The runner left in good order."""
+    """The runner left in good order. `message`: the signal's name, or the error that ended it; else empty."""
 
     kind: ClassVar[str] = "engine.stopped"
     at: float
-    reason: str
+    reason: StopReason
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +105,13 @@ class BatchJobCreated:
 
 @dataclass(frozen=True, slots=True)
 class BatchCreateUnsent:
-    """Nothing left this machine; due again at `retry_at`."""
+    """Nothing left this machine; due again at `retry_at`. `withheld`: our own last check stopped it."""
 
     kind: ClassVar[str] = "batch.create_unsent"
     at: float
     batch: int
     attempt: int
-    reason: str
+    message: str
     retry_at: float
     withheld: bool = False
 
@@ -171,27 +145,32 @@ class BatchCreateRejected:
 
 @dataclass(frozen=True, slots=True)
 class BatchOutcomeUnknown:
-    """The create may or may not have taken effect; `at` is the end of the attempt."""
+    """The create may or may not have taken effect; `at` is the end of the attempt.
+
+    `message`: what was seen instead of an answer. `look_at`: when its job is looked for first; format 1 does not tell.
+    """
 
     kind: ClassVar[str] = "batch.outcome_unknown"
     at: float
     batch: int
     attempt: int
-    reason: str
+    message: str
     code: int | None = None
     http_status: int | None = None
     request_id: str = ""
+    look_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLookupInconclusive:
-    """A search settled nothing: too early, incomplete or failed. Looked up again at `retry_at`."""
+    """A search settled nothing. Looked up again at `retry_at`; `message`: why a search failed."""
 
     kind: ClassVar[str] = "batch.lookup_inconclusive"
     at: float
     batch: int
-    reason: str
+    reason: LookupReason
     retry_at: float
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,13 +189,18 @@ class BatchParked:
     """Unknown and not found; waits for a person. Never silent: it decides the exit code.
 
     `exposed`: its devices have tasks in some job, so it keeps its place in the budget of devices in progress.
+    `jobs`: those jobs, the first few. `doubts`: attempts that may have had an effect.
+    `message`: what a journal of format 1 says instead of the two.
     """
 
     kind: ClassVar[str] = "batch.parked"
     at: float
     batch: int
-    reason: str
+    reason: BatchReason
     exposed: bool = False
+    jobs: tuple[str, ...] = ()
+    doubts: int = 0
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +219,9 @@ class TasksCounted:
     """Devices by status in the first `jobs` jobs of poll group `group`, as asked for from `asked_at` on.
 
     `enrolled` is the number of tasks that exist; devices that match no task are not enrolled.
+    What was decided, for the jobs that were counted: `enrolled_final`: no further task will appear; `retries_over`: EnOS
+    brings no failed device back; `next_at`: when they are counted next, unless all is over then.
+    Format 1 tells none of the three.
     """
 
     kind: ClassVar[str] = "tasks.counted"
@@ -246,6 +233,9 @@ class TasksCounted:
     in_progress: int
     succeeded: int
     failed: int
+    enrolled_final: bool = False
+    retries_over: bool = False
+    next_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +245,7 @@ class TasksCountFailed:
     kind: ClassVar[str] = "tasks.count_failed"
     at: float
     group: int
-    reason: str
+    message: str
     retry_at: float
 
 
@@ -264,7 +254,7 @@ class WaveAudited:
     """All jobs bearing the wave's name prefix were listed, completely, from `began_at` on.
 
     `missing`: created batches whose job should have been seen and was not. `foreign`: names with our prefix
-    that this journal cannot account for.
+    that this journal cannot account for. `retry_at`: when to list again if jobs are missing; format 1 does not tell.
     """
 
     kind: ClassVar[str] = "wave.audited"
@@ -274,6 +264,7 @@ class WaveAudited:
     seen: int
     missing: tuple[int, ...] = ()
     foreign: tuple[str, ...] = ()
+    retry_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,20 +274,26 @@ class WaveAuditFailed:
     kind: ClassVar[str] = "wave.audit_failed"
     at: float
     wave: int
-    reason: str
+    message: str
     retry_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class GateHeld:
-    """What the wave's gate waits for, told when it changes."""
+    """What the wave's gate waits for, told when it changes. `until`: when time alone may change it.
+
+    Here and in the three below: `tally` is what was judged. `overridden`: a person lets the wave pass, so its gate was
+    not judged. `evidence`: what a journal of format 1 says instead of the two.
+    """
 
     kind: ClassVar[str] = "gate.held"
     at: float
     wave: int
-    reason: str
-    evidence: str = ""
+    reason: HoldReason
+    tally: Tally | None = None
     until: float | None = None
+    overridden: bool = False
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +303,8 @@ class GateSatisfied:
     kind: ClassVar[str] = "gate.satisfied"
     at: float
     wave: int
-    evidence: str
+    tally: Tally | None = None
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +314,8 @@ class GateUnsatisfied:
     kind: ClassVar[str] = "gate.unsatisfied"
     at: float
     wave: int
-    evidence: str
+    tally: Tally | None = None
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +325,9 @@ class GatePassed:
     kind: ClassVar[str] = "gate.passed"
     at: float
     wave: int
-    evidence: str
+    tally: Tally | None = None
+    overridden: bool = False
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,41 +378,63 @@ class CampaignResumed:
 class CampaignHalted:
     """A rule stopped the campaign: nothing is created until a person resumes it.
 
-    `gate`: the verdict of the wave's gate, which a person may pass by approving the wave.
+    `gate`: the verdict of the wave's gate, which a person may pass by approving the wave. Which other fields are set
+    depends on `reason`. Of a gate: `tally` as it was judged, `settled` if no device was left that could change it. Of a
+    refusal: `code`, `message` and `request_id` of the platform's answer. Of jobs and batches: `number` of them, `names`
+    of the first few. `evidence`: what a journal of format 1 says instead.
     """
 
     kind: ClassVar[str] = "campaign.halted"
     at: float
-    reason: str
-    evidence: str = ""
+    reason: HaltReason
     wave: int | None = None
     gate: bool = False
+    tally: Tally | None = None
+    settled: bool = False
+    number: int = 0
+    names: tuple[str, ...] = ()
+    code: int | None = None
+    message: str = ""
+    request_id: str = ""
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignStalled:
     """The next job of the wave has no room in `devicesInProgress`, and nothing has moved for `stragglersAfter` or longer.
 
-    Devices that do not report hold their places for as long as their tasks may begin.
+    Devices that do not report hold their places for as long as their tasks may begin. `exposure`: devices that may be in
+    progress. `evidence`: what a journal of format 1 says instead.
     """
 
     kind: ClassVar[str] = "campaign.stalled"
     at: float
     wave: int
-    evidence: str
+    exposure: int = 0
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignAbortRequested:
-    """The campaign ends: nothing more is created; jobs stop and waiting tasks are cancelled if asked."""
+    """The campaign ends: nothing more is created; jobs stop and waiting tasks are cancelled if asked.
+
+    A person's order has `by`, in his words `reason`, and `request`, which identifies the order. The verdict of a
+    gate has `halt`, `wave`, `tally` and `settled`, as `CampaignHalted` has them; in a journal of format 1 it has `halt`,
+    a text in `by` for the wave and one in `evidence` for the rest.
+    """
 
     kind: ClassVar[str] = "campaign.abort_requested"
     at: float
-    by: str
+    by: str = ""
     reason: str = ""
     stop_jobs: bool = False
     cancel_pending: bool = False
     request: str = ""
+    halt: HaltReason | None = None
+    wave: int | None = None
+    tally: Tally | None = None
+    settled: bool = False
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,7 +449,11 @@ class JobStopped:
 
 @dataclass(frozen=True, slots=True)
 class JobTasksCancelled:
-    """Waiting tasks of the job were cancelled; `moving` devices could not be called back."""
+    """Waiting tasks of the job were cancelled; `moving` devices could not be called back.
+
+    `again_at`: when to look once more for waiting tasks, None if not at all. `decided` is false in format 1, which
+    does not tell.
+    """
 
     kind: ClassVar[str] = "job.tasks_cancelled"
     at: float
@@ -434,17 +461,19 @@ class JobTasksCancelled:
     job_id: str
     cancelled: int
     moving: int
+    again_at: float | None = None
+    decided: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class JobStopFailed:
-    """Stopping or cancelling failed; again at `retry_at`, or given up when None."""
+    """Stopping or cancelling failed; again at `retry_at`, or given up when None. `message`: how it failed."""
 
     kind: ClassVar[str] = "job.stop_failed"
     at: float
     batch: int
     job_id: str
-    reason: str
+    message: str
     retry_at: float | None
 
 

@@ -3,6 +3,9 @@
 Folding the same events again gives the same state; that is resume, replay and "why did wave 4 open?". Every fact is first
 checked against the tables of `core.lifecycle`: one that cannot follow those before is a fault of the program, not of the
 campaign.
+
+Nothing is decided here. What depends on a rule or a constant that a later version may change (when to look again, what a
+count proves) is in the event; for journals of format 1, whose events do not say it, in `core.format1`.
 """
 
 from __future__ import annotations
@@ -11,57 +14,14 @@ from dataclasses import replace
 from typing import assert_never
 
 from rollout.core import events as ev
+from rollout.core import format1
+from rollout.core.audit_phase import AuditFact
 from rollout.core.budget import group_exposure
 from rollout.core.commands import CancelTasks, StopJob
-from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import BATCH, CAMPAIGN, WAVE, BatchStatus, CampaignStatus, WaveStatus, step
-from rollout.core.polling import PERIOD_MIN_S, next_period
-from rollout.core.retry import first_look_at
-from rollout.core.state import AUDITS_MAX, BatchState, GroupState, State, WaveState
+from rollout.core.reasons import BatchReason, HaltReason, HoldReason
+from rollout.core.state import BatchState, GroupState, State, WaveState
 from rollout.core.tally import Tally
-
-__all__ = ["ENROL_S", "fold", "is_news"]
-
-ENROL_S = 10.0
-"""How long after its last job was made a group's number of tasks is taken as final. EnOS advises 2 s for
-reads after writes and does not say whether tasks exist when create returns. Seconds."""
-CANCEL_PASSES_MAX = 3
-"""Passes over one job's waiting tasks; each reads a state that lags behind the last."""
-
-
-def is_news(state: State, event: ev.TasksCounted) -> bool:
-    """Return whether a count tells anything that the state does not hold already; else it need not be kept."""
-    group = state.groups[event.group]
-    numbers = (event.enrolled, event.in_progress, event.succeeded, event.failed)
-    if numbers != (group.enrolled, group.in_progress, group.succeeded, group.failed):
-        return True
-    probe = _settles(state, group, event)
-    return probe != (group.enrolled_final, group.retries_over, group.settled)
-
-
-def _settles(state: State, group: GroupState, event: ev.TasksCounted) -> tuple[bool, bool, bool]:
-    """Return whether the tasks are all there, EnOS's retries are over, and so all is settled, after `event`."""
-    spec = state.spec_of(state.plan.batches[group.batches[0]])
-    whole = event.jobs == len(group.batches)
-    full = not group.scoped and event.enrolled >= group.devices
-    patience_s = max(ENROL_S, 2 * state.search_lag_s)
-    if not event.enrolled:
-        # no task at all is more likely late than final: nothing is given back for it any sooner than to stragglers
-        patience_s = max(patience_s, state.campaign.stragglers_after_s)
-    waited = event.asked_at >= state.vouched(group.grown_at) + patience_s and event.enrolled == group.enrolled
-    enrolled_final = whole and (full or waited or (group.enrolled_final and event.enrolled == group.enrolled))
-    ended = event.succeeded + event.failed >= event.enrolled
-    if not spec.retry.enabled:
-        retries_over = True
-    else:
-        numbers = (event.enrolled, event.in_progress, event.succeeded, event.failed)
-        still = numbers == (group.enrolled, group.in_progress, group.succeeded, group.failed)
-        # a failed task may come back for as long as the platform's interval; only quiet proves it will not
-        quiet = (
-            still and event.asked_at >= state.vouched(group.changed_at) + spec.retry.interval_s + patience_s
-        )
-        retries_over = ended and (event.failed == 0 or quiet)
-    return enrolled_final, retries_over, whole and enrolled_final and ended and retries_over
 
 
 def fold(state: State, event: ev.Event) -> None:
@@ -71,6 +31,7 @@ def fold(state: State, event: ev.Event) -> None:
         case ev.CampaignStarted():
             state.status = step(CAMPAIGN, state.status, event.kind)
             state.started_at = event.at
+            _agree_on_counts(state, event)
         case ev.EngineStarted():
             _start_life(state, event)
         case ev.EngineStopped():
@@ -79,24 +40,26 @@ def fold(state: State, event: ev.Event) -> None:
             wave = state.waves[event.wave]
             wave.status = step(WAVE, wave.status, event.kind)
             wave.opened_at = wave.clock_from = wave.changed_at = event.at
+            wave.audit = wave.audit.after(AuditFact.OPENED)
         case ev.BatchCreateSent():
             _send(state, event)
         case ev.BatchJobCreated():
             _create(state, event)
         case ev.BatchCreateUnsent():
             batch = _answer(state, event.batch, event.kind)
-            batch.reason = event.reason
+            batch.reason, batch.message = BatchReason.UNSENT, event.message
             if not event.withheld:
                 batch.failures += 1
             state.retries.set(event.batch, event.retry_at)
         case ev.BatchCreateThrottled():
             batch = _answer(state, event.batch, event.kind)
             batch.throttles += 1
-            batch.reason = "throttled"
+            batch.reason, batch.message = BatchReason.THROTTLED, ""
             state.retries.set(event.batch, event.retry_at)
         case ev.BatchCreateRejected():
             batch = _answer(state, event.batch, event.kind)
-            batch.reason, batch.code, batch.request_id = event.message, event.code, event.request_id
+            batch.reason, batch.message = BatchReason.REFUSED, event.message
+            batch.code, batch.request_id = event.code, event.request_id
             batch.credentials = event.credentials
             if event.retry_at is not None:
                 batch.status = BatchStatus.PLANNED
@@ -105,9 +68,11 @@ def fold(state: State, event: ev.Event) -> None:
                 state.rejected.add(event.batch)
         case ev.BatchOutcomeUnknown():
             batch = _move(state, event.batch, event.kind)
-            batch.reason, batch.code, batch.request_id = event.reason, event.code, event.request_id
+            batch.reason, batch.message = BatchReason.UNKNOWN, event.message
+            batch.code, batch.request_id = event.code, event.request_id
             batch.doubts += 1
-            _doubt(state, event.batch, event.at, first_look_at(event.at, state.search_lag_s))
+            look_at = format1.look_at(event, state.search_lag_s) if event.look_at is None else event.look_at
+            _doubt(state, event.batch, event.at, look_at)
         case ev.BatchLookupInconclusive():
             batch = _move(state, event.batch, event.kind)
             batch.looks += 1
@@ -117,7 +82,8 @@ def fold(state: State, event: ev.Event) -> None:
             state.retries.set(event.batch, event.retry_at)
         case ev.BatchParked():
             batch = _settle_doubt(state, event.batch, event.kind)
-            batch.reason, batch.exposed = event.reason, event.exposed
+            batch.reason, batch.message, batch.witnesses = event.reason, event.message, event.jobs
+            batch.exposed = event.exposed
             if event.exposed:
                 state.exposure += state.exposure_of(event.batch)
             state.parked.add(event.batch)
@@ -132,21 +98,23 @@ def fold(state: State, event: ev.Event) -> None:
         case ev.WaveAudited():
             _audit(state, event)
         case ev.WaveAuditFailed():
-            state.waves[event.wave].audit_retry_at = event.retry_at
+            wave = state.waves[event.wave]
+            wave.audit = replace(wave.audit, retry_at=event.retry_at)
         case ev.GateHeld():
             wave = state.waves[event.wave]
-            wave.held, wave.held_at, wave.evidence = event.reason, event.at, event.evidence
-            wave.verified = False
+            wave.held, wave.held_at, wave.told = event.reason, event.at, event
+            wave.audit = wave.audit.after(AuditFact.HELD)
         case ev.GateSatisfied():
             wave = state.waves[event.wave]
-            wave.satisfied_at, wave.evidence = event.at, event.evidence
+            wave.satisfied_at, wave.told = event.at, event
         case ev.GateUnsatisfied():
             wave = state.waves[event.wave]
-            wave.satisfied_at, wave.evidence = None, event.evidence
+            wave.satisfied_at, wave.told = None, event
         case ev.GatePassed():
             wave = state.waves[event.wave]
             wave.status = step(WAVE, wave.status, event.kind)
-            wave.held, wave.evidence = "", event.evidence
+            wave.held, wave.told = None, event
+            wave.audit = wave.audit.after(AuditFact.PASSED)
         case ev.WaveFinished():
             wave = state.waves[event.wave]
             wave.status = step(WAVE, wave.status, event.kind)
@@ -157,33 +125,19 @@ def fold(state: State, event: ev.Event) -> None:
             state.status = step(CAMPAIGN, state.status, event.kind)
             state.requests.add(event.request)
             if state.status is CampaignStatus.PAUSED:
-                state.reason, state.evidence = "paused", event.reason
+                state.cause = event
         case ev.CampaignResumed():
             _resume(state, event)
         case ev.CampaignHalted():
             state.status = step(CAMPAIGN, state.status, event.kind)
-            state.reason, state.evidence = event.reason, event.evidence
+            state.cause = event
             state.halted_wave, state.halted_by_gate = event.wave, event.gate
         case ev.CampaignStalled():
             state.stalled_at = event.at
         case ev.CampaignAbortRequested():
             state.status = step(CAMPAIGN, state.status, event.kind)
             state.requests.add(event.request)
-            before = state.abort
-            if before is not None:  # a second order adds to the first, it takes nothing back
-                event = replace(
-                    event,
-                    stop_jobs=event.stop_jobs or before.stop_jobs,
-                    cancel_pending=event.cancel_pending or before.cancel_pending,
-                )
-            state.abort = event
-            state.reason, state.evidence = "aborted", event.reason
-            for index, batch in state.batches.items():
-                _brake(state, index, batch)
-            for wave in state.waves:
-                if wave.foreign:
-                    # nobody said whose they are: listed once more, what bears our exact names is braked too
-                    wave.suspect_until = event.at
+            _abort(state, event)
         case ev.JobStopped():
             state.brakes.pop(StopJob(event.batch, event.job_id), None)
             if state.batches[event.batch].job_id == event.job_id:
@@ -197,6 +151,35 @@ def fold(state: State, event: ev.Event) -> None:
             state.ended_at = event.at
         case _:
             assert_never(event)
+
+
+def _agree_on_counts(state: State, event: ev.CampaignStarted) -> None:
+    """Take over how many jobs are counted together, and when first."""
+    plan, limits = state.plan, state.campaign.limits
+    for wave in state.waves:
+        wave.group_size = (
+            event.group_sizes[wave.index]
+            if event.group_sizes
+            else format1.group_size(plan, wave.index, limits)
+        )
+    state.first_count_s = format1.FIRST_COUNT_S if event.first_count_s is None else event.first_count_s
+
+
+def _abort(state: State, event: ev.CampaignAbortRequested) -> None:
+    before = state.abort
+    if before is not None:  # a second order adds to the first, it takes nothing back
+        event = replace(
+            event,
+            stop_jobs=event.stop_jobs or before.stop_jobs,
+            cancel_pending=event.cancel_pending or before.cancel_pending,
+        )
+    state.abort = state.cause = event
+    for index, batch in state.batches.items():
+        _brake(state, index, batch)
+    for wave in state.waves:
+        if wave.audit.foreign:
+            # nobody said whose they are: listed once more, what bears our exact names is braked too
+            wave.audit = replace(wave.audit, suspect_until=event.at)
 
 
 def _wave_of(state: State, batch: int) -> WaveState:
@@ -233,10 +216,9 @@ def _start_life(state: State, event: ev.EngineStarted) -> None:
         if not group.settled:
             state.counts.set(group.index, event.at)
     for wave in state.waves:
-        wave.audit_retry_at = 0.0
+        wave.audit = replace(wave.audit, retry_at=0.0)
         if event.paranoid and wave.status in {WaveStatus.WAITING, WaveStatus.OPEN}:
-            wave.suspect_until = event.at + event.latest_effect_s + event.search_lag_s
-            wave.cleared = wave.verified = False
+            wave.audit = wave.audit.doubted(event.at + event.latest_effect_s + event.search_lag_s)
 
 
 def _reconsider(state: State, index: int, kind: str, at: float) -> None:
@@ -248,7 +230,8 @@ def _reconsider(state: State, index: int, kind: str, at: float) -> None:
         state.exposure += state.exposure_of(index)
         wave = _wave_of(state, index)
         if wave.status is WaveStatus.FINISHED:
-            wave.status, wave.closed = step(WAVE, wave.status, kind), False
+            wave.status = step(WAVE, wave.status, kind)
+            wave.audit = wave.audit.after(AuditFact.REOPENED)
     if before is BatchStatus.UNKNOWN:
         state.unknown -= 1
     if before is BatchStatus.SENT:
@@ -308,7 +291,8 @@ def _release(state: State, index: int, kind: str) -> BatchState:
 def _create(state: State, event: ev.BatchJobCreated) -> None:
     batch = _release(state, event.batch, event.kind)
     batch.job_id, batch.request_id, batch.created_at = event.job_id, event.request_id, event.at
-    batch.adopted, batch.failures, batch.throttles, batch.reason = event.adopted, 0, 0, ""
+    batch.adopted, batch.failures, batch.throttles = event.adopted, 0, 0
+    batch.reason, batch.message = None, ""
     state.adopted += event.adopted
     _enter_group(state, event.batch, batch, event.at)
 
@@ -325,8 +309,7 @@ def _enter_group(state: State, index: int, batch: BatchState, at: float) -> None
         state.groups.append(last)
         wave.groups.append(last.index)
         wave.unsettled_groups += 1
-        # the first count is due when the platform's reads can show the tasks
-        state.counts.set(last.index, at + PERIOD_MIN_S)
+        state.counts.set(last.index, at + state.first_count_s)
     # only where something failed can one more job reopen what was final
     counted = last.tally if last.failed else None
     batch.group = last.index
@@ -356,7 +339,7 @@ def _duplicate(state: State, event: ev.BatchJobDuplicated) -> None:
     state.duplicated.add(event.batch)
     state.duplicates_known.discard(event.batch)
     batch.others = batch.others.union(event.others)
-    batch.job_id, batch.reason = event.kept, "more than one job bears its name"
+    batch.job_id, batch.reason, batch.message = event.kept, BatchReason.DUPLICATED, ""
     if not known:
         batch.created_at = event.at
         _enter_group(state, event.batch, batch, event.at)
@@ -371,10 +354,12 @@ def _count(state: State, event: ev.TasksCounted) -> None:
     numbers = (event.enrolled, event.in_progress, event.succeeded, event.failed)
     changed = numbers != (group.enrolled, group.in_progress, group.succeeded, group.failed)
     before = group.tally
-    was_settled = group.settled
-    group.enrolled_final, group.retries_over, group.settled = _settles(state, group, event)
+    enrolled_final, retries_over, next_at = _decided(state, group, event)
+    group.enrolled_final, group.retries_over = enrolled_final, retries_over
+    ended = event.succeeded + event.failed >= event.enrolled
+    group.settled = enrolled_final and retries_over and ended
     group.enrolled, group.in_progress, group.succeeded, group.failed = numbers
-    last_asked_at, group.asked_at = max(group.asked_at, group.grown_at), event.asked_at
+    group.asked_at = event.asked_at
     state.blind.pop(group.index, None)
     state.unsighted.discard(group.index)
     state.last_count_at = event.at
@@ -384,44 +369,36 @@ def _count(state: State, event: ev.TasksCounted) -> None:
         group.changed_at = wave.changed_at = event.at
     _expose(state, group)
     if group.settled:
-        wave.unsettled_groups -= not was_settled
+        wave.unsettled_groups -= 1
         state.counts.drop(group.index)
     else:
-        wait_s = next_period(
-            event.asked_at - last_asked_at,
-            news=max(0, event.succeeded + event.failed - before.seen),
-            devices=group.planned,
-            still_open=group.planned if group.open is None else group.open,
-            in_progress=group.in_progress,
-            age_s=event.asked_at - group.grown_at,
-        )
-        state.counts.set(group.index, event.at + wait_s)
+        state.counts.set(group.index, next_at)
+
+
+def _decided(state: State, group: GroupState, event: ev.TasksCounted) -> tuple[bool, bool, float]:
+    """Return whether all tasks are there and EnOS's retries are over, and when to count next."""
+    if event.next_at is None:
+        return format1.decide_count(state, group, event)
+    if event.jobs == len(group.batches):
+        return event.enrolled_final, event.retries_over, event.next_at
+    # jobs were added since: what was decided holds for those that were counted, and nothing is final for the group
+    return False, event.retries_over and (not event.failed or group.retries_over), event.next_at
 
 
 def _audit(state: State, event: ev.WaveAudited) -> None:
     wave = state.waves[event.wave]
-    wave.audit_retry_at = 0.0
-    wave.foreign = tuple(name for name in event.foreign if name not in wave.foreign_known)
-    if wave.suspect_until is not None and event.began_at >= wave.suspect_until:
-        wave.suspect_until = None
+    audit = wave.audit.listed(event.foreign, event.began_at)
     if wave.status is WaveStatus.WAITING:
-        known = bool(event.foreign) and not wave.foreign
-        wave.cleared = (event.seen == 0 or known) and wave.suspect_until is None
-        if known and wave.cleared:
-            # a person has vouched for them in an earlier life; what bears our exact names is adopted at once
-            wave.suspect_until = event.at
+        wave.audit = audit.before_first_create(seen=event.seen, foreign=len(event.foreign), at=event.at)
         return
-    wave.missing = tuple(batch for batch in event.missing if batch not in wave.missing_known)
-    if wave.missing:
-        wave.misses += 1
-        wave.audit_retry_at = event.at + 2 * state.search_lag_s
-        return
-    wave.misses = 0
-    if wave.status is WaveStatus.OPEN and wave.held != HoldReason.AUDIT:
+    retry_at = event.retry_at
+    if retry_at is None:
+        retry_at = format1.retry_audit_at(event, state.search_lag_s)
+    wave.audit = audit = audit.missed(event.missing, retry_at)
+    if audit.missing or (wave.status is WaveStatus.OPEN and wave.held is not HoldReason.AUDIT):
         return
     if wave.created and event.began_at >= state.vouched(wave.last_created_at) + state.search_lag_s:
-        wave.verified = True
-        wave.closed = wave.status is WaveStatus.PASSED
+        wave.audit = audit.after(AuditFact.COMPLETE)
 
 
 def _approve(state: State, event: ev.ApprovalGiven) -> None:
@@ -432,14 +409,16 @@ def _approve(state: State, event: ev.ApprovalGiven) -> None:
         # the gate failed and a person lets the wave pass all the same: it is no longer judged
         wave.overridden = True
         state.status = step(CAMPAIGN, state.status, event.kind)
-        state.reason = state.evidence = ""
+        state.cause = None
         state.halted_wave, state.halted_by_gate = None, False
 
 
 def _resume(state: State, event: ev.CampaignResumed) -> None:
     state.status = step(CAMPAIGN, state.status, event.kind)
     state.requests.add(event.request)
-    state.reason = state.evidence = ""
+    missed = isinstance(state.cause, ev.CampaignHalted) and state.cause.reason is HaltReason.JOBS_MISSING
+    gone = state.halted_wave if missed else None
+    state.cause = None
     state.halted_wave, state.halted_by_gate = None, False
     state.duplicates_known |= state.duplicated
     for index in sorted(state.rejected):
@@ -452,15 +431,12 @@ def _resume(state: State, event: ev.CampaignResumed) -> None:
     for wave in state.waves:
         if wave.status is WaveStatus.OPEN:
             wave.clock_from = event.at
-        if wave.foreign and wave.status is WaveStatus.WAITING:
-            # the person knows these jobs: open, but adopt what bears our exact names before creating anything
-            wave.cleared = True
-            wave.suspect_until = event.at + state.latest_effect_s + state.search_lag_s
-        wave.foreign_known.update(wave.foreign)
-        if wave.misses >= AUDITS_MAX:
-            # the person knows that these jobs are gone; they are not created again
-            wave.missing_known.update(wave.missing)
-        wave.foreign, wave.misses, wave.missing = (), 0, ()
+        # a person who knows of foreign jobs lets the wave begin: what bears our exact names is adopted before any create
+        known = bool(wave.audit.foreign) and wave.status is WaveStatus.WAITING
+        wave.audit = wave.audit.resumed(
+            suspect_until=event.at + state.latest_effect_s + state.search_lag_s if known else None,
+            gone=wave.index == gone,
+        )
 
 
 def _brake(state: State, index: int, batch: BatchState) -> None:
@@ -484,8 +460,11 @@ def _cancelled(state: State, event: ev.JobTasksCancelled) -> None:
     state.brakes.pop(brake, None)
     batch = state.batches[event.batch]
     batch.cancel_passes += 1
-    if event.cancelled and batch.cancel_passes < CANCEL_PASSES_MAX:
-        state.brakes[brake] = event.at + state.search_lag_s
+    again_at = event.again_at
+    if not event.decided:
+        again_at = format1.cancel_again_at(event, batch.cancel_passes, state.search_lag_s)
+    if again_at is not None:
+        state.brakes[brake] = again_at
     elif state.abort is not None and state.abort.stop_jobs:
         state.brakes[StopJob(event.batch, event.job_id)] = event.at
 

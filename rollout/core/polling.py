@@ -16,12 +16,12 @@ that waits for a count of its own does not wait for this rhythm: `decide` asks a
 from __future__ import annotations
 
 from math import ceil
+from typing import NamedTuple
 
+from rollout.core import events as ev
 from rollout.core.budget import job_exposure
 from rollout.core.campaign import Limits
 from rollout.core.plan import Plan
-
-__all__ = ["CALLS_PER_COUNT", "LATE", "PERIOD_MAX_S", "PERIOD_MIN_S", "SIGHT_S", "group_size", "next_period"]
 
 CALLS_PER_COUNT = 4
 """Read calls one count of a group takes: enrolled, in progress, succeeded, failed."""
@@ -30,7 +30,8 @@ ROUND_S = 15.0
 GROUP_MAX = 100
 """Most jobs in one expression; 24-character ids, so about 2.7 kB. The platform publishes no bound."""
 PERIOD_MIN_S = 5.0
-"""Least time between two counts of a group. The platform's reads lag about 2 s behind. Seconds."""
+"""Least time between two counts of a group, and between its first job and the first count. The platform's reads lag about
+2 s behind. Seconds."""
 LATE = 1 / 25
 """How late news of a group may be: the share of its age, and of its devices that may have ended unseen."""
 FIRST = 1 / 10
@@ -55,19 +56,41 @@ def group_size(plan: Plan, wave: int, limits: Limits) -> int:
     return max(1, min(GROUP_MAX, ceil(jobs * CALLS_PER_COUNT / (limits.read.rate * ROUND_S))))
 
 
-def next_period(
-    last_s: float, *, news: int, devices: int, still_open: int, in_progress: int, age_s: float
-) -> float:
-    """Return how long to wait before a group's next count. Seconds.
+class Pace(NamedTuple):
+    """How a group moves, as two counts of it show. Seconds and devices.
 
-    Args:
-        last_s: how long ago the count before this one was.
-        news: devices that came to an end between the two.
-        devices: all of the group; `still_open`: those that may still come to an end; `in_progress`: those at work.
-        age_s: how long ago the group got its newest job.
+    `last_s`: how long ago the count before this one was; `age_s`: how long ago the group got its newest job.
+    `news`: devices that came to an end between the two. `devices`: all of the group; `still_open`: those that may still
+    come to an end; `in_progress`: those at work.
     """
-    aim = max(1.0, devices * LATE)
-    wait = last_s * (min(GROWTH, aim / news) if news else GROWTH)
-    few = 1.0 if in_progress else max(1.0, devices / max(1, still_open))
-    late = FIRST if still_open == devices else LATE
-    return max(PERIOD_MIN_S, min(wait, SIGHT_S * few, PERIOD_MAX_S, age_s * late))
+
+    last_s: float
+    news: int
+    devices: int
+    still_open: int
+    in_progress: int
+    age_s: float
+
+
+def next_period(pace: Pace) -> float:
+    """Return how long to wait before a group's next count. Seconds."""
+    aim = max(1.0, pace.devices * LATE)
+    wait = pace.last_s * (min(GROWTH, aim / pace.news) if pace.news else GROWTH)
+    few = 1.0 if pace.in_progress else max(1.0, pace.devices / max(1, pace.still_open))
+    late = FIRST if pace.still_open == pace.devices else LATE
+    return max(PERIOD_MIN_S, min(wait, SIGHT_S * few, PERIOD_MAX_S, pace.age_s * late))
+
+
+def started(plan: Plan, now: float) -> ev.CampaignStarted:
+    """Return the fact that the campaign begins, with what is agreed on counting its jobs."""
+    limits = plan.campaign.limits
+    return ev.CampaignStarted(
+        now,
+        plan.campaign.id,
+        plan.digest,
+        plan.devices,
+        len(plan.batches),
+        len(plan.waves),
+        tuple(group_size(plan, wave.index, limits) for wave in plan.waves),
+        PERIOD_MIN_S,
+    )

@@ -17,16 +17,20 @@ second i's job existed L after its end, was visible S later, and the search woul
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import assert_never
 
 from rollout.core import events as ev
 from rollout.core.campaign import ApiRetry, WhenUnsure
 from rollout.core.outcome import Accepted, Found, Lookup, Outcome, Rejected, Throttled, Unknown, Unsent
-
-__all__ = ["THROTTLES_MAX", "after_create", "after_lookup", "backoff", "first_look_at"]
+from rollout.core.reasons import BatchReason, LookupReason
 
 THROTTLES_MAX = 100
 """Consecutive refusals by flow control one batch bears before a person is asked. Calls."""
+CANCEL_PASSES_MAX = 3
+"""Passes over one job's waiting tasks; each reads a state that lags behind the last."""
+NAMED_MAX = 3
+"""Jobs named as the reason why a batch is parked; a search finds all of them."""
 
 
 def backoff(attempt: int, policy: ApiRetry, draw: float) -> float:
@@ -45,34 +49,52 @@ def backoff(attempt: int, policy: ApiRetry, draw: float) -> float:
     return draw * min(policy.max_s, policy.first_s * 2.0 ** min(attempt - 1, 60))
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One create call of one batch. `number` counts the batch's attempts from 1, over all lives.
+
+    `tries`: definite failures in a row, this one included.
+    """
+
+    batch: int
+    number: int
+    tries: int
+
+
 def after_create(
-    outcome: Outcome, *, batch: int, attempt: int, tries: int, policy: ApiRetry, draw: float, now: float
+    outcome: Outcome, attempt: Attempt, policy: ApiRetry, *, search_lag_s: float, draw: float, now: float
 ) -> ev.Event:
     """Return the fact one create attempt came to.
 
     Args:
-        attempt: the attempt's number, counted from 1 over all lives.
-        tries: definite failures in a row, this one included.
+        search_lag_s: S, seconds.
+        draw: uniform in [0, 1), supplied by the caller.
         now: the end of the attempt.
     """
+    batch, number = attempt.batch, attempt.number
     match outcome:
         case Accepted():
             return ev.BatchJobCreated(
-                now, batch, attempt, outcome.job_id, outcome.request_id, elapsed_s=outcome.elapsed_s
+                now,
+                batch,
+                number,
+                outcome.job_id,
+                outcome.request_id,
+                elapsed_s=outcome.elapsed_s,
             )
         case Unsent():
-            wait = 0.0 if outcome.withheld else backoff(tries, policy, draw)
-            return ev.BatchCreateUnsent(now, batch, attempt, outcome.reason, now + wait, outcome.withheld)
+            wait = 0.0 if outcome.withheld else backoff(attempt.tries, policy, draw)
+            return ev.BatchCreateUnsent(now, batch, number, outcome.reason, now + wait, outcome.withheld)
         case Throttled():
             asked = outcome.retry_after_s
-            wait = backoff(tries, policy, draw) if asked is None else asked
-            return ev.BatchCreateThrottled(now, batch, attempt, now + wait, asked)
+            wait = backoff(attempt.tries, policy, draw) if asked is None else asked
+            return ev.BatchCreateThrottled(now, batch, number, now + wait, asked)
         case Rejected():
-            again = outcome.retryable and attempt < policy.attempts
+            again = outcome.retryable and number < policy.attempts
             return ev.BatchCreateRejected(
                 now,
                 batch,
-                attempt,
+                number,
                 outcome.code,
                 outcome.message,
                 outcome.request_id,
@@ -82,7 +104,14 @@ def after_create(
             )
         case Unknown():
             return ev.BatchOutcomeUnknown(
-                now, batch, attempt, outcome.reason, outcome.code, outcome.http_status, outcome.request_id
+                now,
+                batch,
+                number,
+                outcome.reason,
+                outcome.code,
+                outcome.http_status,
+                outcome.request_id,
+                first_look_at(now, search_lag_s),
             )
         case _:
             assert_never(outcome)
@@ -97,50 +126,69 @@ def _earliest(jobs: tuple[Found, ...]) -> tuple[Found, ...]:
     return tuple(sorted(jobs, key=lambda job: (job.create_time_ms or 0, job.job_id)))
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is known of a batch whose create may have taken effect. Times in seconds on the engine's clock.
+
+    `attempt`: the number of the last attempt. `doubts`: attempts that may have had an effect, the last one included.
+    `looks`: searches made since then. `ended_at`: the end of the last attempt, or the start of the life that found it
+    in doubt. `latest_effect_s` is L, `search_lag_s` S.
+    """
+
+    batch: int
+    attempt: int
+    doubts: int
+    looks: int
+    ended_at: float
+    latest_effect_s: float
+    search_lag_s: float
+
+    @property
+    def proven_at(self) -> float:
+        """From when on a complete search that finds nothing proves that there is nothing, if it began then or later."""
+        return self.ended_at + self.latest_effect_s + self.search_lag_s
+
+
 def after_lookup(
-    lookup: Lookup,
-    *,
-    batch: int,
-    attempt: int,
-    doubts: int,
-    looks: int,
-    began_at: float,
-    ended_at: float,
-    latest_effect_s: float,
-    search_lag_s: float,
-    policy: ApiRetry,
-    draw: float,
-    now: float,
+    lookup: Lookup, doubt: Doubt, policy: ApiRetry, *, began_at: float, draw: float, now: float
 ) -> ev.Event:
     """Return what a search for an unknown batch settled.
 
     Args:
-        attempt: the number of the last attempt.
-        doubts: attempts of this batch that may have had an effect, the last one included.
-        looks: searches made since then, before this one.
         began_at: when this search began.
-        ended_at: the end of the doubtful attempt, or the start of the life that found it in doubt.
+        draw: uniform in [0, 1), supplied by the caller.
     """
+    batch = doubt.batch
     if len(lookup.found) == 1:
-        return ev.BatchJobCreated(now, batch, attempt, lookup.found[0].job_id, adopted=True)
+        return ev.BatchJobCreated(now, batch, doubt.attempt, lookup.found[0].job_id, adopted=True)
     if lookup.found:
         first, *others = _earliest(lookup.found)
         return ev.BatchJobDuplicated(now, batch, first.job_id, tuple(job.job_id for job in others))
-    proven_at = ended_at + latest_effect_s + search_lag_s
-    if began_at < proven_at:
+    if began_at < doubt.proven_at:
         # look at S, 2 S, 4 S … after the end, and exactly when absence can be proved
-        step = max(search_lag_s, now - ended_at)
-        return ev.BatchLookupInconclusive(now, batch, "not found yet", min(now + step, max(proven_at, now)))
+        step = max(doubt.search_lag_s, now - doubt.ended_at)
+        look_at = min(now + step, max(doubt.proven_at, now))
+        return ev.BatchLookupInconclusive(now, batch, LookupReason.TOO_EARLY, look_at)
     if not lookup.complete:
-        return ev.BatchLookupInconclusive(
-            now, batch, "the search was not complete", now + policy.first_s + backoff(looks + 1, policy, draw)
-        )
+        wait = policy.first_s + backoff(doubt.looks + 1, policy, draw)
+        return ev.BatchLookupInconclusive(now, batch, LookupReason.INCOMPLETE, now + wait)
     if lookup.witness:
-        jobs = ", ".join(lookup.witness[:3])
-        reason = f"not found by name, but its devices have tasks in job {jobs}"
-        return ev.BatchParked(now, batch, reason, exposed=True)
+        return ev.BatchParked(
+            now, batch, BatchReason.WITNESSED, exposed=True, jobs=lookup.witness[:NAMED_MAX]
+        )
     if policy.when_unsure is WhenUnsure.PARK:
-        return ev.BatchParked(now, batch, "not found, and the plan says park")
-    if doubts >= policy.attempts:
-        return ev.BatchParked(now, batch, f"not found after {doubts} doubtful attempts")
+        return ev.BatchParked(now, batch, BatchReason.PARK_ASKED)
+    if doubt.doubts >= policy.attempts:
+        return ev.BatchParked(now, batch, BatchReason.TOO_OFTEN, doubts=doubt.doubts)
     return ev.BatchResendAllowed(now, batch, began_at, now)
+
+
+def cancel_again_at(cancelled: int, passes: int, *, search_lag_s: float, now: float) -> float | None:
+    """Return when to look once more for waiting tasks of a job, None if not at all.
+
+    Args:
+        cancelled: tasks cancelled in this pass: if there were any, more may have appeared.
+        passes: passes over the job, this one included.
+        search_lag_s: S, seconds.
+    """
+    return now + search_lag_s if cancelled and passes < CANCEL_PASSES_MAX else None

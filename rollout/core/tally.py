@@ -12,8 +12,6 @@ from fractions import Fraction
 
 from rollout.core.campaign import Denominator
 
-__all__ = ["Tally"]
-
 
 @dataclass(frozen=True, slots=True)
 class Tally:

@@ -22,12 +22,21 @@ from rollout.core.commands import (
     Record,
     StopJob,
 )
+from rollout.core.counting import Numbers, counted, is_news
 from rollout.core.decide import may_create
-from rollout.core.fold import is_news
 from rollout.core.names import batch_name, wave_prefix
 from rollout.core.outcome import Accepted, Lookup, Throttled, Unknown
+from rollout.core.reasons import LookupReason
 from rollout.core.records import TaskState
-from rollout.core.retry import THROTTLES_MAX, after_create, after_lookup, backoff
+from rollout.core.retry import (
+    THROTTLES_MAX,
+    Attempt,
+    Doubt,
+    after_create,
+    after_lookup,
+    backoff,
+    cancel_again_at,
+)
 from rollout.core.state import BatchState, State
 from rollout.engine.clock import Clock
 from rollout.engine.pacing import Pacers
@@ -120,10 +129,9 @@ class Performer:
         touched = self._state.batches[command.batch]
         fact = after_create(
             outcome,
-            batch=command.batch,
-            attempt=command.attempt,
-            tries=touched.failures + touched.throttles + 1,
-            policy=self._campaign.api_retry,
+            Attempt(command.batch, command.attempt, touched.failures + touched.throttles + 1),
+            self._campaign.api_retry,
+            search_lag_s=self._state.search_lag_s,
             draw=self._rng.random(),
             now=self._clock(),
         )
@@ -153,7 +161,7 @@ class Performer:
             case ev.BatchCreateUnsent(withheld=False) if (
                 not self._state.jobs and batch.failures >= self._campaign.api_retry.attempts
             ):
-                told = f"the platform cannot be reached: {fact.reason} ({batch.failures} attempts)"
+                told = f"the platform cannot be reached: {fact.message} ({batch.failures} attempts)"
                 self._give_up(
                     ServiceError(
                         told,
@@ -179,7 +187,15 @@ class Performer:
         batch = self._state.batches[command.batch]
         spec = self._campaign.waves[planned.wave].job
         began_at = self._clock()
-        proven_at = batch.ended_at + self._state.latest_effect_s + self._state.search_lag_s
+        doubt = Doubt(
+            command.batch,
+            batch.attempt,
+            batch.doubts,
+            batch.looks,
+            batch.ended_at,
+            self._state.latest_effect_s,
+            self._state.search_lag_s,
+        )
         witness: tuple[str, ...] = ()
         try:
             listing = await self._service.find_jobs(
@@ -187,7 +203,7 @@ class Performer:
                 job_type=spec.type.value,
                 name=batch_name(self._campaign.id, planned),
             )
-            if listing.complete and not listing.jobs and began_at >= proven_at:
+            if listing.complete and not listing.jobs and began_at >= doubt.proven_at:
                 witness = await self._service.find_witnesses(
                     firmware_id=self._campaign.firmware_id,
                     device_keys=self._manifest.keys(planned.start, planned.stop),
@@ -198,20 +214,16 @@ class Performer:
         except ServiceError as error:
             wait = await self._read_failed(command, error)
             now = self._clock()
-            fact: ev.Event = ev.BatchLookupInconclusive(now, command.batch, str(error), now + wait)
+            fact: ev.Event = ev.BatchLookupInconclusive(
+                now, command.batch, LookupReason.FAILED, now + wait, str(error)
+            )
         else:
             await self._read_went_well(command)
             fact = after_lookup(
                 Lookup(listing.jobs, listing.complete, witness),
-                batch=command.batch,
-                attempt=batch.attempt,
-                doubts=batch.doubts,
-                looks=batch.looks,
+                doubt,
+                self._campaign.api_retry,
                 began_at=began_at,
-                ended_at=batch.ended_at,
-                latest_effect_s=self._state.latest_effect_s,
-                search_lag_s=self._state.search_lag_s,
-                policy=self._campaign.api_retry,
                 draw=self._rng.random(),
                 now=self._clock(),
             )
@@ -264,9 +276,8 @@ class Performer:
             self._note(ev.TasksCountFailed(now, command.group, str(error), now + wait))
             return
         await self._read_went_well(command)
-        fact = ev.TasksCounted(
-            self._clock(), command.group, asked_at, len(jobs), enrolled, in_progress, succeeded, failed
-        )
+        numbers = Numbers(enrolled, in_progress, succeeded, failed)
+        fact = counted(self._state, group, numbers, jobs=len(jobs), asked_at=asked_at, now=self._clock())
         if is_news(self._state, fact):
             await self._record([fact])
         else:
@@ -293,8 +304,11 @@ class Performer:
             await self._brake_failed(command, error)
             return
         await self._read_went_well(command)
+        now = self._clock()
+        passes = self._state.batches[command.batch].cancel_passes + 1
+        again_at = cancel_again_at(len(keys), passes, search_lag_s=self._state.search_lag_s, now=now)
         await self._record(
-            [ev.JobTasksCancelled(self._clock(), command.batch, command.job_id, len(keys), moving)]
+            [ev.JobTasksCancelled(now, command.batch, command.job_id, len(keys), moving, again_at)]
         )
 
     async def _brake_failed(self, command: StopJob | CancelTasks, error: ServiceError) -> None:

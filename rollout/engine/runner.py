@@ -25,9 +25,10 @@ from rollout.core import events as ev
 from rollout.core.commands import CancelTasks, Command, CountTasks, CreateJob, Record, StopJob, UnderWay
 from rollout.core.decide import decide
 from rollout.core.fold import fold
-from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.plan import Plan
+from rollout.core.polling import started
+from rollout.core.reasons import HoldReason, StopReason
 from rollout.core.state import State
 from rollout.engine.clock import Clock
 from rollout.engine.control import Abort, Approve, Order, Orders, Pause, Resume
@@ -101,7 +102,8 @@ class Runner:
         self._under_way = UnderWay()
         self._unfolded: deque[ev.Event] = deque()
         self._folded = 0
-        self._stop_reason = ""
+        self._stop_reason: StopReason | None = None
+        self._stop_message = ""
         self._error: RolloutError | None = None
         self._wake = asyncio.Event()
         self._creates: asyncio.Queue[Command] = asyncio.Queue()
@@ -117,7 +119,7 @@ class Runner:
             rng=rng,
             record=self.record,
             note=self._note,
-            stopping=lambda: bool(self._stop_reason),
+            stopping=lambda: self._stop_reason is not None,
             give_up=self._give_up,
         )
 
@@ -125,9 +127,14 @@ class Runner:
         """Tell `observer` of every event from now on, after it was folded and after those who came before."""
         self._observers.append(observer)
 
-    def stop(self, reason: str = "interrupted") -> None:
-        """Leave in good order: no new call, open ones may end. Safe to call at any time, more than once."""
-        self._stop_reason = self._stop_reason or reason
+    def stop(self, reason: StopReason = StopReason.INTERRUPTED, message: str = "") -> None:
+        """Leave in good order: no new call, open ones may end. Safe to call at any time; the first reason stands.
+
+        Args:
+            message: the signal's name, or the error for which nothing can go on.
+        """
+        if self._stop_reason is None:
+            self._stop_reason, self._stop_message = reason, message
         self._wake.set()
 
     def look(self) -> None:
@@ -175,10 +182,7 @@ class Runner:
     async def _begin(self) -> None:
         now, settings, plan = self._clock(), self._settings, self.state.plan
         if self.state.status is CampaignStatus.NEW:
-            started = ev.CampaignStarted(
-                now, plan.campaign.id, plan.digest, plan.devices, len(plan.batches), len(plan.waves)
-            )
-            await self.record([started])
+            await self.record([started(plan, now)])
         if self.state.closed:
             return
         await self.record(
@@ -210,7 +214,8 @@ class Runner:
             if leave is not None:
                 await self._drain()
                 if not self.state.closed:
-                    await self.record([ev.EngineStopped(self._clock(), self._stop_reason or leave.value)])
+                    reason = self._stop_reason or StopReason(leave.value)
+                    await self.record([ev.EngineStopped(self._clock(), reason, self._stop_message)])
                 return leave
             decision = decide(self.state, self._clock(), self._under_way)
             facts = [command.event for command in decision.commands if isinstance(command, Record)]
@@ -222,7 +227,7 @@ class Runner:
                 # counts that are due again and again keep nobody here; those under way end first, and are judged
                 commands = [command for command in commands if not isinstance(command, CountTasks)]
                 if not commands and not self._under_way:
-                    self.stop(Leave.WAITING.value)
+                    self.stop(StopReason.WAITING)
                     continue
             for command in commands:
                 self._hand_out(command)
@@ -234,8 +239,8 @@ class Runner:
             return Leave.FINISHED
         if status is CampaignStatus.ABORTED:
             return Leave.ABORTED
-        if self._stop_reason:
-            return Leave(self._stop_reason) if self._stop_reason in set(Leave) else Leave.STOPPED
+        if self._stop_reason is not None:
+            return Leave.WAITING if self._stop_reason is StopReason.WAITING else Leave.STOPPED
         until = self._settings.until
         if until is not None and self.state.waves[until].status in {WaveStatus.PASSED, WaveStatus.FINISHED}:
             return Leave.REACHED
@@ -307,7 +312,7 @@ class Runner:
 
     def _give_up(self, error: ServiceError) -> None:
         self._error = self._error or error
-        self.stop(str(error))
+        self.stop(StopReason.GAVE_UP, str(error))
 
     # --- orders --------------------------------------------------------------------------------------------
 

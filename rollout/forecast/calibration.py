@@ -22,9 +22,9 @@ from typing import Any
 
 from rollout.core import events as ev
 from rollout.core.fold import fold
-from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import CampaignStatus
 from rollout.core.plan import Plan
+from rollout.core.reasons import HoldReason
 from rollout.core.state import State
 from rollout.emulator.platform.population import Population
 from rollout.forecast.figures import Proportion, quantile

@@ -17,6 +17,7 @@ from rollout.forecast.run import RunEnding
 from rollout.forecast.study import RateStudy, exposed, failed
 from rollout.text import count, safe
 from rollout.views.charts import Band, Dots, bands, dots, sample
+from rollout.views.words import halt_text
 
 _TYPED = re.compile("`([^`]+)`")
 """What the operator is to type, in a warning."""
@@ -159,7 +160,7 @@ def _verdicts(report: StudyReport) -> Iterator[str]:
         if not rates.runs:
             continue
         by = "<br>".join(
-            f"{escape('' if wave is None else safe(report.plan.waves[wave].name) + ': ')}{escape(reason)} <small>{hits} of {len(rates.runs)}</small>"
+            f"{escape('' if wave is None else safe(report.plan.waves[wave].name) + ': ')}{escape(halt_text(reason))} <small>{hits} of {len(rates.runs)}</small>"
             for wave, reason, hits in rates.stops[:3]
         )
         cells = [

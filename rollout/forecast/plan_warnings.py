@@ -14,10 +14,12 @@ from math import floor
 
 from rollout.core.campaign import Denominator, Gate, Scope
 from rollout.core.plan import Plan
+from rollout.core.reasons import HaltReason, HoldReason
 from rollout.forecast.figures import Proportion, chance_of_at_most
 from rollout.forecast.run import NO_ROOM, RunEnding
 from rollout.forecast.study import Rate, RateStudy, Study
 from rollout.text import counted, duration, safe
+from rollout.views.words import halt_text, hold_text
 
 MISSED_MIN = 0.05
 """A missed build is told if at least this proportion of the runs missed it. Ours."""
@@ -125,25 +127,25 @@ def _of_rate(
             cap = plan.campaign.limits.devices_in_progress
             why = f"devices that never report fill devicesInProgress ({cap:,}), and no further job has room"
         else:
-            why = f"a gate waits for {hold or 'what never comes'}, and has no deadline"
+            why = f"a gate waits for {hold_text(HoldReason(hold)) if hold else 'what never comes'}, and has no deadline"
         yield PlanWarning("neverEnds", f"{told}: {why}")
 
 
-def _why(plan: Plan, wave: int | None, reason: str) -> str:
+def _why(plan: Plan, wave: int | None, reason: HaltReason) -> str:
     if wave is None:
-        return reason
+        return halt_text(reason)
     name, gate = safe(plan.waves[wave].name), plan.campaign.waves[wave].gate
     if gate is None:
-        return f"{reason} of wave {name}"
+        return f"{halt_text(reason)} of wave {name}"
     stop = gate.stop
-    if reason == "stop rule" and stop is not None and not isinstance(stop.failed, int):
+    if reason is HaltReason.STOP_RULE and stop is not None and not isinstance(stop.failed, int):
         if stop.of is Denominator.PLANNED:
             return f"the stop rule of wave {name} ({percent_text(float(stop.failed))} of planned)"
         return (
             f"the stop rule of wave {name} judges from {counted(stop.min_sample, 'early device')} on, and failing devices "
             "come to an end first: raise minSample, or judge of: planned"
         )
-    if reason == "thresholds out of reach":
+    if reason is HaltReason.OUT_OF_REACH:
         devices = plan.waves[wave].devices
         limit = tolerance(gate, devices)
         allowed = (
@@ -152,9 +154,9 @@ def _why(plan: Plan, wave: int | None, reason: str) -> str:
             else f", where {floor(limit * devices):,} of {devices:,} may fail"
         )
         return f"wave {name} cannot reach its success threshold any more{allowed}"
-    if reason == "deadline" and gate.deadline_s is not None:
+    if reason is HaltReason.DEADLINE and gate.deadline_s is not None:
         return f"wave {name} is not through after its deadline of {duration(gate.deadline_s)}"
-    return f"{reason} of wave {name}"
+    return f"{halt_text(reason)} of wave {name}"
 
 
 def _missed(plan: Plan, study: Study, accepted: dict[int, Fraction]) -> Iterator[PlanWarning]:

@@ -20,6 +20,7 @@ from rollout.forecast.plan_warnings import (
 from rollout.forecast.run import RunEnding, SimulatedRun, WaveTimes
 from rollout.forecast.study import Quantiles, RateStudy, Study, exposed, failed
 from rollout.text import clipped, counted, duration, iso_utc, safe
+from rollout.views.words import halt_text
 
 FORECAST_SCHEMA_VERSION = 1
 WAVE_NAME_WIDTH = 16
@@ -107,7 +108,7 @@ class StudyReport:
         told = []
         for wave, reason, hits in rates.stops[:2]:
             name = "" if wave is None else f"{safe(self.plan.waves[wave].name)}: "
-            told.append(f"{name}{reason} {percent_text(hits / len(rates.runs))}")
+            told.append(f"{name}{halt_text(reason)} {percent_text(hits / len(rates.runs))}")
         if rates.ended(RunEnding.WAITING):
             told.append(f"still waiting {percent_text(rates.share(RunEnding.WAITING).value)}")
         return ", ".join(told) or "-"
@@ -193,7 +194,12 @@ class StudyReport:
                 for ending in (RunEnding.FINISHED, RunEnding.STOPPED, RunEnding.WAITING)
             },
             "stops": [
-                {"wave": None if wave is None else self.plan.waves[wave].name, "reason": reason, "runs": hits}
+                {
+                    "wave": None if wave is None else self.plan.waves[wave].name,
+                    "reason": halt_text(reason),
+                    "reasonCode": reason.value,
+                    "runs": hits,
+                }
                 for wave, reason, hits in rates.stops
             ],
             "finishSeconds": figures(_took, RunEnding.FINISHED),

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rollout.core import events as ev
-from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import CampaignStatus
 from rollout.core.plan import Plan
+from rollout.core.reasons import HaltReason, HoldReason
 from rollout.core.state import State
 from rollout.emulator.platform.knobs import Knobs
 from rollout.emulator.platform.model import Platform
@@ -84,8 +84,7 @@ class Stop(NamedTuple):
 
     at_s: float
     wave: int | None
-    reason: str
-    evidence: str
+    reason: HaltReason
     counts: OutcomeCounts
 
 
@@ -207,7 +206,7 @@ def simulate_once(setup: ForecastSetup, rate: float | None, seed: int) -> Simula
         took_s = world.loop.time() if over else watcher.last_s
         platform.advance(world.now() + AFTERWARDS_S)
         meters, calls = platform.meters, world.network.meters
-        hold = next((wave.held for wave in state.begun_waves() if not over and wave.held), "")
+        hold = next((wave.held.value for wave in state.begun_waves() if not over and wave.held), "")
         if state.stalled and not over:
             hold = NO_ROOM
         return SimulatedRun(
@@ -290,12 +289,9 @@ class _Watcher:
                 order = Approve(APPROVER, name, id=f"approve-{event.wave}")
                 self.world.loop.call_later(self.setup.approve_after_s, self._approve, order)
             case ev.CampaignHalted():
-                self._stop(at_s, event.wave, event.reason, event.evidence)
-            case ev.CampaignAbortRequested():
-                reason, _, evidence = event.reason.partition(": ")
-                by_gate = event.by.removeprefix("gate of wave ")
-                wave = next((w.index for w in self.setup.plan.waves if w.name == by_gate), None)
-                self._stop(at_s, wave, reason, evidence)
+                self._stop(at_s, event.wave, event.reason)
+            case ev.CampaignAbortRequested(halt=HaltReason() as reason):
+                self._stop(at_s, event.wave, reason)
             case _:
                 return
 
@@ -303,10 +299,10 @@ class _Watcher:
         if self.world.state.status is CampaignStatus.RUNNING:
             self.world.order(order)
 
-    def _stop(self, at_s: float, wave: int | None, reason: str, evidence: str) -> None:
+    def _stop(self, at_s: float, wave: int | None, reason: HaltReason) -> None:
         if self.stop is None:
             self.world.platform.advance(self.world.now())
-            self.stop = Stop(at_s, wave, reason, evidence, _outcomes(self.world.platform))
+            self.stop = Stop(at_s, wave, reason, _outcomes(self.world.platform))
 
     def _note_counts(self, at_s: float, state: State) -> None:
         """Add a point to the curve, at most `CURVE_POINTS_MAX` in all: later only every second, fourth, ... count adds one."""

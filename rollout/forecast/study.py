@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from rollout.core.reasons import HaltReason
 from rollout.engine.interpreter import settle
 from rollout.errors import RolloutError
 from rollout.forecast.figures import Proportion, quantile
@@ -81,7 +82,7 @@ class RateStudy:
         return Quantiles.of([of(run) for run in (self.runs if ending is None else self.ended(ending))])
 
     @property
-    def stops(self) -> list[tuple[int | None, str, int]]:
+    def stops(self) -> list[tuple[int | None, HaltReason, int]]:
         """Wave (None: no gate stopped it), reason and number of the stopped runs; the most frequent first."""
         seen = Counter((run.stop.wave, run.stop.reason) for run in self.runs if run.stop)
         order = sorted(

@@ -1,12 +1,15 @@
 """Event ↔ JSON text: what a journal keeps of an event, for good.
 
-The dataclasses of `core.events` are the format. An event becomes one JSON object with *all* its fields, its
-`kind` stands beside the object. Defaults are written too: what an old journal says must not depend on what a
-later program takes for granted. So a journal outlives the program that wrote it by two rules:
+An event becomes one JSON object; its `kind` stands beside the object. Each row says by `v` in which *format* it was written; one
+that does not is of format 1. A journal outlives the program that wrote it by these rules:
 
-* a field that is missing and has a default is filled: this is how an old journal gets a new field;
-* a kind or field we do not know is refused by name: a newer program wrote it, and to drop it would be to
-  forget a fact. Whoever changes the meaning of a field raises `FORMAT`.
+* a field at its default is not written, and an absent field means the default *of the row's format*: `DEFAULTS` pins those of
+  today's format, `journal.format1` those of the first. What a dataclass of `core.events` has as its default
+  counts for neither, so it may change without changing what was written;
+* rows of an older format are read into the events of today;
+* a format, kind, field or code we do not know is refused by name: a newer program wrote it, and to drop it would be to
+  forget a fact. Whoever adds one, or changes the meaning of one, raises `FORMAT`, keeps the old `DEFAULTS` beside the new,
+  and says in `upgrade` what the old rows mean.
 
 Text is decoded on a fast path that trusts it. If it does not fit, a careful path reads it once more with the
 standard library, which can hold what orjson cannot (integers beyond 64 bits, lone surrogates out of a foreign
@@ -17,13 +20,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
+from enum import StrEnum
 from math import isfinite
 from types import NoneType, UnionType
-from typing import Any, Never, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, Never, get_args, get_origin, get_type_hints
 
 from rollout.core.events import EPHEMERAL, EVENTS, Event
+from rollout.core.tally import Tally
 from rollout.errors import JournalCorrupt
+from rollout.journal import format1
 
 try:
     import orjson
@@ -32,15 +38,66 @@ except ImportError:  # the `speed` extra is not installed
 else:
     _FAST = True
 
-__all__ = ["FORMAT", "decode", "encode"]
+FORMAT = 2
+"""Version of the text and of the tables around it; a journal, or a row, of a higher one is refused."""
 
-FORMAT = 1
-"""Version of the text and of the tables around it; a journal of a higher one is refused."""
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "campaign.started": {"group_sizes": (), "first_count_s": None},
+    "engine.started": {"paranoid": False},
+    "engine.stopped": {"message": ""},
+    "batch.job_created": {"request_id": "", "adopted": False, "elapsed_s": 0.0},
+    "batch.create_unsent": {"withheld": False},
+    "batch.create_throttled": {"retry_after_s": None},
+    "batch.create_rejected": {"request_id": "", "retry_at": None, "credentials": False},
+    "batch.outcome_unknown": {"code": None, "http_status": None, "request_id": "", "look_at": None},
+    "batch.lookup_inconclusive": {"message": ""},
+    "batch.parked": {"exposed": False, "jobs": (), "doubts": 0, "message": ""},
+    "tasks.counted": {"enrolled_final": False, "retries_over": False, "next_at": None},
+    "wave.audited": {"missing": (), "foreign": (), "retry_at": None},
+    "gate.held": {"tally": None, "until": None, "overridden": False, "evidence": ""},
+    "gate.satisfied": {"tally": None, "evidence": ""},
+    "gate.unsatisfied": {"tally": None, "evidence": ""},
+    "gate.passed": {"tally": None, "overridden": False, "evidence": ""},
+    "approval.given": {"comment": "", "request": ""},
+    "campaign.paused": {"reason": "", "request": ""},
+    "campaign.resumed": {"reason": "", "request": ""},
+    "campaign.halted": {
+        "wave": None,
+        "gate": False,
+        "tally": None,
+        "settled": False,
+        "number": 0,
+        "names": (),
+        "code": None,
+        "message": "",
+        "request_id": "",
+        "evidence": "",
+    },
+    "campaign.stalled": {"exposure": 0, "evidence": ""},
+    "campaign.abort_requested": {
+        "by": "",
+        "reason": "",
+        "stop_jobs": False,
+        "cancel_pending": False,
+        "request": "",
+        "halt": None,
+        "wave": None,
+        "tally": None,
+        "settled": False,
+        "evidence": "",
+    },
+    "job.tasks_cancelled": {"again_at": None, "decided": True},
+}
+"""What an absent field means in format 2. Pinned: what stands here was relied on when rows were written."""
 
 _UNFIT = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
 """What text that is not one of our events does to a reader."""
 
 Reader = Callable[[Any], Any]
+
+
+class _UnknownCode(ValueError):
+    """A code that this program does not know."""
 
 
 def encode(event: Event) -> str:
@@ -50,11 +107,13 @@ def encode(event: Event) -> str:
     is a fault of the caller: AssertionError. Stored, it would make the whole journal unreadable.
     """
     assert event.kind not in EPHEMERAL, f"{event.kind} is not history"
-    record = {}
-    for name, read in _SHAPES[event.kind].readers.items():
+    record: dict[str, Any] = {"v": FORMAT}
+    for name, write, default in _SHAPES[event.kind].writers:
         value = getattr(event, name)
+        if value is default or value == default:
+            continue
         try:
-            record[name] = read(value)
+            record[name] = write(value)
         except _UNFIT as error:
             raise AssertionError(f"{event.kind}: {name} is {value!r:.80}, expected {error}") from None
     return _dumps(record)
@@ -71,17 +130,57 @@ def decode(kind: str, body: str) -> Event:
         return _decode_carefully(kind, shape, body)
 
 
+class _Writer(NamedTuple):
+    """How one field is written, and its default; `_REQUIRED` where it has none."""
+
+    name: str
+    write: Reader
+    default: Any
+
+
+_REQUIRED = object()
+
+
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """How one kind of event is read: a reader for each field, in order; which fields have no default."""
+    """How one kind of event is written and read: a reader for each field; what absent ones mean."""
 
     event: type[Event]
+    writers: tuple[_Writer, ...]
     readers: Mapping[str, Reader]
-    required: frozenset[str]
+    defaults: Mapping[str, Any]
 
-    def build(self, record: Mapping[str, Any]) -> Event:
+    def build(self, record: dict[str, Any]) -> Event:
+        version = record.pop("v", 1)
+        if version != FORMAT:
+            if version != 1:
+                raise ValueError("a format this program reads")
+            record = self.upgraded(record)
         readers = self.readers
-        return self.event(**{name: readers[name](value) for name, value in record.items()})
+        return self.event(
+            **{**self.defaults, **{name: readers[name](value) for name, value in record.items()}}
+        )
+
+    def upgraded(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Return a row of format 1 as one of today."""
+        required, optional = format1.FIELDS[self.event.kind]
+        if not record.keys() <= {*required, *optional}:
+            raise ValueError("fields of format 1")
+        return format1.upgrade(self.event.kind, record)
+
+    def missing(self, record: Mapping[str, Any], version: int) -> list[str]:
+        """Return the fields that a row of the format must have and has not."""
+        if version == 1:
+            required, _ = format1.FIELDS[self.event.kind]
+            return sorted(set(required) - record.keys())
+        return sorted(self.readers.keys() - self.defaults.keys() - record.keys())
+
+    def known(self, version: int) -> set[str]:
+        """Return the fields a row of the format may have."""
+        if version == 1:
+            required, optional = format1.FIELDS[self.event.kind]
+            return {*required, *optional}
+        return set(self.readers)
 
 
 def _decode_carefully(kind: str, shape: _Shape, body: str) -> Event:
@@ -91,16 +190,28 @@ def _decode_carefully(kind: str, shape: _Shape, body: str) -> Event:
         raise _corrupt(f"{kind}: not JSON: {error}") from None
     if not isinstance(record, dict):
         raise _corrupt(f"{kind}: not an object")
-    if unknown := record.keys() - shape.readers.keys():
+    version = record.pop("v", 1)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise _corrupt(f"{kind}: v is {version!r:.80}, expected a format")
+    if version > FORMAT:
+        _refuse_newer(f"{kind}: journal format {version}, this program reads up to {FORMAT}")
+    if unknown := record.keys() - shape.known(version):
         _refuse_newer(f"{kind}: unknown field {', '.join(sorted(unknown))}")
-    if missing := shape.required - record.keys():
-        raise _corrupt(f"{kind}: no {', '.join(sorted(missing))}")
+    if missing := shape.missing(record, version):
+        raise _corrupt(f"{kind}: no {', '.join(missing)}")
+    if version == 1:
+        try:
+            record = format1.upgrade(kind, record)
+        except _UNFIT as error:
+            raise _corrupt(f"{kind}: reason is {record.get('reason')!r:.80}, expected {error}") from None
     for name, value in record.items():
         try:
             shape.readers[name](value)
+        except _UnknownCode:
+            _refuse_newer(f"{kind}: unknown {name} {value!r:.80}")
         except _UNFIT as error:
             raise _corrupt(f"{kind}: {name} is {value!r:.80}, expected {error}") from None
-    return shape.build(record)
+    return shape.build({"v": FORMAT, **record})
 
 
 def _corrupt(message: str) -> JournalCorrupt:
@@ -109,7 +220,9 @@ def _corrupt(message: str) -> JournalCorrupt:
 
 def _refuse_newer(message: str) -> Never:
     raise JournalCorrupt(
-        f"{message}, written by a newer version", code="R703", hint="upgrade rollout, then run it again"
+        f"{message}: written by a newer version",
+        code="R703",
+        hint="upgrade rollout to the version that wrote the journal, or later",
     )
 
 
@@ -159,35 +272,76 @@ def _tuple_of(reader: Reader) -> Reader:
     return read
 
 
-_READERS: Mapping[type, Reader] = {int: _whole, float: _number, str: _text, bool: _flag}
+def _code_of(codes: type[StrEnum]) -> Reader:
+    members: Mapping[str, StrEnum] = {code.value: code for code in codes}
+
+    def read(value: Any) -> StrEnum:
+        if not isinstance(value, str):
+            raise ValueError("a code")  # noqa: TRY004 - as every reader
+        if value not in members:
+            raise _UnknownCode("a code this program knows")
+        return members[value]
+
+    return read
+
+
+def _tally(value: Any) -> Tally:
+    if isinstance(value, list) and len(value) == len(fields(Tally)):
+        return Tally(*map(_whole, value))
+    raise ValueError("six whole numbers")
+
+
+def _tally_out(value: Any) -> list[int]:
+    if not isinstance(value, Tally):
+        raise ValueError("a tally")  # noqa: TRY004 - as every reader
+    return [_whole(getattr(value, f.name)) for f in fields(value)]
+
+
+_READERS: Mapping[type, Reader] = {int: _whole, float: _number, str: _text, bool: _flag, Tally: _tally}
 _INDICES = frozenset({"batch", "wave", "group", "attempt"})
 """Fields that point into the plan or count attempts; below 0 they would point somewhere else, silently."""
 
 
 def _reader(hint: Any) -> Reader:
     if get_origin(hint) is UnionType:
-        (inner,) = (part for part in get_args(hint) if part is not NoneType)
-        return _optional(_reader(inner))
+        return _optional(_reader(_inner(hint)))
     if get_origin(hint) is tuple:
         item, _ = get_args(hint)
         return _tuple_of(_reader(item))
+    if issubclass(hint, StrEnum):
+        return _code_of(hint)
     return _READERS[hint]
+
+
+def _inner(hint: Any) -> Any:
+    (inner,) = (part for part in get_args(hint) if part is not NoneType)
+    return inner
+
+
+def _writer(hint: Any, read: Reader) -> Reader:
+    """Return what turns a field's value into JSON and checks it; for most types the reader does both."""
+    if get_origin(hint) is UnionType and _inner(hint) is Tally:
+        return _optional(_tally_out)
+    return read
 
 
 def _shape(event: type[Event]) -> _Shape:
     hints = get_type_hints(event)
-    known = fields(event)
-    return _Shape(
-        event=event,
-        readers={
-            f.name: _index if f.name in _INDICES and hints[f.name] is int else _reader(hints[f.name])
-            for f in known
-        },
-        required=frozenset(f.name for f in known if f.default is MISSING),
+    defaults = DEFAULTS.get(event.kind, {})
+    readers = {
+        f.name: _index if f.name in _INDICES and hints[f.name] is int else _reader(hints[f.name])
+        for f in fields(event)
+    }
+    writers = tuple(
+        _Writer(name, _writer(hints[name], read), defaults.get(name, _REQUIRED))
+        for name, read in readers.items()
     )
+    return _Shape(event, writers, readers, defaults)
 
 
-_SHAPES: Mapping[str, _Shape] = {kind: _shape(event) for kind, event in EVENTS.items()}
+_SHAPES: Mapping[str, _Shape] = {
+    kind: _shape(event) for kind, event in EVENTS.items() if kind not in EPHEMERAL
+}
 
 
 # --- the two backends -------------------------------------------------------------------------------------

@@ -474,11 +474,11 @@ def _examine(connection: sqlite3.Connection, path: Path) -> dict[str, str]:
     ((version,),) = connection.execute("PRAGMA user_version")
     if version > FORMAT:
         raise JournalCorrupt(
-            f"{path}: format {version}, this program reads {FORMAT}",
+            f"{path}: journal format {version}, this program reads up to {FORMAT}",
             code="R703",
-            hint="a newer rollout wrote it: upgrade",
+            hint="upgrade rollout to the version that wrote the journal, or later",
         )
-    if version < FORMAT:
+    if version < 1:
         raise _damaged(path, f"format {version} never was")
     schema = sorted(sql or "" for (sql,) in connection.execute("SELECT sql FROM sqlite_schema"))
     if schema != sorted(SCHEMA):
@@ -503,6 +503,8 @@ def _prepare_for_writing(connection: sqlite3.Connection, path: Path) -> None:
     ((verdict,), *_) = connection.execute("PRAGMA quick_check(1)")
     if verdict != "ok":
         raise _damaged(path, " ".join(verdict.split()))
+    # rows are written in today's format from here on: an older program must not read past them
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 def _refuse_irregular(path: Path) -> None:

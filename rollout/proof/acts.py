@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import Any, Literal, assert_never
 
 from rollout.core.campaign import JobType
-from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.names import batch_name
+from rollout.core.reasons import HoldReason
 from rollout.emulator.http.faults import Fault, FaultPlan
 from rollout.emulator.platform.refusal import Refusal
 from rollout.engine.control import Approve, Order, Resume
@@ -226,5 +226,5 @@ def _answer(world: World, order_id: str) -> Order | None:
         return Approve("visitor", names[state.halted_wave], id=order_id)
     if state.status in {CampaignStatus.HALTED, CampaignStatus.PAUSED}:
         return Resume("visitor", id=order_id)
-    asking = (w for w in state.waves if w.status is WaveStatus.OPEN and w.held == HoldReason.APPROVAL)
+    asking = (w for w in state.waves if w.status is WaveStatus.OPEN and w.held is HoldReason.APPROVAL)
     return next((Approve("visitor", names[wave.index], id=order_id) for wave in asking), None)

@@ -12,6 +12,16 @@ from typing import Any, NamedTuple, assert_never
 
 from rollout.core import events as e
 from rollout.core.plan import Plan, batch_label
+from rollout.views.words import (
+    abort_by,
+    abort_text,
+    evidence_text,
+    halt_text,
+    hold_text,
+    lookup_text,
+    parked_text,
+    stop_text,
+)
 
 
 class LogRecord(NamedTuple):
@@ -82,10 +92,77 @@ def _json_name(name: str) -> str:
     return first + "".join(map(str.capitalize, rest))
 
 
-_NAMES = {
-    kind: tuple((f.name, _json_name(f.name)) for f in fields(event) if f.name not in {"at", "campaign_id"})
-    for kind, event in e.EVENTS.items()
+_REASONS = frozenset(
+    {
+        e.BatchCreateUnsent.kind,
+        e.BatchOutcomeUnknown.kind,
+        e.TasksCountFailed.kind,
+        e.WaveAuditFailed.kind,
+        e.JobStopFailed.kind,
+    }
+)
+"""Events whose `message` is told as the reason."""
+_REASONED = frozenset({e.GateHeld.kind, e.CampaignHalted.kind})
+"""Events that are told with their reason and evidence first."""
+_UNTOLD = {
+    e.CampaignStarted.kind: {"group_sizes", "first_count_s"},
+    e.EngineStopped.kind: {"message"},
+    e.BatchOutcomeUnknown.kind: {"look_at"},
+    e.BatchLookupInconclusive.kind: {"message"},
+    e.BatchParked.kind: {"jobs", "doubts", "message"},
+    e.TasksCounted.kind: {"enrolled_final", "retries_over", "next_at"},
+    e.WaveAudited.kind: {"retry_at"},
+    e.GateHeld.kind: {"tally", "overridden"},
+    e.GateSatisfied.kind: {"tally"},
+    e.GateUnsatisfied.kind: {"tally"},
+    e.GatePassed.kind: {"tally", "overridden"},
+    e.CampaignHalted.kind: {
+        *("tally", "settled", "number", "names"),
+        *("code", "message", "request_id"),
+    },
+    e.CampaignStalled.kind: {"exposure"},
+    e.CampaignAbortRequested.kind: {"halt", "tally", "settled", "evidence"},
+    e.JobTasksCancelled.kind: {"again_at", "decided"},
 }
+"""Fields that are no news to people: what was decided about looking again, and numbers that `_words` puts into words."""
+
+
+def _names(event: type[e.Event]) -> tuple[tuple[str, str], ...]:
+    """Return the fields of an event that are told, each with its name in a record."""
+    untold = {"at", "campaign_id", *_UNTOLD.get(event.kind, ())}
+    told = [
+        (f.name, "reason" if f.name == "message" and event.kind in _REASONS else _json_name(f.name))
+        for f in fields(event)
+        if f.name not in untold
+    ]
+    if event.kind not in _REASONED:
+        return tuple(told)
+    first = ("wave", "reason", "evidence")
+    return tuple(sorted(told, key=lambda pair: first.index(pair[0]) if pair[0] in first else len(first)))
+
+
+_NAMES = {kind: _names(event) for kind, event in e.EVENTS.items()}
+
+
+def _words(event: e.Event, plan: Plan) -> dict[str, str]:
+    """Return the fields of an event that are told in words made of its codes and numbers."""
+    match event:
+        case e.EngineStopped():
+            return {"reason": stop_text(event)}
+        case e.BatchLookupInconclusive():
+            return {"reason": lookup_text(event)}
+        case e.BatchParked():
+            return {"reason": parked_text(event)}
+        case e.GateHeld():
+            return {"reason": hold_text(event.reason), "evidence": evidence_text(event, plan)}
+        case e.GateSatisfied() | e.GateUnsatisfied() | e.GatePassed() | e.CampaignStalled():
+            return {"evidence": evidence_text(event, plan)}
+        case e.CampaignHalted():
+            return {"reason": halt_text(event.reason), "evidence": evidence_text(event, plan)}
+        case e.CampaignAbortRequested():
+            return {"by": abort_by(event, plan), "reason": abort_text(event, plan)}
+        case _:
+            return {}
 
 
 _NUMBERS = (int, float)
@@ -97,10 +174,11 @@ def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> LogRecord:
     data: dict[str, Any] = {"campaignId": plan.campaign.id}
     if seq is not None:
         data["seq"] = seq
-    values = {
+    words = _words(event, plan) if event.kind in _UNTOLD else {}
+    values: dict[str, Any] = {
         shown: value
         for name, shown in _NAMES[event.kind]
-        if (value := getattr(event, name)) or type(value) in _NUMBERS
+        if (value := words.get(shown) or getattr(event, name)) or type(value) in _NUMBERS
     }
     batch = values.pop("batch", None)
     wave = values.pop("wave", None)

@@ -12,7 +12,7 @@ from rollout.core.names import batch_name
 from rollout.core.plan import batch_label
 from rollout.core.state import BatchState, State
 from rollout.text import clipped, count, safe
-from rollout.views.words import BATCHES
+from rollout.views.words import BATCHES, batch_text
 
 COLUMNS = (
     "batch",
@@ -62,7 +62,8 @@ def job_rows(state: State, *, wave: int | None = None, status: str | None = None
             "jobId": batch.job_id,
             "devices": planned.devices,
             "code": batch.code,
-            "message": batch.reason,
+            "message": batch_text(batch),
+            "reasonCode": None if batch.reason is None else batch.reason.value,
             "attempts": batch.attempt,
             "requestId": batch.request_id,
             "adopted": batch.adopted,

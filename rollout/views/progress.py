@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.plan import batch_label
+from rollout.core.reasons import HoldReason
 from rollout.core.state import State, WaveState
 from rollout.core.tally import Tally
 from rollout.text import clipped, count, counted, duration, local_time, percent, safe
-from rollout.views.words import STATUSES, WAITS
+from rollout.views.words import STATUSES, hold_text, state_evidence, state_reason, wait_text, wave_evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def wave_mark(state: State, wave: WaveState, marks: Marks) -> str:
             return marks.waiting
         case _ if stopped:
             return marks.failed
-        case _ if state.status is CampaignStatus.PAUSED or wave.held == HoldReason.APPROVAL:
+        case _ if state.status is CampaignStatus.PAUSED or wave.held is HoldReason.APPROVAL:
             return marks.held
         case _:
             return marks.running
@@ -93,7 +93,7 @@ def waits_for_approval(state: State) -> bool:
         state.status is CampaignStatus.RUNNING
         and wave is not None
         and wave.status is WaveStatus.OPEN
-        and wave.held == HoldReason.APPROVAL
+        and wave.held is HoldReason.APPROVAL
     )
 
 
@@ -131,9 +131,9 @@ def waiting_for(state: State, now: float) -> str:
         room = f"room: {state.exposure:,} of {cap:,} devices may be in progress"
         return f"{room}, none has moved since {local_time(state.moved_at)}" if state.stalled else room
     if wave.status is WaveStatus.OPEN and wave.created:
-        if wave.held == HoldReason.SOAK and wave.satisfied_at is not None and gate is not None:
+        if wave.held is HoldReason.SOAK and wave.satisfied_at is not None and gate is not None:
             return f"soak, {duration(wave.satisfied_at + gate.soak_s - now)} left"
-        return WAITS.get(wave.held, wave.held) or "devices"
+        return wait_text(wave.held or HoldReason.COVERAGE)
     return "devices" if wave.created else "jobs to be created"
 
 
@@ -198,7 +198,7 @@ def live_lines(state: State, now: float, marks: Marks, *, rows: int = 40) -> lis
         lines.append(
             f" {wave_mark(state, wave, marks):<{mark_width}} {wave_name(state, wave):<{width}}  "
             f"{begun_text + count(planned):>{devices_width}}  {_jobs(wave):<{jobs_width}}  "
-            f"{counts or wave.held}".rstrip()
+            f"{counts or hold_text(wave.held)}".rstrip()
         )
     if len(state.waves) > len(shown):
         lines.append(f"   ... {len(state.waves) - len(shown)} more")
@@ -214,8 +214,9 @@ def live_lines(state: State, now: float, marks: Marks, *, rows: int = 40) -> lis
 
 def headline(state: State) -> str:
     """Return one line: where the campaign stands and why."""
-    reason = f": {safe(state.reason)}" if state.reason else ""
-    evidence = f" ({safe(state.evidence)})" if state.evidence else ""
+    reason, evidence = state_reason(state), state_evidence(state)
+    reason = f": {safe(reason)}" if reason else ""
+    evidence = f" ({safe(evidence)})" if evidence else ""
     took = duration((state.ended_at or state.last_at) - state.started_at) if state.started_at else "0s"
     match state.status:
         case CampaignStatus.FINISHED:
@@ -312,7 +313,8 @@ def wave_rows(state: State) -> Iterator[dict[str, Any]]:
                 "resolved": tally.resolved,
                 "open": tally.open,
             },
-            "held": wave.held,
-            "evidence": wave.evidence,
+            "held": hold_text(wave.held),
+            "heldCode": None if wave.held is None else wave.held.value,
+            "evidence": wave_evidence(state, wave),
             "approvedBy": wave.approved_by,
         }

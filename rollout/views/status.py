@@ -25,7 +25,7 @@ from rollout.views.progress import (
     wave_rows,
     without_task,
 )
-from rollout.views.words import STATUSES
+from rollout.views.words import STATUSES, state_evidence, state_reason
 
 NAME_WIDTH_MIN = 8
 """Columns of the first column at least: its labels `runner` and `queued` must fit."""
@@ -84,10 +84,10 @@ class StatusView:
                 how = "unfinished" if self.runner is None else "running"
                 return f"{how}, waiting for {waiting_for(state, state.last_at)}"
             case _:
-                reason = (
-                    f": {safe(state.reason)}" if state.reason and state.reason != state.status.value else ""
-                )
-                evidence = f" ({safe(state.evidence)})" if state.evidence else ""
+                same = state.reason == state.status.value
+                reason, evidence = "" if same else state_reason(state), state_evidence(state)
+                reason = f": {safe(reason)}" if reason else ""
+                evidence = f" ({safe(evidence)})" if evidence else ""
                 return f"{STATUSES[state.status]}{reason}{evidence}"
 
     def lines(self, marks: Marks) -> list[str]:
@@ -125,8 +125,9 @@ class StatusView:
             "status": state.status.value,
             "standing": self.standing(),
             "waitingFor": "approval" if waits_for_approval(state) else waiting_for(state, state.last_at),
-            "reason": state.reason,
-            "evidence": state.evidence,
+            "reason": state_reason(state),
+            "reasonCode": state.reason or None,
+            "evidence": state_evidence(state),
             "planDigest": state.plan.digest,
             **_moment("startedAt", state.started_at),
             **_moment("lastEventAt", state.last_at),

@@ -16,6 +16,7 @@ from rollout.core.plan import Batch, Plan, PlannedWave
 from rollout.core.state import State
 from rollout.intake.campaign_json import campaign_from_json
 from rollout.journal.codec import decode
+from rollout.journal.format1 import HALTS, HOLDS
 
 SETS = sorted(Path(__file__).parent.glob("*/simulated.jsonl.gz"))
 
@@ -33,6 +34,27 @@ def plan_of(record):
     return Plan(campaign, record["seed"], waves, batches, devices, record["digest"])
 
 
+def as_told_today(expected):
+    """Return a summary by 0.1.0 in the words of today: codes for its sentences, one phase for its three marks."""
+    return expected | {
+        "reason": HALTS.get(expected["reason"], expected["reason"]),
+        "waves": [wave_as_told_today(wave) for wave in expected["waves"]],
+    }
+
+
+def wave_as_told_today(wave):
+    if "cleared" not in wave:
+        return wave
+    marks = {name: wave.pop(name) for name in ("cleared", "verified", "closed")}
+    phases = {
+        "waiting": ("uncleared", "cleared")[marks["cleared"]],
+        "open": ("unverified", "verified")[marks["verified"]],
+        "passed": ("unclosed", "closed")[marks["closed"]],
+        "finished": "closed",
+    }
+    return wave | {"audit": phases[wave["status"]], "held": HOLDS.get(wave["held"], wave["held"])}
+
+
 @pytest.mark.parametrize("path", SETS, ids=[path.parent.name for path in SETS])
 def test_a_journal_of_an_earlier_release_means_what_it_meant(path):
     """Every campaign's journal gives the state its own release gave it, in the middle and at the end."""
@@ -44,5 +66,8 @@ def test_a_journal_of_an_earlier_release_means_what_it_meant(path):
             expected = record["states"].get(str(number))
             if expected is not None:
                 seen += 1
-                assert json.loads(json.dumps(summary(state))) == expected, (record["seed"], number)
+                assert json.loads(json.dumps(summary(state))) == as_told_today(expected), (
+                    record["seed"],
+                    number,
+                )
     assert seen >= 2

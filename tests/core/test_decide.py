@@ -22,11 +22,12 @@ from rollout.core.campaign import (
 )
 from rollout.core.decide import BLIND_MAX_S, may_create
 from rollout.core.fold import fold
-from rollout.core.gate import HoldReason
 from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
 from rollout.core.names import batch_name
+from rollout.core.reasons import HaltReason, HoldReason
 from rollout.core.state import State
 from rollout.engine.control import Abort, Approve, Pause, Resume
+from rollout.views.words import evidence_text, state_evidence
 
 TWO_WAVES = [("canary", [20, 20], gate(soak_s=3600.0), None), ("total", [50] * 6, None, None)]
 FAULTS = {"answer_lost": 0.3, "late": 0.2, "request_lost": 0.2, "unsent": 0.2, "throttled": 0.2}
@@ -128,7 +129,7 @@ def test_a_cautious_plan_parks_what_it_cannot_find():
     assert state.parked == {0, 1}
     assert w.creates == 2
     assert state.tally().open == 10
-    assert (state.status, state.reason) == (CampaignStatus.HALTED, "batches parked")
+    assert (state.status, state.reason) == (CampaignStatus.HALTED, HaltReason.BATCHES_PARKED)
     for batch in w.plan.batches:
         w.platform.create(batch_name("c1", batch), 5, w.now)
     state = w.live(orders=[Resume("ana")])
@@ -144,7 +145,7 @@ def test_duplicates_are_seen_stopped_and_halt_the_campaign():
     w.platform.create(first.name, 5, w.now)
     state = w.live()
     assert state.status is CampaignStatus.HALTED
-    assert state.reason == "job duplicated"
+    assert state.reason == HaltReason.JOB_DUPLICATED
     assert w.platform.jobs[1].stopped_at < float("inf")
     assert first.stopped_at == float("inf")
     assert state.waves[1].status is WaveStatus.WAITING
@@ -155,8 +156,8 @@ def test_a_bad_firmware_is_stopped_in_the_canary():
     w = world(failing=0.2)
     state = w.live()
     assert state.status is CampaignStatus.HALTED
-    assert state.reason == "stop rule"
-    assert "20%" in state.evidence
+    assert state.reason == HaltReason.STOP_RULE
+    assert "20%" in state_evidence(state)
     assert {j.name[:7] for j in w.platform.jobs} == {"c1-w01-"}
     again = w.live(orders=[Resume("ana")])
     assert again.status is CampaignStatus.HALTED, "resuming does not blind the brake"
@@ -190,8 +191,8 @@ def test_silent_devices_hold_the_gate_until_the_deadline():
     """Half the canary never answers: coverage is not reached, the deadline halts, with the numbers."""
     w = world(("canary", [20], gate(deadline_s=7200.0), None), ("total", [5], None, None), silent=0.5)
     state = w.live()
-    assert state.reason == "deadline"
-    assert "10 of 20 planned" in state.evidence
+    assert state.reason == HaltReason.DEADLINE
+    assert "10 of 20 planned" in state_evidence(state)
     assert state.waves[1].status is WaveStatus.WAITING
 
 
@@ -224,7 +225,7 @@ def test_a_budget_full_of_silent_devices_is_told_once_it_is_certain():
     assert w.creates == 4
     (told,) = (e for e in w.journal if isinstance(e, ev.CampaignStalled))
     assert told.at >= state.waves[0].moved_at + 5000.0
-    assert told.evidence.startswith("40 of 50 devices")
+    assert evidence_text(told, w.plan).startswith("40 of 50 devices")
     assert (state.stalled, state.full, state.status) == (True, True, CampaignStatus.RUNNING)
     state = w.live(until=120_000.0)
     assert kinds(w).count(told.kind) == 1
@@ -328,7 +329,7 @@ def test_a_refused_create_halts_and_is_tried_again_after_resume():
     w = world(faults={"ok": 0.0, "rejected": 1.0})
     state = w.live()
     assert state.status is CampaignStatus.HALTED
-    assert "24404" in state.evidence
+    assert "24404" in state_evidence(state)
     w.faults = {}
     state = w.live(orders=[Resume("ana")])
     assert state.status is CampaignStatus.FINISHED
@@ -340,7 +341,7 @@ def test_foreign_jobs_under_our_prefix_stop_the_first_create():
     w = world()
     w.platform.create(batch_name("c1", w.plan.batches[0]), 20, w.now - 100)
     state = w.live()
-    assert state.reason == "foreign jobs"
+    assert state.reason == HaltReason.FOREIGN_JOBS
     assert w.creates == 0
     state = w.live(orders=[Resume("ana", "the journal was lost")])
     assert state.status is CampaignStatus.FINISHED
@@ -431,7 +432,7 @@ def test_a_job_that_vanished_is_reported_and_never_created_again():
     w.live(until=w.now + 3.0)
     gone = w.platform.jobs.pop(0)
     state = w.live()
-    assert state.reason == "jobs missing"
+    assert state.reason == HaltReason.JOBS_MISSING
     assert state.waves[1].status is WaveStatus.WAITING
     state = w.live(orders=[Resume("ana")])
     assert gone.name not in {job.name for job in w.platform.jobs}
@@ -446,7 +447,7 @@ def test_a_job_known_to_be_gone_halts_once_even_across_restarts():
     w = world(("canary", [5, 5], slow, None), ("total", [5], None, None), silent=0.2)
     w.live(until=w.now + 3.0)
     w.platform.jobs.pop(0)
-    assert w.live().reason == "jobs missing"
+    assert w.live().reason == HaltReason.JOBS_MISSING
     state = w.live(orders=[Resume("ana")])
     assert state.status is CampaignStatus.FINISHED
     assert w.reached["campaign.halted"] == 1
@@ -475,7 +476,7 @@ def test_a_new_life_counts_before_it_judges():
     w.platform.silent, w.platform.failing = 0.0, 0.5
     state = w.live()
     assert state.status is CampaignStatus.HALTED
-    assert state.reason == "stop rule"
+    assert state.reason == HaltReason.STOP_RULE
     assert state.waves[1].status is WaveStatus.WAITING
 
 
@@ -485,7 +486,7 @@ def test_a_gate_does_not_open_while_nobody_can_see():
     w.live(until=w.now + 2000.0)
     w.counts_fail = True
     state = w.live(until=w.now + 50_000.0)
-    assert state.waves[0].held == HoldReason.STALE
+    assert state.waves[0].held is HoldReason.STALE
     assert state.waves[1].status is WaveStatus.WAITING
     w.counts_fail = False
     assert w.live().waves[1].status is not WaveStatus.WAITING
@@ -554,7 +555,7 @@ def test_approving_a_wave_that_was_halted_for_another_reason_keeps_its_gate():
     assert state.status is CampaignStatus.HALTED
     w.faults, w.platform.failing = {}, 0.5
     state = w.live(orders=[Resume("ana")])
-    assert (state.status, state.reason) == (CampaignStatus.HALTED, "stop rule")
+    assert (state.status, state.reason) == (CampaignStatus.HALTED, HaltReason.STOP_RULE)
     assert not state.waves[0].overridden
     assert state.waves[1].status is WaveStatus.WAITING
 
@@ -567,7 +568,7 @@ def test_a_lost_journal_is_made_good_even_where_it_forgot_that_the_wave_opened()
     del w.journal[opened:]
     w.journal.append(ev.EngineStarted(w.now, "test", "0", L, S, paranoid=True))
     state = w.live()
-    assert state.reason == "foreign jobs"
+    assert state.reason == HaltReason.FOREIGN_JOBS
     state = w.live(orders=[Resume("ana", "the disk lied")])
     assert state.status is CampaignStatus.FINISHED
     w.assert_complete()
@@ -578,7 +579,7 @@ def test_what_a_person_said_of_foreign_jobs_outlives_a_kill():
     w = world()
     for batch in w.plan.batches[:2]:
         w.platform.create(batch_name("c1", batch), batch.devices, w.now - 100)
-    assert w.live().reason == "foreign jobs"
+    assert w.live().reason == HaltReason.FOREIGN_JOBS
     w.journal += [ev.CampaignResumed(w.now, "ana"), ev.EngineStarted(w.now, "test", "0", L, S, paranoid=True)]
     assert w.live(until=w.now + 20_000).status is CampaignStatus.FINISHED
     w.assert_complete()
@@ -588,11 +589,11 @@ def test_foreign_jobs_nobody_was_asked_about_halt_after_a_kill_too():
     """A person has vouched for one job; another that is there in the next life is shown before the wave opens."""
     w = world()
     w.platform.create("c1-w01-b-something-else", 5, w.now - 100)
-    assert w.live().reason == "foreign jobs"
+    assert w.live().reason == HaltReason.FOREIGN_JOBS
     w.journal += [ev.CampaignResumed(w.now, "ana"), ev.EngineStarted(w.now, "test", "0", L, S, paranoid=True)]
     w.platform.create("c1-w01-b-something-new", 5, w.now - 50)
     state = w.live(until=w.now + 20_000)
-    assert (state.reason, "something-new" in state.evidence) == ("foreign jobs", True)
+    assert (state.reason, "something-new" in state_evidence(state)) == (HaltReason.FOREIGN_JOBS, True)
     assert w.creates == 0
 
 
@@ -613,7 +614,7 @@ def test_an_abort_after_jobs_were_shown_as_foreign_brakes_those_with_our_exact_n
     w = world(("total", [5, 5], None, None), duration=5000.0)
     for name in (batch_name("c1", w.plan.batches[0]), "c1-w01-b-something-else"):
         w.platform.create(name, 5, w.now - 100)
-    assert w.live().reason == "foreign jobs"
+    assert w.live().reason == HaltReason.FOREIGN_JOBS
     state = w.live(orders=[Abort("ana", stop_jobs=True)])
     assert state.status is CampaignStatus.ABORTED
     assert [job.stopped_at < float("inf") for job in w.platform.jobs] == [True, False]
@@ -709,7 +710,7 @@ def test_acknowledged_foreign_jobs_halt_once():
     """A stray name under our prefix is shown once; after a resume it is known."""
     w = world()
     w.platform.create("c1-w01-b-something-else", 5, w.now - 100)
-    assert w.live().reason == "foreign jobs"
+    assert w.live().reason == HaltReason.FOREIGN_JOBS
     assert w.live(orders=[Resume("ana")]).status is CampaignStatus.FINISHED
     w.platform.jobs.pop(0)
     w.assert_complete()

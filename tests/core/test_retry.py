@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rollout.core.campaign import ApiRetry, WhenUnsure
 from rollout.core.outcome import Accepted, Found, Lookup, Rejected, Throttled, Unknown, Unsent
-from rollout.core.retry import after_create, after_lookup, backoff
+from rollout.core.retry import Attempt, Doubt, after_create, after_lookup, backoff
 
 POLICY = ApiRetry(attempts=3, first_s=1.0, max_s=60.0)
 
@@ -39,7 +39,7 @@ def test_backoff_doubles_until_the_cap():
 )
 def test_each_outcome_becomes_its_fact(outcome, kind, retry_at):
     """Five outcomes, one fact each; only the definite ones carry a time to try again."""
-    fact = after_create(outcome, batch=0, attempt=1, tries=1, policy=POLICY, draw=0.5, now=100.0)
+    fact = after_create(outcome, Attempt(0, 1, 1), POLICY, search_lag_s=5.0, draw=0.5, now=100.0)
     assert fact.kind == kind
     assert getattr(fact, "retry_at", None) == retry_at
 
@@ -47,7 +47,7 @@ def test_each_outcome_becomes_its_fact(outcome, kind, retry_at):
 def test_a_waiting_refusal_is_final_after_the_last_attempt():
     """24610 for ever is a refusal."""
     refusal = Rejected(24610, "not verified", retryable=True)
-    fact = after_create(refusal, batch=0, attempt=3, tries=3, policy=POLICY, draw=0.5, now=100.0)
+    fact = after_create(refusal, Attempt(0, 3, 3), POLICY, search_lag_s=5.0, draw=0.5, now=100.0)
     assert fact.retry_at is None
 
 
@@ -71,35 +71,27 @@ YOUNGER = Found("j0", "n", "fw1", "upgrade", create_time_ms=9)
 )
 def test_each_search_settles_what_it_proves(lookup, began_at, given, kind):
     """Found is believed at any time; absence only complete, late enough, and without a witness."""
-    situation = {
-        "batch": 0,
-        "attempt": 1,
-        "doubts": 1,
-        "looks": 0,
-        "began_at": began_at,
-        "ended_at": 100.0,
-        "latest_effect_s": 60.0,
-        "search_lag_s": 5.0,
-        "policy": POLICY,
-        "draw": 0.5,
-        "now": began_at + 0.1,
-    }
-    assert after_lookup(lookup, **(situation | given)).kind == kind
+    doubt = Doubt(
+        batch=0,
+        attempt=1,
+        doubts=given.get("doubts", 1),
+        looks=0,
+        ended_at=100.0,
+        latest_effect_s=60.0,
+        search_lag_s=5.0,
+    )
+    policy = given.get("policy", POLICY)
+    fact = after_lookup(lookup, doubt, policy, began_at=began_at, draw=0.5, now=began_at + 0.1)
+    assert fact.kind == kind
 
 
 def test_the_earliest_of_several_jobs_is_kept():
     """The older job has the devices; the younger ones are to be stopped."""
     fact = after_lookup(
         Lookup((YOUNGER, OURS), complete=True),
-        batch=0,
-        attempt=1,
-        doubts=1,
-        looks=0,
+        Doubt(0, 1, 1, 0, 0.0, 60.0, 5.0),
+        POLICY,
         began_at=1.0,
-        ended_at=0.0,
-        latest_effect_s=60.0,
-        search_lag_s=5.0,
-        policy=POLICY,
         draw=0.5,
         now=1.0,
     )

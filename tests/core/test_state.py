@@ -9,10 +9,11 @@ from rollout.core import events as ev
 from rollout.core.budget import group_exposure, job_exposure
 from rollout.core.campaign import CallLimit, JobSpec, Limits, RetryPolicy, Scope
 from rollout.core.commands import UnderWay
+from rollout.core.counting import ENROL_S, Numbers, counted, is_news
 from rollout.core.decide import BLIND_MAX_S, decide
-from rollout.core.fold import ENROL_S, fold, is_news
+from rollout.core.fold import fold
 from rollout.core.lifecycle import BatchStatus
-from rollout.core.polling import GROUP_MAX, PERIOD_MIN_S, SIGHT_S, group_size, next_period
+from rollout.core.polling import GROUP_MAX, PERIOD_MIN_S, SIGHT_S, Pace, group_size, next_period
 from rollout.core.state import State
 
 SPEC = JobSpec(version_numbers=("1.0",), maximum_concurrency=10)
@@ -35,7 +36,7 @@ def opened(*waves, **campaign):
 def count(state, at, *numbers, group=0):
     """Fold a count of `group` asked at `at`: enrolled, in progress, succeeded, failed."""
     jobs = len(state.groups[group].batches)
-    event = ev.TasksCounted(at, group, at, jobs, *numbers)
+    event = counted(state, state.groups[group], Numbers(*numbers), jobs=jobs, asked_at=at, now=at)
     news = is_news(state, event)
     fold(state, event)
     return news
@@ -165,7 +166,7 @@ def test_counting_slows_down_while_nothing_is_heard():
     """From five seconds to two minutes, while all are open never longer than creation may go on blindly."""
     period = PERIOD_MIN_S
     for _ in range(10):
-        period = next_period(period, news=0, **WATCHED)
+        period = next_period(Pace(period, news=0, **WATCHED))
     assert period == SIGHT_S == BLIND_MAX_S
 
 
@@ -176,7 +177,9 @@ def test_counting_slows_down_while_nothing_is_heard():
 def test_news_are_late_by_a_share_of_their_age(age_s, still_open, period_s):
     """However quiet a group is: what took ten minutes to happen is told 24 s later at most, its first end a minute."""
     assert (
-        next_period(100.0, news=0, **{**WATCHED, "still_open": still_open, "in_progress": 1, "age_s": age_s})
+        next_period(
+            Pace(100.0, news=0, **{**WATCHED, "still_open": still_open, "in_progress": 1, "age_s": age_s})
+        )
         == period_s
     )
 
@@ -184,7 +187,7 @@ def test_news_are_late_by_a_share_of_their_age(age_s, still_open, period_s):
 @pytest.mark.parametrize(("news", "period_s"), [(1, 90.0), (20, 60.0), (40, 30.0), (500, 5.0)])
 def test_the_pace_of_a_group_says_when_to_look_again(news, period_s):
     """When a twenty-fifth of its devices should have ended; no faster than reads can follow."""
-    assert next_period(60.0, news=news, **WATCHED) == period_s
+    assert next_period(Pace(60.0, news=news, **WATCHED)) == period_s
 
 
 @pytest.mark.parametrize(
@@ -194,13 +197,13 @@ def test_the_pace_of_a_group_says_when_to_look_again(news, period_s):
 def test_the_few_that_sleep_are_looked_for_seldom(still_open, in_progress, period_s):
     """The less a group can still change its wave's figures, the fewer reads it takes; not while devices are at work."""
     watched = {**WATCHED, "still_open": still_open, "in_progress": in_progress, "age_s": 864_000.0}
-    assert next_period(9000.0, news=0, **watched) == period_s
+    assert next_period(Pace(9000.0, news=0, **watched)) == period_s
 
 
 def test_a_group_nobody_knows_the_size_of_is_watched_like_a_full_one():
     """Where EnOS picks the devices and has made no task yet."""
     unknown = {"devices": 0, "still_open": 0, "in_progress": 0, "age_s": 86_400.0}
-    assert next_period(9000.0, news=0, **unknown) == SIGHT_S
+    assert next_period(Pace(9000.0, news=0, **unknown)) == SIGHT_S
 
 
 @pytest.mark.parametrize("unknown", [0, 1])

@@ -12,6 +12,7 @@ from rollout.core.campaign import CallLimit, JobSpec, Limits
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.names import batch_name
 from rollout.core.outcome import Accepted
+from rollout.core.reasons import BatchReason, HaltReason
 from rollout.emulator.http.faults import FaultPlan
 from rollout.emulator.platform.meters import most_in_any_second
 from rollout.emulator.platform.population import Population
@@ -24,6 +25,7 @@ from rollout.errors import ServiceError
 from rollout.journal.memory import MemoryJournal
 from rollout.ports import CreateOrder
 from rollout.simulation.world import Scenario, World
+from rollout.views.words import state_evidence
 
 pytestmark = pytest.mark.anyio
 
@@ -138,7 +140,7 @@ async def test_a_bad_firmware_is_stopped_in_the_canary():
         }
     assert leave is Leave.HALTED
     assert state.waves[1].status is WaveStatus.WAITING
-    assert "stop above 10%" in state.evidence
+    assert "stop above 10%" in state_evidence(state)
 
 
 async def test_a_stopped_run_goes_on_where_it_was(tmp_path):
@@ -218,7 +220,7 @@ async def test_a_second_campaign_of_the_same_id_does_not_start():
         leave, state, _ = await run(running, plan, manifest)
         assert leave is Leave.HALTED
         assert state.status is CampaignStatus.HALTED
-        assert state.reason == "foreign jobs"
+        assert state.reason == HaltReason.FOREIGN_JOBS
         assert_exact(running, plan, manifest)
 
 
@@ -320,7 +322,7 @@ async def test_a_create_not_found_by_name_is_not_sent_again_where_its_devices_ar
             assert runner.state.parked == {0}
         assert dict(running.platform.meters.jobs_by_name) == {"by-hand": 1}
     parked = next(e for e in runner.collector.events if isinstance(e, ev.BatchParked))
-    assert "tasks in job" in parked.reason
+    assert parked.reason is BatchReason.WITNESSED
 
 
 async def at_once():

@@ -15,6 +15,7 @@ import pytest
 from rollout.core import events as ev
 from rollout.errors import JournalCorrupt, JournalError, JournalHeld
 from rollout.journal import lock, sqlite
+from rollout.journal.codec import FORMAT
 from rollout.journal.lock import LOCK_NAME, Lock, read_holder
 from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal, read_events
 
@@ -60,7 +61,7 @@ def foreign(path):
 
 
 def newer(path):
-    alter(path.parent, "PRAGMA user_version = 2")
+    alter(path.parent, "PRAGMA user_version = 3")
 
 
 def older(path):
@@ -166,7 +167,7 @@ BAD_FILES = [
     (empty, "R702", "not a journal", JournalCorrupt),  # J01
     (text, "R702", "not a journal", JournalCorrupt),  # J02
     (foreign, "R702", "not a journal", JournalCorrupt),  # J03
-    (newer, "R703", "format 2", JournalCorrupt),  # J04
+    (newer, "R703", "journal format 3, this program reads up to 2", JournalCorrupt),  # J04
     (older, "R705", "format 0", JournalCorrupt),  # J04
     (truncated, "R705", "damaged", JournalCorrupt),  # J05
     (cut_inside_a_page, "R705", "damaged", JournalCorrupt),  # J05
@@ -220,6 +221,24 @@ async def test_a_bad_file_is_refused_with_a_reason(directory, spoil, code, words
     with pytest.raises(JournalError) as caught:
         list(read_events(directory))
     is_as_told(caught.value)
+
+
+async def test_an_earlier_format_is_read_as_it_is_and_marked_when_written_to(directory):
+    """Looking at a journal of format 1 changes nothing; once this program writes to it, an older one refuses it."""
+    alter(directory, "PRAGMA user_version = 1")
+    before = [event for _, event in read_events(directory)]
+    assert marked(directory) == 1
+    journal = SqliteJournal.open(directory)
+    assert list(journal.read()) == before
+    await journal.aclose()
+    assert marked(directory) == FORMAT == 2
+
+
+def marked(directory):
+    """Return the format the file says it has."""
+    with closing(sqlite3.connect(directory / JOURNAL_NAME)) as connection:
+        ((version,),) = connection.execute("PRAGMA user_version")
+    return version
 
 
 async def test_the_log_left_by_a_deleted_journal_is_not_replayed(directory):

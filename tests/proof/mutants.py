@@ -25,6 +25,7 @@ from rollout.core.campaign import CallLimit
 from rollout.core.names import batch_name
 from rollout.core.outcome import Accepted, Unknown, Unsent
 from rollout.core.plan import plan_fleet
+from rollout.core.reasons import HaltReason
 from rollout.core.state import State
 from rollout.engine.pacing import Pacer
 from rollout.engine.performer import Performer
@@ -112,7 +113,9 @@ def _no_intent():
 def _after_lookup(**changes):
     real = rollout.engine.performer.after_lookup
     return patch.object(
-        rollout.engine.performer, "after_lookup", lambda lookup, **given: real(lookup, **given | changes)
+        rollout.engine.performer,
+        "after_lookup",
+        lambda lookup, doubt, policy, **given: real(lookup, replace(doubt, **changes), policy, **given),
     )
 
 
@@ -272,10 +275,12 @@ def _park_silently():
     """A campaign is finished over batches nobody knows the fate of."""
     real = rollout.core.decide._facts
 
-    def careless(state, now, under_way, decision):
-        for fact in real(state, now, under_way, decision):
-            parked = isinstance(fact, ev.CampaignHalted) and fact.reason == "batches parked"
-            yield ev.CampaignFinished(fact.at) if parked else fact
+    def careless(state, now, under_way):
+        facts, wake_at = real(state, now, under_way)
+        return [ev.CampaignFinished(fact.at) if is_parked(fact) else fact for fact in facts], wake_at
+
+    def is_parked(fact):
+        return isinstance(fact, ev.CampaignHalted) and fact.reason is HaltReason.BATCHES_PARKED
 
     return patch.object(rollout.core.decide, "_facts", careless)
 

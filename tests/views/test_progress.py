@@ -10,6 +10,7 @@ from support.watched import make_plan
 from rollout.core import events as e
 from rollout.core.campaign import CallLimit, Limits
 from rollout.core.fold import fold
+from rollout.core.reasons import HaltReason, HoldReason
 from rollout.core.state import State
 from rollout.text import local_time
 from rollout.views.progress import (
@@ -44,13 +45,13 @@ CANARY = (*STARTED, *created(0), *created(1), e.TasksCounted(120.0, 0, 119.0, 2,
     ("events", "marks"),
     [
         (STARTED, "●○"),
-        ((*CANARY, e.GateHeld(120.0, 0, "approval")), "‖○"),
+        ((*CANARY, e.GateHeld(120.0, 0, HoldReason.APPROVAL)), "‖○"),
         ((*CANARY, e.CampaignPaused(121.0, "ana")), "‖○"),
-        ((*CANARY, e.CampaignHalted(121.0, "stop rule", wave=0)), "✗○"),
+        ((*CANARY, e.CampaignHalted(121.0, HaltReason.STOP_RULE, wave=0)), "✗○"),
         (
             (
                 *CANARY,
-                e.GatePassed(121.0, 0, "ok"),
+                e.GatePassed(121.0, 0),
                 e.WaveAudited(122.0, 1, 122.0, 0),
                 e.WaveOpened(122.0, 1),
             ),
@@ -95,11 +96,11 @@ def test_the_live_view_fits_a_screen(folded):
             (*STARTED, e.BatchCreateSent(101.0, 0, 1, "n"), e.BatchOutcomeUnknown(102.0, 0, 1, "lost")),
             "1 create of unknown",
         ),
-        ((*CANARY, e.GateHeld(120.0, 0, "devices")), "devices"),
-        ((*CANARY, e.GateHeld(120.0, 0, "cannot tell: counts are old")), "newer counts"),
-        ((*CANARY, e.GateHeld(120.0, 0, "cannot tell: too few devices resolved")), "enough resolved devices"),
-        ((*CANARY, e.GateSatisfied(120.0, 0, "ok"), e.GateHeld(120.0, 0, "soak")), "soak, 59m50s left"),
-        ((*CANARY, e.CampaignHalted(121.0, "stop rule", wave=0)), "a person"),
+        ((*CANARY, e.GateHeld(120.0, 0, HoldReason.COVERAGE)), "devices"),
+        ((*CANARY, e.GateHeld(120.0, 0, HoldReason.STALE)), "newer counts"),
+        ((*CANARY, e.GateHeld(120.0, 0, HoldReason.SAMPLE)), "enough resolved devices"),
+        ((*CANARY, e.GateSatisfied(120.0, 0), e.GateHeld(120.0, 0, HoldReason.SOAK)), "soak, 59m50s left"),
+        ((*CANARY, e.CampaignHalted(121.0, HaltReason.STOP_RULE, wave=0)), "a person"),
         ((*CANARY, e.CampaignAbortRequested(121.0, "ana", stop_jobs=True)), "2 jobs to be stopped"),
     ],
 )
@@ -116,7 +117,7 @@ def test_a_full_budget_says_how_full_and_since_when_nothing_has_moved():
     for event in (*STARTED, *created(0)):
         fold(state, event)
     assert waiting_for(state, 260.0) == "room: 5 of 7 devices may be in progress"
-    fold(state, e.CampaignStalled(250.0, 0, "5 of 7 devices may be in progress"))
+    fold(state, e.CampaignStalled(250.0, 0, 5))
     since = local_time(110.0)
     assert (
         waiting_for(state, 260.0) == f"room: 5 of 7 devices may be in progress, none has moved since {since}"
@@ -145,7 +146,7 @@ def test_the_summary_says_how_it_ended(folded):
     state = folded(
         *CANARY,
         e.ApprovalGiven(121.0, 0, "ana@ops"),
-        e.CampaignHalted(200.0, "stop rule", "failed 20%", wave=0),
+        e.CampaignHalted(200.0, HaltReason.STOP_RULE, wave=0, evidence="failed 20%"),
     )
     lines = summary_lines(state, MARKS)
     assert lines[0] == "Halted demo in wave canary: stop rule (failed 20%)"
@@ -181,7 +182,7 @@ def test_rows_of_the_live_view_stand_still_and_fit_80_columns(folded, marks):
 
 def test_the_heartbeat_has_the_numbers_that_move(folded):
     """One line a minute tells wave, counts and what is waited for."""
-    assert heartbeat(folded(*CANARY, e.GateHeld(120.0, 0, "devices")), 130.0) == {
+    assert heartbeat(folded(*CANARY, e.GateHeld(120.0, 0, HoldReason.COVERAGE)), 130.0) == {
         "campaignId": "demo",
         "wave": "canary",
         "resolved": "9/10",
