@@ -24,7 +24,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from math import isfinite
 from types import NoneType, UnionType
-from typing import Any, NamedTuple, Never, get_args, get_origin, get_type_hints
+from typing import Any, Never, get_args, get_origin, get_type_hints
 
 from rollout.core.events import EPHEMERAL, EVENTS, Event
 from rollout.core.tally import Tally
@@ -94,6 +94,7 @@ _UNFIT = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, Recu
 """What text that is not one of our events does to a reader."""
 
 Reader = Callable[[Any], Any]
+Writer = Callable[[Any], Any]
 
 
 class _UnknownCode(ValueError):
@@ -107,15 +108,19 @@ def encode(event: Event) -> str:
     is a fault of the caller: AssertionError. Stored, it would make the whole journal unreadable.
     """
     assert event.kind not in EPHEMERAL, f"{event.kind} is not history"
+    shape = _SHAPES[event.kind]
     record: dict[str, Any] = {"v": FORMAT}
-    for name, write, default in _SHAPES[event.kind].writers:
-        value = getattr(event, name)
-        if value is default or value == default:
-            continue
-        try:
-            record[name] = write(value)
-        except _UNFIT as error:
-            raise AssertionError(f"{event.kind}: {name} is {value!r:.80}, expected {error}") from None
+    name = ""
+    try:
+        for name, write in shape.required:
+            record[name] = write(getattr(event, name))
+        for name, write, default in shape.optional:
+            value = getattr(event, name)
+            if value != default:
+                record[name] = write(value)
+    except _UNFIT as error:
+        told = f"{event.kind}: {name} is {getattr(event, name)!r:.80}, expected {error}"
+        raise AssertionError(told) from None
     return _dumps(record)
 
 
@@ -130,23 +135,17 @@ def decode(kind: str, body: str) -> Event:
         return _decode_carefully(kind, shape, body)
 
 
-class _Writer(NamedTuple):
-    """How one field is written, and its default; `_REQUIRED` where it has none."""
-
-    name: str
-    write: Reader
-    default: Any
-
-
-_REQUIRED = object()
-
-
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """How one kind of event is written and read: a reader for each field; what absent ones mean."""
+    """How one kind of event is written and read.
+
+    `required`: fields without a default and how each is written; `optional`: the others, each with its default.
+    `readers`: how each field is read. `defaults`: what absent ones mean.
+    """
 
     event: type[Event]
-    writers: tuple[_Writer, ...]
+    required: tuple[tuple[str, Writer], ...]
+    optional: tuple[tuple[str, Writer, Any], ...]
     readers: Mapping[str, Reader]
     defaults: Mapping[str, Any]
 
@@ -318,7 +317,7 @@ def _inner(hint: Any) -> Any:
     return inner
 
 
-def _writer(hint: Any, read: Reader) -> Reader:
+def _writer(hint: Any, read: Reader) -> Writer:
     """Return what turns a field's value into JSON and checks it; for most types the reader does both."""
     if get_origin(hint) is UnionType and _inner(hint) is Tally:
         return _optional(_tally_out)
@@ -332,11 +331,14 @@ def _shape(event: type[Event]) -> _Shape:
         f.name: _index if f.name in _INDICES and hints[f.name] is int else _reader(hints[f.name])
         for f in fields(event)
     }
-    writers = tuple(
-        _Writer(name, _writer(hints[name], read), defaults.get(name, _REQUIRED))
-        for name, read in readers.items()
+    writers = {name: _writer(hints[name], read) for name, read in readers.items()}
+    return _Shape(
+        event,
+        tuple((name, write) for name, write in writers.items() if name not in defaults),
+        tuple((name, write, defaults[name]) for name, write in writers.items() if name in defaults),
+        readers,
+        defaults,
     )
-    return _Shape(event, writers, readers, defaults)
 
 
 _SHAPES: Mapping[str, _Shape] = {
