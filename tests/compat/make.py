@@ -25,8 +25,8 @@ from rollout.core.fold import fold
 from rollout.core.state import State
 from rollout.intake.campaign_json import campaign_to_json
 from rollout.journal.codec import encode
-from rollout.simulation.acts import conclude, perform
-from rollout.simulation.trials import TROUBLES, draw_trial
+from rollout.proof.acts import apply_act, conclude
+from rollout.proof.trials import TROUBLES, draw_trial
 from rollout.simulation.world import World
 
 HERE = Path(__file__).parent
@@ -148,7 +148,7 @@ def simulated():
         trial = draw_trial(FIRST_SEED + tried - 1, troubles[tried % len(troubles)] if tried % 2 else None)
         with World(trial.scenario) as world:
             for act in trial.acts:
-                perform(world, act)
+                apply_act(world, act)
             conclude(world)
             events = [event for _, event in world.disk.history() if event.kind not in EPHEMERAL]
         shown = {(event.kind, str(getattr(event, "reason", ""))) for event in events}

@@ -13,7 +13,7 @@ from rollout.core.agenda import Agenda
 from rollout.core.fold import fold
 from rollout.core.state import State
 from rollout.journal.codec import decode
-from rollout.proof.acts import conclude, perform
+from rollout.proof.acts import apply_act, conclude
 from rollout.proof.trials import TROUBLES, draw_trial
 from rollout.simulation.world import World
 
@@ -53,7 +53,7 @@ def journal_of(seed, trouble):
     trial = draw_trial(seed, trouble)
     with World(trial.scenario) as world:
         for act in trial.acts:
-            perform(world, act)
+            apply_act(world, act)
         conclude(world)
         rows = [row for commit in world.disk.commits for row in commit]
     return trial.scenario.plan, rows

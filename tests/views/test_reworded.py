@@ -10,7 +10,7 @@ from rollout.core.lifecycle import CampaignStatus
 from rollout.core.reasons import BatchReason, HaltReason, HoldReason, LookupReason, StopReason
 from rollout.core.state import State
 from rollout.journal.codec import decode
-from rollout.proof.acts import conclude, perform
+from rollout.proof.acts import apply_act, conclude
 from rollout.proof.trials import TROUBLES, draw_trial
 from rollout.simulation.world import World
 from rollout.views import words
@@ -34,7 +34,7 @@ def carried_out(seed, trouble):
     trial = draw_trial(seed, trouble)
     with World(trial.scenario) as world:
         for act in trial.acts:
-            perform(world, act)
+            apply_act(world, act)
         ending = conclude(world)
         state = world.state
         rows = [row for commit in world.disk.commits for row in commit]
