@@ -187,3 +187,25 @@ class CampaignBusy(RolloutError):
     """The campaign exists with other content than the plan that was given."""
 
     exit_code = 2
+
+
+class NoCampaign(RolloutError):
+    """There is no such campaign, or it was never run."""
+
+    exit_code = 2
+
+
+class OrderRefused(RolloutError):
+    """The order makes no sense for the campaign as it stands."""
+
+    exit_code = 2
+
+
+class WrongArgument(RolloutError):
+    """An argument cannot be used as given. `name` is the argument's; the command line shows it as a flag: `--name`."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name

@@ -9,8 +9,8 @@ import pytest
 from support.plans import build
 
 import rollout
+from rollout.app.running import exit_code
 from rollout.cli.plan import WORK_TO_DO
-from rollout.cli.run import exit_code
 from rollout.codes import CATALOGUE, EXITS, Severity
 from rollout.core.state import State
 from rollout.engine.runner import Leave

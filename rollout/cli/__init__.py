@@ -16,8 +16,6 @@ import click
 
 from rollout.codes import EXITS
 
-__all__ = ["main", "program"]
-
 
 class Verb(NamedTuple):
     """One command: where it is shown, what it is for, how it is called, and where its code is."""
@@ -68,7 +66,7 @@ VERBS = (
         "Look",
         "sign and send one call by hand",
         "rollout request GET /connect-service/v2.1/ota-jobs",
-        "by_hand",
+        "request",
     ),
     Verb("emulator", "Try", "a platform to rehearse against", "rollout emulator --port 8484", "emulator"),
     Verb("schema", "Try", "JSON Schema of the plan file", "rollout schema plan", "schema"),

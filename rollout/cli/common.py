@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from rollout.cli.console import Console, Output
+from rollout.errors import WrongArgument
 
 STATE_DIR = ".rollout"
 
@@ -63,7 +64,12 @@ def command(
             **own: Any,
         ) -> int | None:
             console = Console(Output(output), color, quiet, verbose, no_input)
-            return function(Common(console, state_dir, profile, config), **own)
+            try:
+                return function(Common(console, state_dir, profile, config), **own)
+            except WrongArgument as error:
+                # what the application layer calls an argument is a flag here
+                flag = f"--{error.name}: " if error.name else ""
+                raise click.UsageError(f"{flag}{error.message}") from error
 
         options = (
             click.option(

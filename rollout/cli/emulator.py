@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rollout.app.rehearsal import columns_to_read, open_fleet, population_of
 from rollout.cli.common import Common, command
 from rollout.cli.flags_file import config_option
-from rollout.cli.fleets import columns_to_read, open_fleet, population_of
 from rollout.cli.types import DURATION, ORG, PORT, SEED, SHARE, SITE_SHARE, SPEED, Parsed
 from rollout.emulator.http.faults import Fault, FaultPlan
 from rollout.emulator.http.gateway import CallQuota, GatewayRules, KeyPair
@@ -185,7 +185,7 @@ def emulator(
         raise click.UsageError("--bad-site needs a list of --devices and --site, which say where a device is")
     if columns and not isinstance(devices, Path):
         raise click.UsageError("--column is of a list of --devices")
-    described = open_fleet(fleet, common.console)
+    described = open_fleet(fleet, common.console.note)
     shortcuts = {"read_lag_s": read_lag, "quota": quota, "skew_s_max": skew}
     settings, rules = with_knobs(Knobs(), GatewayRules(), {**shortcuts, **dict(knobs)})
     keys = _keys(access_key, secret_key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rollout.cli.campaigns import Reader, find_campaign
+from rollout.app.campaigns import Reader, find_campaign
 from rollout.cli.command_line import command_line
 from rollout.cli.common import Common, command
 from rollout.cli.console import Output, document

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
-from rollout.cli.campaigns import Reader
+from rollout.app.campaigns import Reader
+from rollout.app.planning import DeviceSource, Prepared, open_or_compile
 from rollout.cli.command_line import command_line
 from rollout.cli.common import Common, command, refresh_option, url_option
 from rollout.cli.console import Output, document
-from rollout.cli.planning import Asking, Prepared, open_or_compile
 from rollout.cli.types import SEED, check_output_file
 from rollout.core.campaign import Gate
 from rollout.core.lifecycle import WaveStatus
@@ -23,8 +23,6 @@ from rollout.core.state import State, WaveState
 from rollout.intake.saved_plan import PlanningReport
 from rollout.settings import EMULATOR_URL, Profile, load_profile
 from rollout.views.preview import FleetView, Preview, SearchView
-
-__all__ = ["make_preview", "plan"]
 
 WORK_TO_DO = 10
 
@@ -141,8 +139,8 @@ def plan(
         raise click.UsageError("--wave and --as go with --show-requests")
     console = common.console
     profile = load_profile(common.profile, config=common.config, url=url)
-    asking = Asking(profile, refresh, console.note)
-    prepared = open_or_compile(plan_file, common.state_dir, devices=devices, seed=seed, asking=asking)
+    source = DeviceSource(profile, refresh, console.note)
+    prepared = open_or_compile(plan_file, common.state_dir, devices=devices, seed=seed, devices_from=source)
     if show_requests is not None:
         arguments = list(ctx.find_root().obj or ())
         _show_requests(
@@ -189,29 +187,29 @@ def _show_requests(
     arguments: Sequence[str],
 ) -> None:
     """Print the create calls of the batches asked for; a screen gets long bodies shortened, a file never does."""
-    from rollout.cli import requests  # noqa: PLC0415 - loads the wire models
+    from rollout.app import create_calls  # noqa: PLC0415 - loads the wire models
 
     plan, manifest = prepared.saved.plan, prepared.saved.manifest
     console = common.console
     whole = console.columns(sys.stdout) is None
     chosen = [
-        requests.shown(plan.campaign, batch, manifest) for batch in _batches_asked_for(plan, wanted, wave)
+        create_calls.shown(plan.campaign, batch, manifest) for batch in _batches_asked_for(plan, wanted, wave)
     ]
-    form = requests.As(form or requests.As.JSON)
+    form = create_calls.As(form or create_calls.As.JSON)
     match form:
-        case requests.As.CURL if console.is_json:
+        case create_calls.As.CURL if console.is_json:
             raise click.UsageError("--as curl is a shell script: leave out --output json")
-        case requests.As.CURL:
-            lines = requests.curl_script(chosen, plan.campaign.id, profile, whole=whole)
+        case create_calls.As.CURL:
+            lines = create_calls.curl_script(chosen, plan.campaign.id, profile, whole=whole)
             console.result("\n".join(lines))
-        case requests.As.POSTMAN:
-            console.result(document(requests.postman_collection(chosen, plan.campaign.id, profile)))
+        case create_calls.As.POSTMAN:
+            console.result(document(create_calls.postman_collection(chosen, plan.campaign.id, profile)))
             return
-        case requests.As.JSON:
-            url = requests.base_url(profile)
-            told = [requests.request_json(request, url, whole=whole) for request in chosen]
+        case create_calls.As.JSON:
+            url = create_calls.base_url(profile)
+            told = [create_calls.request_json(request, url, whole=whole) for request in chosen]
             console.json("requests", campaignId=plan.campaign.id, batches=len(plan.batches), requests=told)
-    if not whole and (form is requests.As.JSON or any(request.is_long for request in chosen)):
+    if not whole and (form is create_calls.As.JSON or any(request.is_long for request in chosen)):
         console.note(f"note: shortened for the screen; whole with  {command_line(*arguments)} > FILE")
 
 

@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import getpass
 import os
 import resource
-import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from rollout.assembly import MadeUpFleet, Rehearsal, RunOrder, RunResult, carry_out
-from rollout.cli.campaigns import remember_run, run_line
+from rollout.app.campaigns import remember_run
+from rollout.app.devices import MadeUpFleet
+from rollout.app.next_steps import next_steps
+from rollout.app.orders import who
+from rollout.app.planning import DeviceSource, open_or_compile
+from rollout.app.profiles import check_org, ignored_proxies, platform_profile
+from rollout.app.rehearsal import open_fleet, population_of, rehearsal_of
+from rollout.app.running import RunRequest, RunResult, exit_code, run_campaign
 from rollout.cli.command_line import about, command_line
 from rollout.cli.common import Common, ca_file_option, command, refresh_option, url_option
 from rollout.cli.consent import agree
 from rollout.cli.console import Console
-from rollout.cli.fleets import columns_to_read, device_lists, open_fleet, population_of, read_columns
-from rollout.cli.next_steps import Step, next_steps
 from rollout.cli.plan import make_preview
-from rollout.cli.planning import Asking, Prepared, check_org, open_or_compile
-from rollout.cli.profiles import ignored_proxies, platform_profile
+from rollout.cli.steps import run_line, step_line
 from rollout.cli.types import SEED, SHARE, SITE_SHARE, SPEED
-from rollout.core.state import State
 from rollout.engine.runner import Leave
 from rollout.errors import CampaignBusy, JournalHeld, OtherRehearsal, RolloutError, SettingsError
 from rollout.journal.space import require_space
@@ -41,12 +40,6 @@ from rollout.telemetry.setup import LogFormat, Outlet
 from rollout.telemetry.sink import stream_sink
 from rollout.views.progress import marks_for, summary_lines, wave_rows
 from rollout.views.words import state_evidence, state_reason
-
-if TYPE_CHECKING:
-    from rollout.emulator.platform.population import Population
-    from rollout.emulator.population_file import FleetDescription
-
-__all__ = ["exit_code", "run"]
 
 STDOUT, STDERR = 1, 2
 
@@ -132,19 +125,19 @@ def run(
         raise click.UsageError(
             "--fleet, --fail, --offline and --bad-site describe the emulator: add --emulator"
         )
-    described = open_fleet(fleet, console)
+    described = open_fleet(fleet, console.note)
     population = population_of(described, failed=fail, offline=offline) if profile.in_process else None
     made_up = None
     if population is not None and described is not None and described.devices is not None:
         made_up = MadeUpFleet(described.devices, population, emulator_seed)
-    asking = Asking(profile, refresh, console.note, made_up)
-    prepared = open_or_compile(plan, common.state_dir, devices=devices, seed=seed, asking=asking)
+    source = DeviceSource(profile, refresh, console.note, made_up)
+    prepared = open_or_compile(plan, common.state_dir, devices=devices, seed=seed, devices_from=source)
     names = [wave.name for wave in prepared.saved.plan.waves]
     until_wave = None if until is None else _wave(names, until, "--until")
     approved = tuple(_wave(names, name, "--approve") for name in approve)
     rehearsal = None
     if population is not None:
-        rehearsal = _rehearsal(
+        rehearsal = rehearsal_of(
             prepared, described, population, devices=devices, bad_site=bad_site, seed=emulator_seed
         )
     check_org(profile, prepared.saved.plan.campaign.org_id)
@@ -164,7 +157,7 @@ def run(
         needed=preview.jobs_left > 0 and not profile.in_process,
     )
     arguments = list(ctx.find_root().obj or ())
-    order = RunOrder(
+    request = RunRequest(
         saved=prepared.saved,
         directory=prepared.directory,
         profile=profile,
@@ -174,28 +167,10 @@ def run(
         until=until_wave,
         exit_on_wait=exit_on_wait,
         approve=approved,
-        approved_by=f"{_user()}@{socket.gethostname()}",
+        approved_by=who(),
         on_held=partial(remember_run, prepared.directory, arguments),
     )
-    return _carry_out(console, order, arguments, events=events == "-", log_format=log_format, strict=strict)
-
-
-def exit_code(leave: Leave, state: State, signal_number: int | None, *, strict: bool = False) -> int:
-    """Return the documented exit code of a run that ended without an error."""
-    match leave:
-        case Leave.STOPPED:
-            return 128 + (signal_number or signal.SIGINT)
-        case Leave.HALTED if (state.parked or state.duplicated) and not state.halted_by_gate:
-            return 8
-        case Leave.ABORTED | Leave.HALTED:
-            return 3
-        case Leave.WAITING:
-            return 6
-        case Leave.FINISHED | Leave.REACHED:
-            if state.parked or state.duplicated:
-                return 8
-            tally = state.tally()
-            return 5 if strict and leave is Leave.FINISHED and tally.succeeded < tally.planned else 0
+    return _run(console, request, arguments, events=events == "-", log_format=log_format, strict=strict)
 
 
 # --- before -------------------------------------------------------------------------------------------------
@@ -223,7 +198,11 @@ def _profile(common: Common, *, url: str | None, ca_file: Path | None, emulator:
     if emulator:
         return emulator_profile(load_profile(common.profile, config=common.config, url=url, ca_file=ca_file))
     loaded = platform_profile(
-        common, url=url, ca_file=ca_file, instead="--emulator rehearses in this process; "
+        common.profile,
+        config=common.config,
+        url=url,
+        ca_file=ca_file,
+        instead="--emulator rehearses in this process; ",
     )
     loaded.credentials()  # missing keys are told before anything is planned or asked
     if common.console.verbosity:
@@ -240,50 +219,12 @@ def _wave(names: list[str], name: str, flag: str) -> int:
     return names.index(name)
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        return "somebody"
-
-
-def _rehearsal(
-    prepared: Prepared,
-    fleet: FleetDescription | None,
-    population: Population,
-    *,
-    devices: tuple[str, ...],
-    bad_site: tuple[tuple[str, float], ...],
-    seed: int,
-) -> Rehearsal:
-    """Return the emulator's fleet; its strata and bad sites need columns of the plan's device lists."""
-    if not bad_site and not population.strata:
-        return Rehearsal(population, seed=seed)
-    flag = "--bad-site" if bad_site else "--fleet"
-    sources, key = device_lists(prepared.document, prepared.saved.report, devices, flag)
-    wanted = columns_to_read(fleet, sources, key)
-    site_column = _site_column(prepared) if bad_site else ""
-    columns = read_columns(sources, key, dict.fromkeys([*wanted, *([site_column] if bad_site else [])]))
-    for site, share in bad_site:
-        if site not in columns[site_column].values():
-            raise click.UsageError(f"--bad-site: no device has {site_column} {site!r}")
-        population = population.with_stratum(site_column, site, failed_ratio=share)
-    return Rehearsal(population, columns, seed)
-
-
-def _site_column(prepared: Prepared) -> str:
-    for wave in prepared.saved.plan.campaign.waves:
-        if wave.spread_by:
-            return wave.spread_by
-    raise click.UsageError("--bad-site: no wave of the plan has spreadBy, so no column holds sites")
-
-
 # --- the run ------------------------------------------------------------------------------------------------
 
 
-def _carry_out(
+def _run(
     console: Console,
-    order: RunOrder,
+    request: RunRequest,
     arguments: list[str],
     *,
     events: bool,
@@ -300,9 +241,9 @@ def _carry_out(
         outlets.append(Outlet(stream_sink(STDERR), LogFormat(log_format or LogFormat.CONSOLE), least))
     if events:
         outlets.append(Outlet(stream_sink(STDOUT), LogFormat.JSON))
-    begun_with = run_line(order.directory)
+    begun_with = run_line(request.directory)
     try:
-        result = _in_loop(lambda: carry_out(replace(order, outlets=tuple(outlets), view=view)))
+        result = _in_loop(lambda: run_campaign(replace(request, outlets=tuple(outlets), view=view)))
     except OtherRehearsal as error:
         hint = f"go on with this one: {begun_with}; or give another one a place of its own: --state-dir DIR"
         raise OtherRehearsal("this rehearsal was begun with other settings", hint=hint) from error
@@ -320,13 +261,15 @@ def _carry_out(
     dropped = result.lines_dropped + sum(outlet.sink.dropped for outlet in outlets)
     if dropped:
         console.note(f"note: {dropped:,} log lines could not be written")
-    _tell(console, result, code, order.directory, to_stderr=events)
+    _tell(console, result, code, request.directory, to_stderr=events)
     if result.leave is Leave.REACHED:
         # The wave asked for has passed: the same flag would leave again at once.
         arguments = _without_until(arguments)
-        remember_run(order.directory, arguments)
-    steps = next_steps(result.state, order.directory, command_line(*arguments), alive=False)
-    _advise(console, result.leave, steps)
+        remember_run(request.directory, arguments)
+    line = command_line(*arguments)
+    steps = next_steps(result.state, alive=False)
+    told = [f"{step.purpose}:  {step_line(step, request.directory, line)}" for step in steps]
+    _advise(console, result.leave, told)
     return code
 
 
@@ -391,9 +334,8 @@ def _without_until(arguments: list[str]) -> list[str]:
     return kept
 
 
-def _advise(console: Console, leave: Leave, steps: list[Step]) -> None:
+def _advise(console: Console, leave: Leave, lines: list[str]) -> None:
     """Say what the operator may do now, if anything is left to do."""
-    lines = [str(step) for step in steps]
     if leave is Leave.STOPPED:
         lines[:1] = [f"Interrupted, state saved. {lines[0]}" if lines else "Interrupted, state saved."]
     if lines:

@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rollout.cli.campaigns import PLAN_NAME, NoCampaign, find_campaign, has_journal
+from rollout.app.campaigns import PLAN_NAME, find_campaign, has_journal
+from rollout.app.planning import DeviceSource, Prepared, compile_into
+from rollout.app.rehearsal import columns_to_read, device_lists, open_fleet, population_of, read_columns
 from rollout.cli.command_line import about
 from rollout.cli.common import Common, command
 from rollout.cli.console import Console
 from rollout.cli.failure import INTERRUPTED
-from rollout.cli.fleets import columns_to_read, device_lists, open_fleet, population_of, read_columns
-from rollout.cli.planning import Asking, Prepared, compile_into
 from rollout.cli.types import DURATION, SEED, SHARE, Number, Parsed, check_output_file
 from rollout.core.campaign import Scope
 from rollout.core.plan import Plan
+from rollout.errors import NoCampaign
 from rollout.intake.saved_plan import open_saved_plan
 from rollout.intake.units import read_timestamp_ms
 from rollout.journal.sqlite import read_events
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from rollout.emulator.population_file import FleetDescription
     from rollout.forecast.study import Rate
 
-__all__ = ["simulate"]
 
 RATES = "healthy,1%,5%,20%,100%"
 RATES_MAX = 20
@@ -175,10 +175,10 @@ def simulate(
         )
     loaded = load_profile(common.profile, config=common.config)
     bounds = loaded or Profile(name="", url="")
-    described = open_fleet(fleet, common.console)
+    described = open_fleet(fleet, common.console.note)
     with tempfile.TemporaryDirectory(prefix="rollout-simulate-") as scratch:
-        asking = _asking(common.console, loaded, described)
-        prepared = _prepare(common, plan, Path(scratch), asking, devices=devices, seed=seed)
+        source = _device_source(common.console, loaded, described)
+        prepared = _prepare(common, plan, Path(scratch), source, devices=devices, seed=seed)
         planned = prepared.saved.plan
         begin = start if start is not None else _schedule_start(planned) or START
         spec = StudySpec(
@@ -254,22 +254,22 @@ def _calibrate(common: Common, name: str, *, seeds: int, jobs: int, within: floa
     return 0 if study.done == study.asked else INTERRUPTED
 
 
-def _asking(console: Console, profile: Profile | None, fleet: FleetDescription | None) -> Asking:
+def _device_source(console: Console, profile: Profile | None, fleet: FleetDescription | None) -> DeviceSource:
     """Return who lists devices where a plan wants EnOS's: the fleet file if it has any, else the profile's platform."""
     if fleet is None or fleet.devices is None:
-        return Asking(profile, note=console.note)
-    from rollout.assembly import MadeUpFleet  # noqa: PLC0415 - only where devices are made up
+        return DeviceSource(profile, note=console.note)
+    from rollout.app.devices import MadeUpFleet  # noqa: PLC0415 - only where devices are made up
 
     population = population_of(fleet, failed=None, offline=None)
     made_up = MadeUpFleet(fleet.devices, population, MADE_UP_SEED)
-    return Asking(emulator_profile(profile), note=console.note, made_up=made_up)
+    return DeviceSource(emulator_profile(profile), note=console.note, made_up=made_up)
 
 
 def _prepare(
     common: Common,
     plan: Path,
     scratch: Path,
-    asking: Asking,
+    source: DeviceSource,
     *,
     devices: tuple[str, ...],
     seed: int | None,
@@ -283,7 +283,7 @@ def _prepare(
     if seed is not None:
         document = replace(document, seed=seed)
     campaign = common.state_dir / document.campaign.id
-    saved = compile_into(scratch, document, campaign, devices=devices, asking=asking)
+    saved = compile_into(scratch, document, campaign, devices=devices, devices_from=source)
     return Prepared(saved, scratch, document)
 
 
@@ -297,7 +297,7 @@ def _columns_of(
     by_chance = all(column in fleet.population.columns for column in fleet.stratified_by)
     if by_chance and (document is None or "-" in (devices or document.devices.files)):
         return {}
-    sources, key = device_lists(document, prepared.saved.report, devices, "--fleet")
+    sources, key = device_lists(document, prepared.saved.report, devices, "fleet")
     return read_columns(sources, key, columns_to_read(fleet, sources, key))
 
 

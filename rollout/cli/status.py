@@ -7,13 +7,14 @@ import time
 
 import click
 
-from rollout.cli.campaigns import Campaign, Reader, find_campaign, run_line
+from rollout.app.campaigns import Reader, Snapshot, find_campaign
+from rollout.app.next_steps import next_steps
 from rollout.cli.common import Common, command
-from rollout.cli.next_steps import next_steps
+from rollout.cli.steps import run_line, step_line
 from rollout.cli.types import DURATION
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.state import State
-from rollout.engine.control import Approve, Order
+from rollout.engine.orders import Approve, Order
 from rollout.views.progress import marks_for, waits_for_approval
 from rollout.views.status import OrderView, RunnerView, StatusView, StepView
 
@@ -73,7 +74,7 @@ def _check_goal(goal: str, state: State) -> None:
     )
 
 
-def _verdict(goal: str, seen: Campaign) -> int | None:
+def _verdict(goal: str, seen: Snapshot) -> int | None:
     """Return the exit code once the question is settled, or None."""
     state = seen.state
     finished = state.status is CampaignStatus.FINISHED
@@ -97,20 +98,15 @@ def _waits_for_person(state: State) -> bool:
     return stands or state.stalled or waits_for_approval(state)
 
 
-def _view(seen: Campaign) -> StatusView:
+def _view(seen: Snapshot) -> StatusView:
     holder = seen.holder
-    steps = next_steps(
-        seen.state,
-        seen.directory,
-        run_line(seen.directory),
-        alive=holder is not None,
-        ordered=bool(seen.orders),
-    )
+    steps = next_steps(seen.state, alive=holder is not None, ordered=bool(seen.orders))
+    run = run_line(seen.directory)
     return StatusView(
         seen.state,
         None if holder is None else RunnerView(holder.host, holder.pid, holder.since, holder.beat_at),
         [_order(order) for order in seen.orders],
-        [StepView(step.purpose, step.line) for step in steps],
+        [StepView(step.purpose, step_line(step, seen.directory, run)) for step in steps],
         time.time(),
     )
 

@@ -6,38 +6,18 @@ order stays, and counts first thing when the campaign is run again: the line tha
 
 from __future__ import annotations
 
-import getpass
-import socket
-import time
-from pathlib import Path
-
 import click
 
-from rollout.cli.campaigns import Campaign, Reader, find_campaign, run_line
+from rollout.app.campaigns import Reader, Snapshot, find_campaign
+from rollout.app.orders import check_steerable, give, reason_text, wave_number, who
 from rollout.cli.command_line import about
 from rollout.cli.common import Common, command
+from rollout.cli.steps import run_line
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
-from rollout.engine.control import Abort, Approve, Inbox, Order, Pause, Resume
-from rollout.errors import RolloutError
-from rollout.text import counted, safe
+from rollout.engine.orders import Abort, Approve, Order, Pause, Resume
+from rollout.errors import OrderRefused
+from rollout.text import counted
 from rollout.views.progress import devices_moving
-
-__all__ = ["abort", "approve", "pause", "resume"]
-
-TAKEN_WAIT_S = 5.0
-"""How long to wait for a living runner to take an order; it looks twice a second. Our choice."""
-
-POLL_S = 0.05
-"""How often to look whether the order was taken. Our choice."""
-
-TEXT_MAX = 500
-"""Characters of a reason or comment. Our choice."""
-
-
-class Refused(RolloutError):
-    """The order makes no sense for the campaign as it stands."""
-
-    exit_code = 2
 
 
 @command("pause")
@@ -49,7 +29,7 @@ def pause(common: Common, *, campaign: str | None, reason: str) -> None:
     Example: rollout pause inverter-2-1-0 --reason "storm in Bavaria"
     """
     seen = _steerable(common, campaign)
-    _give(common, seen, Pause(_who(), _text(reason)), "paused", _running(seen))
+    _give(common, seen, Pause(who(), reason_text(reason)), "paused", _running(seen))
 
 
 @command("resume")
@@ -61,7 +41,7 @@ def resume(common: Common, *, campaign: str | None, reason: str) -> None:
     Example: rollout resume inverter-2-1-0
     """
     seen = _steerable(common, campaign)
-    _give(common, seen, Resume(_who(), _text(reason)), "resumed", "")
+    _give(common, seen, Resume(who(), reason_text(reason)), "resumed", "")
 
 
 @command("approve")
@@ -74,11 +54,8 @@ def approve(common: Common, *, campaign: str | None, wave: str, comment: str) ->
     Example: rollout approve inverter-2-1-0 --wave canary --comment CHG-1042
     """
     seen = _steerable(common, campaign)
-    names = [planned.name for planned in seen.plan.waves]
-    if wave not in names:
-        raise click.UsageError(f"--wave: no wave {wave!r}; there are {', '.join(names)}")
-    note = _what_opens(seen, names.index(wave))
-    _give(common, seen, Approve(_who(), wave, _text(comment)), f"approved {wave}", note)
+    note = _what_opens(seen, wave_number(seen, wave))
+    _give(common, seen, Approve(who(), wave, reason_text(comment)), f"approved {wave}", note)
 
 
 @command("abort")
@@ -106,41 +83,35 @@ def abort(
         if not common.console.can_ask:
             raise click.UsageError("an abort is for good: repeat it with --yes")
         if common.console.ask(f"End {name} for good? Type the campaign id to go on:") != name:
-            raise Refused("not aborted")
+            raise OrderRefused("not aborted")
     notes = []
     if under_way := devices_moving(seen.state):
         verb = "is" if under_way == 1 else "are"
         notes.append(f"note     {counted(under_way, 'device')} {verb} in progress; EnOS has no downgrade")
     if seen.holder is not None and (stop_jobs or cancel_pending):
         notes.append(f"follow   {about(seen.directory, 'status')}")
-    _give(common, seen, Abort(_who(), _text(reason), stop_jobs, cancel_pending), "aborted", "\n".join(notes))
+    _give(
+        common,
+        seen,
+        Abort(who(), reason_text(reason), stop_jobs, cancel_pending),
+        "aborted",
+        "\n".join(notes),
+    )
 
 
-def _who() -> str:
-    """Return who gives the order: `ana@ops-1`."""
-    try:
-        name = getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        name = "somebody"
-    return safe(f"{name}@{socket.gethostname()}")
-
-
-def _text(text: str) -> str:
-    if len(text) > TEXT_MAX:
-        raise click.UsageError(f"at most {TEXT_MAX} characters of reason or comment")
-    return safe(text)
-
-
-def _steerable(common: Common, campaign: str | None) -> Campaign:
+def _steerable(common: Common, campaign: str | None) -> Snapshot:
+    """Return the campaign, if orders to it make sense. Raises NoCampaign, OrderRefused."""
     seen = Reader(find_campaign(common.state_dir, campaign)).look()
-    if seen.state.status is CampaignStatus.NEW:
-        raise Refused(f"{seen.plan.campaign.id} was never run", hint=run_line(seen.directory))
-    if seen.state.closed:
-        raise Refused(f"{seen.plan.campaign.id} is {seen.state.status.value}; nothing can change that")
+    try:
+        check_steerable(seen)
+    except OrderRefused as refusal:
+        if seen.state.status is CampaignStatus.NEW:
+            refusal.hint = run_line(seen.directory)
+        raise
     return seen
 
 
-def _what_opens(seen: Campaign, index: int) -> str:
+def _what_opens(seen: Snapshot, index: int) -> str:
     """Return what an approval of the wave's gate lets begin, or why it changes nothing."""
     state, wave = seen.state, seen.state.waves[index]
     gate = state.gate_of(index)
@@ -155,7 +126,7 @@ def _what_opens(seen: Campaign, index: int) -> str:
     return f"next     {planned.name}: {counted(planned.devices, 'device')} in {jobs}"
 
 
-def _running(seen: Campaign) -> str:
+def _running(seen: Snapshot) -> str:
     still = seen.state.tally().open - sum(wave.devices for wave in seen.state.waves if not wave.opened_at)
     return (
         f"note     jobs that exist go on in EnOS ({counted(still, 'device')} not yet finished)"
@@ -164,10 +135,9 @@ def _running(seen: Campaign) -> str:
     )
 
 
-def _give(common: Common, seen: Campaign, order: Order, done: str, note: str) -> None:
-    """Submit the order, see whether a runner takes it, and tell."""
-    path = Inbox(seen.directory).submit(order)
-    taken = seen.holder is not None and _is_taken(path)
+def _give(common: Common, seen: Snapshot, order: Order, done: str, note: str) -> None:
+    """Give the order, and print whether a runner took it. `done` says what it does, `note` what follows from it."""
+    taken = give(seen, order)
     line = run_line(seen.directory)
     if common.console.is_json:
         common.console.json(
@@ -187,12 +157,3 @@ def _give(common: Common, seen: Campaign, order: Order, done: str, note: str) ->
     else:
         text = f"queued   {done}: no runner lives; it takes effect first thing with\n         {line}"
     common.console.result(f"{text}\n{note}" if note else text)
-
-
-def _is_taken(path: Path) -> bool:
-    until = time.monotonic() + TAKEN_WAIT_S
-    while time.monotonic() < until:
-        if not path.exists():
-            return True
-        time.sleep(POLL_S)
-    return False

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import click
 
+from rollout.app.planning import DeviceSource, compile_into
 from rollout.cli.common import Common, command, refresh_option, url_option
 from rollout.cli.failure import complaint_json, complaint_lines
-from rollout.cli.planning import Asking, compile_into
 from rollout.settings import load_profile
-
-__all__ = ["validate"]
 
 
 @command("validate")
@@ -48,11 +46,11 @@ def validate(
     warnings = tuple(checked.warnings)
     if not plan_only:
         profile = load_profile(common.profile, config=common.config, url=url)
-        asking = Asking(profile, refresh, common.console.note)
+        source = DeviceSource(profile, refresh, common.console.note)
         directory = common.state_dir / checked.campaign.id
         # The lists can only be judged by planning with them; the result is thrown away.
         with tempfile.TemporaryDirectory(prefix="rollout-validate-") as scratch:
-            saved = compile_into(Path(scratch), checked, directory, devices=devices, asking=asking)
+            saved = compile_into(Path(scratch), checked, directory, devices=devices, devices_from=source)
             warnings = tuple(saved.report.warnings)
     if common.console.is_json:
         found = [complaint_json(warning) for warning in warnings]

@@ -31,7 +31,7 @@ from rollout.core.polling import started
 from rollout.core.reasons import HoldReason, StopReason
 from rollout.core.state import State
 from rollout.engine.clock import Clock
-from rollout.engine.control import Abort, Approve, Order, Orders, Pause, Resume
+from rollout.engine.orders import Abort, Approve, Order, Orders, Pause, Resume
 from rollout.engine.pacing import Pacers
 from rollout.engine.performer import Performer
 from rollout.errors import RolloutError, ServiceError

@@ -22,7 +22,7 @@ from rollout.emulator.platform.knobs import Knobs
 from rollout.emulator.platform.model import Platform
 from rollout.emulator.platform.population import Population
 from rollout.emulator.platform.tasks import IN_PROGRESS, Status
-from rollout.engine.control import Approve
+from rollout.engine.orders import Approve
 from rollout.enos import limits
 from rollout.intake.saved_plan import open_saved_plan
 from rollout.ports import Manifest

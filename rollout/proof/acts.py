@@ -17,7 +17,7 @@ from rollout.core.names import batch_name
 from rollout.core.reasons import HoldReason
 from rollout.emulator.http.faults import Fault, FaultPlan
 from rollout.emulator.platform.refusal import Refusal
-from rollout.engine.control import Approve, Order, Resume
+from rollout.engine.orders import Approve, Order, Resume
 from rollout.engine.runner import GRACE_S
 from rollout.simulation.wires import Wires
 from rollout.simulation.world import World

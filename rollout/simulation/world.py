@@ -28,7 +28,7 @@ from rollout.emulator.platform.knobs import Knobs
 from rollout.emulator.platform.model import Platform
 from rollout.emulator.platform.population import Population
 from rollout.engine.clock import Clock
-from rollout.engine.control import Order, Orders
+from rollout.engine.orders import Order, Orders
 from rollout.engine.pacing import Pacers
 from rollout.engine.runner import EngineSettings, Leave, Runner
 from rollout.enos import limits

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import rollout.cli.init as init_module
+from rollout.app.planning import open_or_compile
 from rollout.cli.plan import make_preview
-from rollout.cli.planning import open_or_compile
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from support.plans import build
 
-from rollout.cli.run import exit_code
+from rollout.app.running import exit_code
 from rollout.core.state import State
 from rollout.engine.runner import Leave
 

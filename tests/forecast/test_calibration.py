@@ -7,7 +7,7 @@ from support.plans import build, gate
 
 from rollout.core.campaign import CallLimit, Denominator, JobSpec, Limits, OnFail, StopRule, Threshold
 from rollout.emulator.platform.population import Population
-from rollout.engine.control import Pause, Resume
+from rollout.engine.orders import Pause, Resume
 from rollout.forecast.calibration import Calibration, NotOver, read_actual
 from rollout.forecast.run import ForecastSetup, RunEnding
 from rollout.forecast.study import StudySpec, run_study

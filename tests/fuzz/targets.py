@@ -23,7 +23,7 @@ from rollout.emulator.platform.expression import constraints, matches, parse
 from rollout.emulator.platform.refusal import Refusal
 from rollout.emulator.platform.search import JOB_FIELDS
 from rollout.emulator.population_file import load_fleet_description
-from rollout.engine.control import Inbox
+from rollout.engine.orders import Inbox
 from rollout.enos.codes import Operation
 from rollout.enos.messages import JobBrief, TokenData
 from rollout.enos.translate import Answer, outcome_of_answer, read_reply, strict_object

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.engine import control
-from rollout.engine.control import Abort, Approve, Inbox, Pause, Resume
+from rollout.engine import orders
+from rollout.engine.orders import Abort, Approve, Inbox, Pause, Resume
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=200)
 ORDERS = st.one_of(
@@ -52,7 +52,7 @@ def test_each_order_has_an_identity_of_its_own():
 
 def test_orders_of_one_instant_do_not_replace_each_other(inbox, monkeypatch):
     """A clock that stands still or goes back loses no order."""
-    monkeypatch.setattr(control, "time", SimpleNamespace(time_ns=lambda: 5))
+    monkeypatch.setattr(orders, "time", SimpleNamespace(time_ns=lambda: 5))
     given_ids = {inbox.submit(Pause("ana")).name.split("-")[1].removesuffix(".json") for _ in range(20)}
     assert {order.id for _, order in inbox.pending()} == given_ids
     assert len(given_ids) == 20
@@ -93,7 +93,7 @@ def test_files_are_the_owners_alone(inbox):
         json.dumps({**GOOD, "verb": "approve"}),
         json.dumps({**GOOD, "verb": "abort", "stop_jobs": "yes"}),
         json.dumps({**GOOD, "verb": "abort", "cancel_pending": 1}),
-        json.dumps({**GOOD, "reason": "x" * control.ORDER_BYTES_MAX}),
+        json.dumps({**GOOD, "reason": "x" * orders.ORDER_BYTES_MAX}),
     ],
 )
 def test_what_is_no_order_is_set_aside(inbox, text):

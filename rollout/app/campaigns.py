@@ -18,41 +18,20 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from rollout.cli.command_line import command_line
 from rollout.core.events import CampaignStarted
 from rollout.core.fold import fold
 from rollout.core.plan import Plan
 from rollout.core.state import State
-from rollout.engine.control import Inbox, Order
-from rollout.errors import CampaignBusy, RolloutError
+from rollout.engine.orders import Inbox, Order
+from rollout.errors import CampaignBusy, NoCampaign
 from rollout.intake.saved_plan import SavedPlan, open_saved_plan
 from rollout.journal.lock import Holder, read_holder
 from rollout.journal.sqlite import JOURNAL_NAME, read_events
-
-__all__ = [
-    "EMULATOR_LOG",
-    "EVENT_LOG",
-    "PLAN_NAME",
-    "Campaign",
-    "NoCampaign",
-    "Reader",
-    "check_same_plan",
-    "find_campaign",
-    "has_journal",
-    "remember_run",
-    "run_line",
-]
 
 PLAN_NAME = "plan.json"
 EVENT_LOG = "events.ndjson"
 EMULATOR_LOG = "emulator.ndjson"
 LAST_RUN = "last-run"
-
-
-class NoCampaign(RolloutError):
-    """There is no such campaign, or it was never run."""
-
-    exit_code = 2
 
 
 def has_journal(directory: Path) -> bool:
@@ -80,8 +59,12 @@ def find_campaign(state_dir: Path, name: str | None) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Campaign:
-    """What can be seen of a campaign now. `holder` is None when no runner lives."""
+class Snapshot:
+    """A campaign at one moment.
+
+    `holder` is the runner that carries the campaign out now, None if none does. `orders` were given and no runner
+    has taken them yet, oldest first.
+    """
 
     directory: Path
     plan: Plan
@@ -99,7 +82,7 @@ class Reader:
         self._state = State.initial(self.saved.plan)
         self._seq = 0
 
-    def look(self) -> Campaign:
+    def look(self) -> Snapshot:
         """Return the campaign as it stands. Raises JournalError, or CampaignBusy if plan and journal differ."""
         # Asked first: a runner that ends between the two looks has at least written all it will.
         holder = read_holder(self.directory)
@@ -110,7 +93,7 @@ class Reader:
                     check_same_plan(self.saved.plan, event.plan_digest, self.directory)
                 fold(self._state, event)
                 self._seq = seq
-        return Campaign(self.directory, self.saved.plan, self._state, holder, orders)
+        return Snapshot(self.directory, self.saved.plan, self._state, holder, orders)
 
 
 def check_same_plan(plan: Plan, digest: str, directory: Path) -> None:
@@ -128,11 +111,9 @@ def remember_run(directory: Path, arguments: list[str]) -> None:
     (directory / LAST_RUN).write_text(json.dumps(arguments), encoding="utf-8")
 
 
-def run_line(directory: Path) -> str:
-    """Return the command line that goes on with the campaign."""
+def last_run(directory: Path) -> list[str] | None:
+    """Return the arguments of the command line that ran the campaign last; None if none did, or cannot be read."""
     try:
-        arguments = json.loads((directory / LAST_RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        # Never run from the command line: the saved plan is always enough.
-        return command_line("run", str(directory / PLAN_NAME))
-    return command_line(*map(str, arguments))
+        return [str(word) for word in json.loads((directory / LAST_RUN).read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return None

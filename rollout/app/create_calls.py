@@ -24,8 +24,6 @@ from rollout.settings import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Profile
 from rollout.telemetry.redact import HIDDEN
 from rollout.text import counted
 
-__all__ = ["As", "Shown", "base_url", "curl_script", "postman_collection", "request_json", "shown"]
-
 TOKEN_PATH: Final = "apim-token-service/v2.0/token/get"  # noqa: S105 - a path
 LOCAL_URL: Final = "http://127.0.0.1:8484"
 """Where `rollout emulator` listens unless told otherwise."""

@@ -1,19 +1,14 @@
 """What an operator is told to do next."""
 
-from pathlib import Path
-
 import pytest
 from support.plans import build
 
-from rollout.cli.next_steps import next_steps
+from rollout.app.next_steps import next_steps
 from rollout.cli.status import _waits_for_person
 from rollout.core import events as ev
 from rollout.core.campaign import CallLimit, Limits
 from rollout.core.fold import fold
 from rollout.core.state import State
-
-DIRECTORY = Path(".rollout/c1")
-RUN = "rollout run plan.yaml"
 
 
 @pytest.fixture
@@ -40,22 +35,21 @@ def stalled():
 @pytest.mark.parametrize("alive", [True, False])
 def test_a_stall_is_a_persons_to_end(stalled, alive):
     """Going on changes nothing by itself; the way out is named, and the run line follows where no runner lives."""
-    first, *rest = next_steps(stalled, DIRECTORY, RUN, alive=alive)
-    assert "abort" in first.line
-    assert "--cancel-pending" in first.line
-    assert [step.line for step in rest] == ([] if alive else [RUN])
+    first, *rest = next_steps(stalled, alive=alive)
+    assert (first.verb, first.words) == ("abort", ("--cancel-pending",))
+    assert [step.verb for step in rest] == ([] if alive else ["run"])
 
 
 def test_a_campaign_that_goes_on_by_itself_needs_nobody(stalled):
     """Counted anew, its devices move; who waits with `status --for` waits for a person before that and not after."""
     assert _waits_for_person(stalled)
     fold(stalled, ev.TasksCounted(9_100.0, 0, 9_099.0, 1, 20, 5, 5, 0))
-    assert next_steps(stalled, DIRECTORY, RUN, alive=True) == []
+    assert next_steps(stalled, alive=True) == []
     assert not _waits_for_person(stalled)
 
 
 def test_what_is_being_aborted_needs_no_second_order(stalled):
     """The stall is over with the campaign's running."""
     fold(stalled, ev.CampaignAbortRequested(9_100.0, "ana", "enough", stop_jobs=True))
-    assert next_steps(stalled, DIRECTORY, RUN, alive=True) == []
-    assert [step.line for step in next_steps(stalled, DIRECTORY, RUN, alive=False)] == [RUN]
+    assert next_steps(stalled, alive=True) == []
+    assert [step.verb for step in next_steps(stalled, alive=False)] == ["run"]

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.cli.campaigns import PLAN_NAME, check_same_plan, has_journal
+from rollout.app.campaigns import PLAN_NAME, check_same_plan, has_journal
+from rollout.app.profiles import check_org
 from rollout.core.plan import spread_columns
 from rollout.core.records import DeviceFilter
 from rollout.errors import Complaint, PlanError, SettingsError
@@ -28,9 +29,7 @@ from rollout.intake.saved_plan import SavedPlan, compile_plan, open_saved_plan
 from rollout.settings import Profile
 
 if TYPE_CHECKING:
-    from rollout.assembly import MadeUpFleet
-
-__all__ = ["Asking", "Prepared", "check_org", "compile_into", "open_or_compile"]
+    from rollout.app.devices import MadeUpFleet
 
 TOLD_EVERY = 50_000
 """Devices between two signs of life while EnOS lists them. Ours."""
@@ -51,15 +50,16 @@ class Prepared:
 
 
 def _silent(_: str) -> None:
-    """Tell nobody."""
+    """Drop the line."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """Who is asked for devices where a plan wants EnOS's: nobody without a profile.
+class DeviceSource:
+    """The platform that lists the devices of a plan whose fleet is a device search.
 
-    `refresh` asks even if a listing is kept. `note` is told what is asked and found. `made_up` are the devices of the
-    emulator inside this process, which has none of its own.
+    `profile` names the platform; None: there is none to ask. `refresh` asks again although a listing is kept. `note`
+    gets a line about each search. `made_up` are the devices of the emulator inside this process, which has none of
+    its own.
     """
 
     profile: Profile | None = None
@@ -68,8 +68,8 @@ class Asking:
     made_up: MadeUpFleet | None = None
 
     @property
-    def somebody(self) -> bool:
-        """Whether there is anybody who has devices to list."""
+    def can_list(self) -> bool:
+        """Whether there is a platform that has devices."""
         return self.profile is not None and (not self.profile.in_process or self.made_up is not None)
 
 
@@ -79,7 +79,7 @@ def open_or_compile(
     *,
     devices: tuple[str, ...] = (),
     seed: int | None = None,
-    asking: Asking | None = None,
+    devices_from: DeviceSource | None = None,
 ) -> Prepared:
     """Return the saved plan that `plan` is (it is called `plan.json`) or becomes.
 
@@ -87,7 +87,7 @@ def open_or_compile(
     EnOS could not list the devices, and nothing is saved then.
     """
     if plan.name == PLAN_NAME:
-        if asking is not None and asking.refresh:
+        if devices_from is not None and devices_from.refresh:
             raise SettingsError(
                 f"{plan} is a saved plan, whose devices are settled",
                 hint="--refresh goes with the plan file",
@@ -103,7 +103,7 @@ def open_or_compile(
     # In the state directory, so that the finished files only need to be renamed.
     with tempfile.TemporaryDirectory(prefix=".planning-", dir=state_dir) as scratch:
         compiled = compile_into(
-            Path(scratch), document, directory, devices=devices, asking=asking or Asking()
+            Path(scratch), document, directory, devices=devices, devices_from=devices_from or DeviceSource()
         )
         if has_journal(directory):
             begun = open_saved_plan(directory / PLAN_NAME)
@@ -126,41 +126,36 @@ def compile_into(
     directory: Path,
     *,
     devices: Sequence[str],
-    asking: Asking,
+    devices_from: DeviceSource,
 ) -> SavedPlan:
     """Compile the document into `scratch`, with the listings kept in the campaign's directory or asked for now."""
-    listings = _listings(scratch, document, directory, devices=devices, asking=asking)
+    listings = _listings(scratch, document, directory, devices=devices, devices_from=devices_from)
     return compile_plan(document, scratch, devices=devices or None, listings=listings)
-
-
-def check_org(profile: Profile, org_id: str) -> None:
-    """Refuse a plan for another organisation than the profile's."""
-    if not profile.in_process and profile.org_id not in (None, org_id):
-        raise SettingsError(
-            f"profile {profile.name} is for organisation {profile.org_id}, the plan for {org_id}",
-            code="R405",
-            hint="choose the other profile, or correct the plan's orgId",
-        )
 
 
 # --- devices from EnOS ----------------------------------------------------------------------------------------
 
 
 def _listings(
-    scratch: Path, document: PlanDocument, directory: Path, *, devices: Sequence[str], asking: Asking
+    scratch: Path,
+    document: PlanDocument,
+    directory: Path,
+    *,
+    devices: Sequence[str],
+    devices_from: DeviceSource,
 ) -> list[Listing]:
     """Return one listing for each search whose devices the plan takes or leaves out."""
     names = document.devices.exclude if devices else (*document.devices.files, *document.devices.exclude)
     searches = {name: wanted for name, wanted in document.devices.searches.items() if name in names}
-    kept = [] if asking.refresh or not searches else _kept(directory)
+    kept = [] if devices_from.refresh or not searches else _kept(directory)
     listings = []
     for source, wanted in searches.items():
-        listing = _matching(kept, source, document, asking.profile)
+        listing = _matching(kept, source, document, devices_from.profile)
         if listing is None:
-            if asking.profile is None or not asking.somebody:
-                raise _nobody_to_ask(document, source, rehearsal=asking.profile is not None)
-            check_org(asking.profile, document.campaign.org_id)
-            listing = asyncio.run(_ask(scratch, document, source, wanted, asking))
+            if devices_from.profile is None or not devices_from.can_list:
+                raise _nobody_to_ask(document, source, rehearsal=devices_from.profile is not None)
+            check_org(devices_from.profile, document.campaign.org_id)
+            listing = asyncio.run(_ask(scratch, document, source, wanted, devices_from))
         listings.append(listing)
     return listings
 
@@ -194,24 +189,24 @@ async def _ask(
     document: PlanDocument,
     source: str,
     wanted: DeviceFilter,
-    asking: Asking,
+    devices_from: DeviceSource,
 ) -> Listing:
     """Ask for the devices and write them down as they come. Raises ServiceError if not all of them could be had."""
-    from rollout.assembly import list_devices  # noqa: PLC0415 - loads the whole engine, for those who ask
+    from rollout.app.devices import list_devices  # noqa: PLC0415 - loads the whole engine, for those who ask
 
-    profile = asking.profile
+    profile = devices_from.profile
     assert profile is not None, "somebody is asked"
     columns = {*spread_columns(document.campaign.waves), *document.devices.where}
     asked_at = time.time()
-    asking.note(f"{source}: asking {'the emulator' if profile.in_process else profile.url}")
+    devices_from.note(f"{source}: asking {'the emulator' if profile.in_process else profile.url}")
     rng = random.Random()  # noqa: S311 - spreads retries, protects nothing
     with ListingWriter(scratch / LISTING_GLOB.replace("*", uuid.uuid4().hex[:12]), columns) as writer:
-        async for key, fields in list_devices(profile, document.campaign, wanted, rng, asking.made_up):
+        async for key, fields in list_devices(profile, document.campaign, wanted, rng, devices_from.made_up):
             writer.add(key, fields)
             if not writer.found % TOLD_EVERY:
-                asking.note(f"{source}: {writer.found:,} devices so far")
+                devices_from.note(f"{source}: {writer.found:,} devices so far")
         listing = writer.finish(source, profile.url, asked_at)
-    asking.note(f"{source}: {listing.found:,} devices")
+    devices_from.note(f"{source}: {listing.found:,} devices")
     return listing
 
 

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from rollout.cli import requests
+from rollout.app import create_calls
+from rollout.app.planning import open_or_compile
 from rollout.cli.console import Console
-from rollout.cli.planning import open_or_compile
 from rollout.enos.signing import Secret, sign
 from rollout.enos.translate import create_body, create_query
 from rollout.ports import CreateOrder
@@ -133,7 +133,7 @@ def test_no_key_stands_in_a_script_or_a_collection(desk, monkeypatch):
 def test_the_collection_has_the_form_of_postman(desk):
     """Format 2.1: name and schema, one item a call with the exact body, and one script before them all."""
     collection = json.loads(show(desk, "4", "--as", "postman"))
-    assert collection["info"]["schema"] == requests.SCHEMA_V2_1
+    assert collection["info"]["schema"] == create_calls.SCHEMA_V2_1
     shown = json.loads(show(desk, "4"))["requests"]
     for item, told in zip(collection["item"], shown, strict=True):
         request = item["request"]
@@ -191,7 +191,7 @@ def test_the_collection_signs_as_we_do(desk):
     )
     asked = json.loads(values["asked"]["body"]["raw"])
     assert asked["appKey"] == DEMO_ACCESS_KEY
-    assert values["asked"]["url"] == f"{requests.LOCAL_URL}/{requests.TOKEN_PATH}"
+    assert values["asked"]["url"] == f"{create_calls.LOCAL_URL}/{create_calls.TOKEN_PATH}"
 
 
 def test_a_screen_gets_long_bodies_shortened_and_never_a_call_that_sends_half(desk, monkeypatch):

@@ -1,0 +1,179 @@
+"""What a run needs, looked at before it: this machine, the profile, and the way to the platform. Nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from rollout.app.caller import caller_of
+from rollout.app.campaigns import PLAN_NAME
+from rollout.app.profiles import ignored_proxies
+from rollout.core.campaign import Campaign
+from rollout.enos.caller import Caller
+from rollout.enos.checkup import Finding, Health, Target, examine
+from rollout.enos.codes import Code
+from rollout.errors import RolloutError
+from rollout.journal.space import bytes_needed
+from rollout.settings import Profile
+
+BATCHES_AHEAD = 50_000
+"""There should be room for a campaign of so many jobs; a run asks for what its own plan needs. Ours."""
+
+SYNC_S_NOTED = 0.1
+"""A disk slower than this to keep a few bytes makes every create wait for it. Ours."""
+
+
+async def check_up(
+    state_dir: Path, profile: Profile, org_id: str | None, campaign: Campaign | None
+) -> AsyncIterator[Finding]:
+    """Yield what is found on this machine, then what is found on the way to the platform, each as it is known.
+
+    Args:
+        org_id: the organisation calls are made for; None if neither plan nor profile names one, which is a finding.
+        campaign: of a plan, whose firmware and job names are looked up too; None without a plan.
+    """
+    yield _program()
+    yield _state(state_dir)
+    yield _profile(profile, org_id, campaign)
+    if profile.in_process:
+        return
+    if proxies := ignored_proxies(profile):
+        yield Finding(
+            "proxy",
+            Health.WARNING,
+            f"{', '.join(proxies)} is set and not used",
+            "calls go straight to the gateway; there must be a way without a proxy",
+        )
+    keys = _keys(profile)
+    yield keys
+    caller = None if keys.exit_code else _caller(profile, org_id or "")
+    target = Target(profile.url, profile.ca_file, caller, profile.search_by_name, campaign)
+    try:
+        async for finding in examine(target):
+            yield _made_up(finding) if profile.is_local else finding
+    finally:
+        if caller is not None:
+            await caller.aclose()
+
+
+def campaign_of(plan: Path) -> Campaign:
+    """Return the campaign of a plan file or of a saved plan; device lists are not read. Raises PlanError."""
+    if plan.name == PLAN_NAME:
+        from rollout.intake.saved_plan import open_saved_plan  # noqa: PLC0415 - one of the two is needed
+
+        return open_saved_plan(plan).plan.campaign
+    from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - as above
+
+    return load_plan_file(plan, fleet_given=True).campaign
+
+
+def _caller(profile: Profile, org_id: str) -> Caller | None:
+    """Return what calls the platform; None where the profile's certificates cannot be used, which `tls` then tells."""
+    try:
+        return caller_of(profile, org_id)
+    except RolloutError:
+        return None
+
+
+def _made_up(finding: Finding) -> Finding:
+    """Return the finding as it counts on an emulator, which makes firmware up when a job first names it."""
+    if finding.name != "plan firmware" or finding.facts.get("code") != Code.NOT_FOUND:
+        return finding
+    remedy = "an emulator makes it up when a job first names it; a real platform refuses the job (24404)"
+    return replace(finding, health=Health.WARNING, remedy=remedy, exit_code=0)
+
+
+# --- this machine -------------------------------------------------------------------------------------------
+
+
+def _program() -> Finding:
+    """Tell what a report of a fault should name."""
+    parts = {
+        "rollout": version("enos-rollout"),
+        "python": platform.python_version(),
+        "aiohttp": version("aiohttp"),
+        "sqlite": sqlite3.sqlite_version,
+    }
+    return Finding(
+        "program", Health.OK, ", ".join(f"{name} {number}" for name, number in parts.items()), facts=parts
+    )
+
+
+def _state(state_dir: Path) -> Finding:
+    """Write a few bytes where journals are kept, or will be, down to the disk; nothing of it stays."""
+    place = state_dir
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    place = place.resolve()
+    try:
+        with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-") as file:
+            began = time.monotonic()
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+            sync_s = time.monotonic() - began
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        remedy = "choose another place: --state-dir DIR"
+        return Finding(
+            "state", Health.FAILED, f"{place}: cannot be written: {error.strerror}", remedy, exit_code=2
+        )
+    seen = f"{place}: writable, {free / 1e9:,.1f} GB free, {sync_s * 1000:.1f} ms to the disk"
+    facts = {"path": str(place), "freeBytes": free, "syncMs": round(sync_s * 1000, 1)}
+    if free < bytes_needed(BATCHES_AHEAD):
+        return Finding(
+            "state", Health.WARNING, seen, "make room: a campaign stops when its disk is full", facts
+        )
+    if sync_s > SYNC_S_NOTED:
+        remedy = "put the state directory on a local disk: every create waits for this one"
+        return Finding("state", Health.WARNING, seen, remedy, facts)
+    return Finding("state", Health.OK, seen, facts=facts)
+
+
+# --- the profile --------------------------------------------------------------------------------------------
+
+
+def _profile(profile: Profile, org_id: str | None, campaign: Campaign | None) -> Finding:
+    """Tell where calls go and for whom."""
+    if profile.in_process:
+        return Finding(
+            "profile", Health.OK, f"{profile.name}: the emulator inside this process; nothing else to look at"
+        )
+    seen = f"{profile.name}: {profile.url}, org {org_id or 'not named'}" + (
+        ", protected" if profile.protected else ""
+    )
+    facts = {"origin": dict(profile.origin or {})}
+    if campaign is not None and profile.org_id not in (None, campaign.org_id):
+        return Finding(
+            "profile",
+            Health.FAILED,
+            f"{profile.name} is for organisation {profile.org_id}, the plan for {campaign.org_id}",
+            "choose the other profile, or correct the plan's orgId",
+            facts,
+            2,
+        )
+    if org_id is None:
+        remedy = "name it: PLAN, --org ID, or org_id in the profile; without it no call can be made"
+        return Finding("profile", Health.FAILED, seen, remedy, facts, 2)
+    return Finding("profile", Health.OK, seen, facts=facts)
+
+
+def _keys(profile: Profile) -> Finding:
+    """Follow the references to the keys; no value is shown."""
+    try:
+        profile.credentials()
+    except RolloutError as error:
+        return Finding("keys", Health.FAILED, error.message, error.hint, exit_code=error.exit_code)
+    if profile.access_key is None and profile.secret_key is None:
+        return Finding("keys", Health.OK, "the emulator's own, for a platform on this machine")
+    return Finding(
+        "keys", Health.OK, f"access_key from {profile.access_key}, secret_key from {profile.secret_key}"
+    )
