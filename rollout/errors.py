@@ -174,9 +174,9 @@ class JournalHeld(JournalError):
 
     exit_code = 7
 
-    def __init__(self, path: Path, holder: str) -> None:
+    def __init__(self, place: Path | str, holder: str) -> None:
         super().__init__(
-            f"{path}: in use by {holder}",
+            f"{place}: in use by {holder}",
             code="R701",
             hint="one runner per campaign; `rollout status` shows it, `rollout pause` steers it",
         )

@@ -1,18 +1,22 @@
-"""All the engine asks of the world: a platform, a journal, an audience, a fleet.
+"""All we ask of the world: a platform, a store with its journals and orders, a fleet, and observers.
 
-Each Protocol says what it guarantees and raises. For the platform and the journal `tests/conformance` says the
-same in code, and every implementation runs it.
+Each Protocol says what it guarantees and raises. For the platform, the store and the journal
+`tests/conformance` says the same in code, and every implementation runs it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol, Self
 
 from rollout.core.campaign import Campaign, JobSpec, Localized, Scope
 from rollout.core.events import Event
 from rollout.core.names import batch_name
+from rollout.core.orders import Order
 from rollout.core.outcome import Listing, Outcome
 from rollout.core.plan import Batch
 from rollout.core.records import Hits, JobFilter, JobRecord, TaskFilter, TaskRecord, TaskState
@@ -169,7 +173,7 @@ class Journal(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Finish pending appends, leave a clean mark and release the file; idempotent."""
+        """Finish pending appends, leave a clean mark and release the journal; idempotent."""
         ...
 
 
@@ -190,4 +194,195 @@ class Observer(Protocol):
 
     def notice(self, event: Event, state: State) -> None:
         """Take note of `event`, already folded into `state`."""
+        ...
+
+
+# --- where campaigns are kept ---------------------------------------------------------------------------------
+
+PLAN_NAME = "plan.json"
+"""The file of a saved plan that names the others; they lie beside it."""
+
+LISTING_GLOB = "plan.listing-*.gz"
+"""The files of a saved plan that hold what a device search gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who carries, or last carried, a campaign out, and how far its journal had come.
+
+    `since` and `beat_at` are seconds since the epoch on the wall clock: when the holder opened the journal, and when it
+    last told that it stored events. `epoch` counts the journal's openings from 1, `seq` its events; 0 is none yet.
+    """
+
+    host: str
+    pid: int
+    since: float
+    beat_at: float
+    epoch: int
+    seq: int
+
+    def __str__(self) -> str:
+        since = datetime.fromtimestamp(self.since, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        return f"process {self.pid} on {self.host} since {since}"
+
+
+class OpenedJournal(Journal, Protocol):
+    """A journal that this process holds, with what opening it found.
+
+    `campaign_id` and `plan_digest` are what it was begun with. `was_clean`: the life before this one, if there was
+    any, ended with a clean mark. `older_than_lock`: it may be an older copy of itself, brought back from a backup.
+    `epoch`: how many times it was opened, this time included.
+    """
+
+    campaign_id: str
+    plan_digest: str
+    was_clean: bool
+    older_than_lock: bool
+    epoch: int
+
+
+class Orders(Protocol):
+    """The orders to one campaign, as its runner takes them. `look_every_s`: how often it looks, in real seconds."""
+
+    look_every_s: float
+
+    async def pending(self) -> list[Order]:
+        """Return the orders that no runner has taken, oldest first."""
+        ...
+
+    async def done(self, order_id: str) -> None:
+        """Forget an order that has become a fact; nothing happens if it is gone already."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignFiles:
+    """Files of one campaign on this machine, beside what the store keeps. `folder` exists once its plan is saved."""
+
+    folder: Path
+
+    @property
+    def event_log(self) -> Path:
+        """The log of all runs, one JSON object a line."""
+        return self.folder / "events.ndjson"
+
+    @property
+    def emulator_log(self) -> Path:
+        """The memory of an emulator inside the process."""
+        return self.folder / "emulator.ndjson"
+
+    @property
+    def last_run(self) -> Path:
+        """The command line of the last run, a JSON array of words."""
+        return self.folder / "last-run"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCheck:
+    """Whether a store can be used: `problem` says why it cannot, and is empty if it can.
+
+    `place` is where it is. `sync_s`: how long a few bytes took until they were durable. `free_bytes`: room for more;
+    None where no bound is known. `has_room`: whether that is enough for what was asked.
+    """
+
+    place: str
+    problem: str = ""
+    sync_s: float = 0.0
+    free_bytes: int | None = None
+    has_room: bool = True
+
+
+class Store(Protocol):
+    """Where campaigns are kept: saved plans, journals, and the orders to them.
+
+    A campaign is known by its name: its id, as a rule. `address` names the store, as `--state-dir` does. Quotas that
+    campaigns share, an outbox of notifications, a table of exceptional devices and amended plans will each be a few
+    methods more here and a table or a file more in each store.
+
+    A person's command calls these methods: they are plain calls and may block for some milliseconds. What a running
+    engine calls is awaited: `OpenedJournal` and `Orders`. `tests/conformance/test_store.py` says the promises in code.
+
+    Every method that takes a name raises NoCampaign for a name that no campaign can have, and JournalError where the
+    store cannot be read or written.
+    """
+
+    address: str
+
+    def campaigns(self) -> list[str]:
+        """Return the names of the campaigns that have a saved plan, sorted."""
+        ...
+
+    def workplace(self) -> AbstractContextManager[Path]:
+        """Give an empty folder on this machine in which a plan can be made; it is gone afterwards."""
+        ...
+
+    def save_plan(self, name: str, made: Path, *, keep: Collection[str] = ()) -> None:
+        """Take the plan's files over from the folder `made`, which is empty afterwards.
+
+        The plan of before, if any, is replaced. Nobody may run the campaign, and nobody may have run it before.
+
+        Args:
+            keep: names of files of the plan of before that the new plan uses, too.
+        Raises: OSError.
+        """
+        ...
+
+    def plan_path(self, name: str) -> Path:
+        """Return where the campaign's plan.json can be read on this machine, its other files beside it.
+
+        Raises: NoCampaign where the store has no plan of that name.
+        """
+        ...
+
+    def has_journal(self, name: str) -> bool:
+        """Return whether the campaign was ever run."""
+        ...
+
+    def open_journal(self, name: str, campaign_id: str, plan_digest: str) -> OpenedJournal:
+        """Open the campaign's journal, or make it where there is none; it is held until it is closed.
+
+        A journal that was begun with another campaign or plan is opened as it is: see its `plan_digest`.
+
+        Raises: JournalHeld where somebody else holds it; JournalCorrupt; JournalError.
+        """
+        ...
+
+    def events(self, name: str, after_seq: int = 0) -> Iterator[tuple[int, Event]]:
+        """Yield number and content of each event stored after number `after_seq`; the first event has number 1.
+
+        Nothing where the campaign was never run. For onlookers: no runner is disturbed, and calling again with the
+        last number follows the campaign. Raises: JournalCorrupt.
+        """
+        ...
+
+    def holder(self, name: str) -> Holder | None:
+        """Return who carries the campaign out now; None if nobody does. A runner that was killed is nobody."""
+        ...
+
+    def post_order(self, name: str, order: Order) -> None:
+        """Keep an order until a runner has taken it; it is durable when this returns."""
+        ...
+
+    def pending_orders(self, name: str) -> list[Order]:
+        """Return the orders that no runner has taken, oldest first."""
+        ...
+
+    def orders(self, name: str) -> Orders:
+        """Return what a runner takes the campaign's orders from."""
+        ...
+
+    def files(self, name: str) -> CampaignFiles:
+        """Return the campaign's files on this machine: its log, and what else only this machine needs."""
+        ...
+
+    def require_room(self, name: str, batches: int) -> None:
+        """Return if there is room for so many batches more. Raises JournalError otherwise."""
+        ...
+
+    def check(self, batches: int) -> StoreCheck:
+        """Return whether the store can be used, and has room for so many batches. Changes nothing."""
+        ...
+
+    def close(self) -> None:
+        """Release what the store holds; idempotent. A journal is closed by whoever opened it."""
         ...

@@ -32,20 +32,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from rollout.errors import RolloutError, SettingsError
 
-__all__ = [
-    "DEMO_ACCESS_KEY",
-    "DEMO_SECRET_KEY",
-    "EMULATOR_URL",
-    "Credentials",
-    "CredentialsMissing",
-    "Profile",
-    "emulator_profile",
-    "follow",
-    "is_loopback",
-    "load_profile",
-    "reference",
-]
-
 CONFIG_NAME = "rollout.toml"
 EMULATOR_URL = "emulator:"
 DEMO_ACCESS_KEY = "demo-access-key"
@@ -347,8 +333,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def emulator_profile(profile: Profile | None) -> Profile:
-    """Return the profile of `--emulator`: in-process, whatever tenant is configured."""
+def emulator_profile(profile: Profile | None = None) -> Profile:
+    """Return a profile of the emulator inside this process: `profile` itself if it is one, else the built-in one."""
     if profile is not None and profile.in_process:
         return profile
     return Profile(

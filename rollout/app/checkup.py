@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
 import sqlite3
-import tempfile
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 from rollout.app.caller import caller_of
-from rollout.app.campaigns import PLAN_NAME
 from rollout.app.profiles import ignored_proxies
 from rollout.core.campaign import Campaign
 from rollout.enos.caller import Caller
 from rollout.enos.checkup import Finding, Health, Target, examine
 from rollout.enos.codes import Code
 from rollout.errors import RolloutError
-from rollout.journal.space import bytes_needed
+from rollout.ports import PLAN_NAME, Store
 from rollout.settings import Profile
 
 BATCHES_AHEAD = 50_000
@@ -32,7 +27,7 @@ SYNC_S_NOTED = 0.1
 
 
 async def check_up(
-    state_dir: Path, profile: Profile, org_id: str | None, campaign: Campaign | None
+    store: Store, profile: Profile, org_id: str | None, campaign: Campaign | None
 ) -> AsyncIterator[Finding]:
     """Yield what is found on this machine, then what is found on the way to the platform, each as it is known.
 
@@ -41,7 +36,7 @@ async def check_up(
         campaign: of a plan, whose firmware and job names are looked up too; None without a plan.
     """
     yield _program()
-    yield _state(state_dir)
+    yield _state(store)
     yield _profile(profile, org_id, campaign)
     if profile.in_process:
         return
@@ -107,32 +102,24 @@ def _program() -> Finding:
     )
 
 
-def _state(state_dir: Path) -> Finding:
-    """Write a few bytes where journals are kept, or will be, down to the disk; nothing of it stays."""
-    place = state_dir
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    place = place.resolve()
-    try:
-        with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-") as file:
-            began = time.monotonic()
-            file.write(bytes(4096))
-            file.flush()
-            os.fsync(file.fileno())
-            sync_s = time.monotonic() - began
-        free = shutil.disk_usage(place).free
-    except OSError as error:
+def _state(store: Store) -> Finding:
+    """See whether campaigns can be kept, and how long a few bytes take until they are durable."""
+    found = store.check(BATCHES_AHEAD)
+    if found.problem:
         remedy = "choose another place: --state-dir DIR"
-        return Finding(
-            "state", Health.FAILED, f"{place}: cannot be written: {error.strerror}", remedy, exit_code=2
-        )
-    seen = f"{place}: writable, {free / 1e9:,.1f} GB free, {sync_s * 1000:.1f} ms to the disk"
-    facts = {"path": str(place), "freeBytes": free, "syncMs": round(sync_s * 1000, 1)}
-    if free < bytes_needed(BATCHES_AHEAD):
+        return Finding("state", Health.FAILED, f"{found.place}: {found.problem}", remedy, exit_code=2)
+    room = "" if found.free_bytes is None else f"{found.free_bytes / 1e9:,.1f} GB free, "
+    seen = f"{found.place}: writable, {room}{found.sync_s * 1000:.1f} ms to the disk"
+    facts = {
+        "path": found.place,
+        "freeBytes": found.free_bytes,
+        "syncMs": round(found.sync_s * 1000, 1),
+    }
+    if not found.has_room:
         return Finding(
             "state", Health.WARNING, seen, "make room: a campaign stops when its disk is full", facts
         )
-    if sync_s > SYNC_S_NOTED:
+    if found.sync_s > SYNC_S_NOTED:
         remedy = "put the state directory on a local disk: every create waits for this one"
         return Finding("state", Health.WARNING, seen, remedy, facts)
     return Finding("state", Health.OK, seen, facts=facts)

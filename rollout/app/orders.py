@@ -9,11 +9,10 @@ from __future__ import annotations
 import getpass
 import socket
 import time
-from pathlib import Path
 
 from rollout.app.campaigns import Snapshot
 from rollout.core.lifecycle import CampaignStatus
-from rollout.engine.orders import Inbox, Order
+from rollout.core.orders import Order
 from rollout.errors import OrderRefused, WrongArgument
 from rollout.text import safe
 
@@ -66,16 +65,16 @@ def wave_number(seen: Snapshot, name: str) -> int:
 def give(seen: Snapshot, order: Order) -> bool:
     """Leave the order with the campaign; return whether a runner took it within a few seconds.
 
-    Returns at once, False, where no runner lives. Raises OSError.
+    Returns False at once where no runner lives. Raises JournalError where the order cannot be kept.
     """
-    path = Inbox(seen.directory).submit(order)
-    return seen.holder is not None and _is_taken(path)
+    seen.store.post_order(seen.name, order)
+    return seen.holder is not None and _is_taken(seen, order)
 
 
-def _is_taken(path: Path) -> bool:
+def _is_taken(seen: Snapshot, order: Order) -> bool:
     until = time.monotonic() + TAKEN_WAIT_S
     while time.monotonic() < until:
-        if not path.exists():
+        if all(waiting.id != order.id for waiting in seen.store.pending_orders(seen.name)):
             return True
         time.sleep(POLL_S)
     return False

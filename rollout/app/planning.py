@@ -1,4 +1,4 @@
-"""From a plan file, or a saved plan, to the saved plan of a campaign's directory.
+"""From a plan file, or a saved plan, to the saved plan that a store keeps.
 
 A plan is compiled beside the campaign and compared with what is there before it takes its place: a campaign
 that was begun keeps its plan for good, and a plan with the same digest *is* that plan. Devices that come from
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -18,14 +16,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollout.app.campaigns import PLAN_NAME, check_same_plan, has_journal
+from rollout.app.campaigns import check_same_plan
 from rollout.app.profiles import check_org
+from rollout.app.stores import store_of_plan
 from rollout.core.plan import spread_columns
 from rollout.core.records import DeviceFilter
-from rollout.errors import Complaint, PlanError, SettingsError
+from rollout.errors import Complaint, NoCampaign, PlanError, SettingsError
 from rollout.intake.document import PlanDocument
-from rollout.intake.listing import LISTING_GLOB, DamagedListing, Listing, ListingWriter
+from rollout.intake.listing import DamagedListing, Listing, ListingWriter
 from rollout.intake.saved_plan import SavedPlan, compile_plan, open_saved_plan
+from rollout.ports import LISTING_GLOB, PLAN_NAME, Store
 from rollout.settings import Profile
 
 if TYPE_CHECKING:
@@ -37,16 +37,20 @@ TOLD_EVERY = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A saved plan in its campaign's directory. `document` is None where a saved plan was given."""
+    """A campaign with its saved plan, ready to be run: `name` is its name in `store`.
+
+    `document` is the plan file it came from; None where a saved plan was given.
+    """
 
     saved: SavedPlan
-    directory: Path
-    document: PlanDocument | None
+    store: Store
+    name: str
+    document: PlanDocument | None = None
 
     @property
     def path(self) -> Path:
         """The saved plan's file."""
-        return self.directory / PLAN_NAME
+        return self.saved.path
 
 
 def _silent(_: str) -> None:
@@ -75,16 +79,20 @@ class DeviceSource:
 
 def open_or_compile(
     plan: Path,
-    state_dir: Path,
+    store: Store,
     *,
-    devices: tuple[str, ...] = (),
+    devices: Sequence[str] = (),
     seed: int | None = None,
     devices_from: DeviceSource | None = None,
 ) -> Prepared:
-    """Return the saved plan that `plan` is (it is called `plan.json`) or becomes.
+    """Return the campaign of a plan file, or of a saved plan (a file called `plan.json`), which is then in its own store.
 
+    Args:
+        devices: device lists instead of those the plan names; `-` is standard input.
+        seed: draws the waves, instead of the plan's own.
+        devices_from: lists the devices of a plan whose fleet is a device search.
     Raises: PlanError for a faulty document; CampaignBusy if the campaign was begun with another plan; ServiceError if
-    EnOS could not list the devices, and nothing is saved then.
+        EnOS could not list the devices, and nothing is saved then.
     """
     if plan.name == PLAN_NAME:
         if devices_from is not None and devices_from.refresh:
@@ -92,44 +100,71 @@ def open_or_compile(
                 f"{plan} is a saved plan, whose devices are settled",
                 hint="--refresh goes with the plan file",
             )
-        return Prepared(open_saved_plan(plan), plan.parent, None)
+        return Prepared(open_saved_plan(plan), *store_of_plan(plan))
+    return save_plan(load_document(plan, devices, seed), store, devices=devices, devices_from=devices_from)
+
+
+def save_plan(
+    document: PlanDocument,
+    store: Store,
+    *,
+    devices: Sequence[str] = (),
+    devices_from: DeviceSource | None = None,
+) -> Prepared:
+    """Plan the document's fleet and keep the plan in the store; a campaign that was begun keeps the plan it has.
+
+    Raises: as `open_or_compile`.
+    """
+    name = document.campaign.id
+    with store.workplace() as scratch:
+        compiled = compile_into(
+            scratch, document, store, devices=devices, devices_from=devices_from or DeviceSource()
+        )
+        if store.has_journal(name):
+            begun = open_saved_plan(store.plan_path(name))
+            check_same_plan(compiled.plan, begun.plan.digest, store, name)
+            return Prepared(begun, store, name, document)
+        store.save_plan(name, scratch, keep={listing.path.name for listing in compiled.report.listings})
+    return Prepared(open_saved_plan(store.plan_path(name)), store, name, document)
+
+
+def plan_aside(
+    plan: Path,
+    store: Store,
+    scratch: Path,
+    *,
+    devices: Sequence[str],
+    seed: int | None,
+    devices_from: DeviceSource,
+) -> tuple[SavedPlan, PlanDocument | None]:
+    """Return the plan of a plan file, compiled into the folder `scratch`, or a saved plan as it is.
+
+    The store keeps nothing of it. Listings that it has kept are used. The document is None for a saved plan.
+    """
+    if plan.name == PLAN_NAME:
+        return open_saved_plan(plan), None
+    document = load_document(plan, devices, seed)
+    return compile_into(scratch, document, store, devices=devices, devices_from=devices_from), document
+
+
+def load_document(plan: Path, devices: Sequence[str], seed: int | None = None) -> PlanDocument:
+    """Return the plan file's content, with another seed if one is given. Raises PlanError."""
     from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - a saved plan needs no models
 
     document = load_plan_file(plan, fleet_given=bool(devices))
-    if seed is not None:
-        document = replace(document, seed=seed)
-    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory = state_dir / document.campaign.id
-    # In the state directory, so that the finished files only need to be renamed.
-    with tempfile.TemporaryDirectory(prefix=".planning-", dir=state_dir) as scratch:
-        compiled = compile_into(
-            Path(scratch), document, directory, devices=devices, devices_from=devices_from or DeviceSource()
-        )
-        if has_journal(directory):
-            begun = open_saved_plan(directory / PLAN_NAME)
-            check_same_plan(compiled.plan, begun.plan.digest, directory)
-            return Prepared(begun, directory, document)
-        directory.mkdir(mode=0o700, exist_ok=True)
-        # The plan last: it names what the others hold.
-        for path in sorted(Path(scratch).iterdir(), key=lambda path: path.name == PLAN_NAME):
-            shutil.move(path, directory / path.name)
-        kept = {listing.path.name for listing in compiled.report.listings}
-        for path in directory.glob(LISTING_GLOB):
-            if path.name not in kept:
-                path.unlink()
-    return Prepared(open_saved_plan(directory / PLAN_NAME), directory, document)
+    return document if seed is None else replace(document, seed=seed)
 
 
 def compile_into(
     scratch: Path,
     document: PlanDocument,
-    directory: Path,
+    store: Store,
     *,
     devices: Sequence[str],
     devices_from: DeviceSource,
 ) -> SavedPlan:
-    """Compile the document into `scratch`, with the listings kept in the campaign's directory or asked for now."""
-    listings = _listings(scratch, document, directory, devices=devices, devices_from=devices_from)
+    """Compile the document into the folder `scratch`, with the listings that the store has kept, or new ones."""
+    listings = _listings(scratch, document, store, devices=devices, devices_from=devices_from)
     return compile_plan(document, scratch, devices=devices or None, listings=listings)
 
 
@@ -139,7 +174,7 @@ def compile_into(
 def _listings(
     scratch: Path,
     document: PlanDocument,
-    directory: Path,
+    store: Store,
     *,
     devices: Sequence[str],
     devices_from: DeviceSource,
@@ -147,7 +182,7 @@ def _listings(
     """Return one listing for each search whose devices the plan takes or leaves out."""
     names = document.devices.exclude if devices else (*document.devices.files, *document.devices.exclude)
     searches = {name: wanted for name, wanted in document.devices.searches.items() if name in names}
-    kept = [] if devices_from.refresh or not searches else _kept(directory)
+    kept = [] if devices_from.refresh or not searches else _kept(store, document.campaign.id)
     listings = []
     for source, wanted in searches.items():
         listing = _matching(kept, source, document, devices_from.profile)
@@ -160,11 +195,11 @@ def _listings(
     return listings
 
 
-def _kept(directory: Path) -> Sequence[Listing]:
-    """Return the listings of the plan that is saved there; none where there is none that can be read."""
+def _kept(store: Store, name: str) -> Sequence[Listing]:
+    """Return the listings of the plan that the store has; none where it has no plan that can be read."""
     try:
-        saved = open_saved_plan(directory / PLAN_NAME)
-    except PlanError:
+        saved = open_saved_plan(store.plan_path(name))
+    except (NoCampaign, PlanError):
         # A damaged plan is told where it matters: by whoever goes on with it.
         return ()
     return saved.report.listings

@@ -22,64 +22,67 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
 from rollout import __version__
 from rollout.app.caller import caller_of
-from rollout.app.campaigns import EMULATOR_LOG, EVENT_LOG
+from rollout.app.planning import Prepared
+from rollout.app.profiles import check_org
 from rollout.app.rehearsal import Rehearsal
-from rollout.core.plan import Plan
 from rollout.core.reasons import StopReason
 from rollout.core.state import State
 from rollout.engine.clock import Clock
 from rollout.engine.interpreter import settle
-from rollout.engine.orders import Inbox
 from rollout.engine.pacing import Pacers
 from rollout.engine.runner import GRACE_S, EngineSettings, Leave, Runner
 from rollout.enos.service import EnosService
-from rollout.errors import CampaignBusy
+from rollout.errors import CampaignBusy, WrongArgument
 from rollout.intake.saved_plan import SavedPlan
-from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal
+from rollout.ports import OpenedJournal
 from rollout.settings import Profile
 from rollout.telemetry.live import LiveView
 from rollout.telemetry.observer import EventLog
 from rollout.telemetry.setup import LogFormat, Outlet, configure
 from rollout.telemetry.sink import open_log
 from rollout.telemetry.watch import Watch
-from rollout.views.progress import Marks
+from rollout.views.progress import MARKS, Marks
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One run of one campaign: what, where to, and when to leave.
+    """One run of one campaign: what is run, where, who is told, and when to leave.
 
-    `speed` above 1 is for platforms on this machine only. `outlets` are told every log record beside the
-    campaign's own event log; `view`, where there is one, is redrawn. `on_held` is called once the
-    campaign is this process's own and its platform can be called.
+    `rehearsal`: the emulator inside this process, where the profile means that one. `speed`: times faster than real
+    time, for platforms on this machine only. `until`: leave when the gate of this wave has passed. `exit_on_wait`:
+    leave instead of waiting for a person or a soak. `approve`: waves that are approved in advance, by `approved_by`.
+
+    `outlets` get every log record, as the campaign's own event log does; `view` is redrawn, with `marks` as signs.
+    `on_held` is called once the campaign is this process's own and its platform can be called. `signals` end the run:
+    the first one in good order, the second one at once and with the whole process.
     """
 
-    saved: SavedPlan
-    directory: Path
+    prepared: Prepared
     profile: Profile
-    marks: Marks
-    speed: float = 1.0
     rehearsal: Rehearsal | None = None
+    speed: float = 1.0
     until: int | None = None
     exit_on_wait: bool = False
     approve: tuple[int, ...] = ()
     approved_by: str = ""
     outlets: tuple[Outlet, ...] = ()
     view: LiveView | None = None
+    marks: Marks = MARKS
     on_held: Callable[[], None] = lambda: None
+    signals: tuple[signal.Signals, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How the run ended. `signal` is the number of the signal that ended it, if one did.
+    """How the run ended: `leave` says why, `state` where the campaign stands now.
 
-    `lines_dropped` of the event log could not be written; the journal has what they told.
+    `signal` is the number of the signal that ended the run, None if none did. `lines_dropped`: lines of the event log
+    that could not be written; the journal has what they told.
     """
 
     leave: Leave
@@ -89,25 +92,31 @@ class RunResult:
 
 
 async def run_campaign(request: RunRequest) -> RunResult:
-    """Run the campaign until it is over, must wait, or a signal says leave.
+    """Run the campaign until it is over, must wait, or a signal says leave. The log is set up for this process.
 
-    Raises: JournalHeld where another runner holds it; CampaignBusy where the journal was begun with another
-    plan; ServiceError, JournalError and CredentialsMissing as they come. The campaign can always be run again.
+    Whatever is raised, and where the task is cancelled, the campaign can be run again.
+
+    Raises: JournalHeld where another runner has the campaign; CampaignBusy where it was begun with another plan;
+        SettingsError for a profile of another organisation, WrongArgument for a speed that the platform does not
+        have; ServiceError, JournalError and CredentialsMissing as they come.
     """
-    plan = request.saved.plan
+    check_org(request.profile, request.prepared.saved.plan.campaign.org_id)
+    check_speed(request.profile, request.speed)
+    assert request.profile.in_process == (request.rehearsal is not None), "a rehearsal is inside this process"
+    store, name, plan = request.prepared.store, request.prepared.name, request.prepared.saved.plan
+    files = store.files(name)
     async with AsyncExitStack() as stack:
-        journal = _open_journal(request)
+        journal = store.open_journal(name, plan.campaign.id, plan.digest)
         stack.push_async_callback(journal.aclose)
-        _refuse_other_plan(journal, plan)
+        _refuse_other_plan(journal, request.prepared)
         last_event_at = max((event.at for event in journal.read()), default=0.0)
-        log = open_log(request.directory / EVENT_LOG)
+        log = open_log(files.event_log)
         stack.callback(log.close)
         clock = Clock(not_before=max(last_event_at, _emulator_time(request)), speed=request.speed)
         configure((Outlet(log, LogFormat.JSON), *request.outlets), clock=clock)
         url = (
             request.profile.url if request.rehearsal is None else await _start_emulator(stack, request, clock)
         )
-
         pacers = Pacers.of(plan.campaign.limits)
         caller = caller_of(
             request.profile,
@@ -122,18 +131,18 @@ async def run_campaign(request: RunRequest) -> RunResult:
         watch = Watch(clock, request.view, request.marks)
         runner = Runner(
             plan=plan,
-            manifest=request.saved.manifest,
+            manifest=request.prepared.saved.manifest,
             journal=journal,
             service=service,
             pacers=pacers,
             clock=clock,
             settings=_engine_settings(request, journal),
             rng=random.Random(),  # noqa: S311 - spreads retries, protects nothing
-            inbox=Inbox(request.directory),
+            orders=store.orders(name),
             observers=(EventLog(), watch),
         )
         settle()
-        with _signals(runner, watch, request.view) as received:
+        with _signals(runner, watch, request) as received:
             showing = asyncio.create_task(watch.show())
             try:
                 leave = await runner.run()
@@ -141,6 +150,12 @@ async def run_campaign(request: RunRequest) -> RunResult:
                 showing.cancel()
         log.close()
         return RunResult(leave, runner.state, received[0] if received else None, log.dropped)
+
+
+def check_speed(profile: Profile, speed: float) -> None:
+    """Return if the platform can live at that speed. Raises WrongArgument otherwise."""
+    if speed != 1 and not profile.is_local:
+        raise WrongArgument("speed", f"{profile.url} lives in real time")
 
 
 def exit_code(leave: Leave, state: State, signal_number: int | None, *, strict: bool = False) -> int:
@@ -166,23 +181,17 @@ def exit_code(leave: Leave, state: State, signal_number: int | None, *, strict: 
             return 5 if strict and leave is Leave.FINISHED and tally.succeeded < tally.planned else 0
 
 
-def _open_journal(request: RunRequest) -> SqliteJournal:
-    plan = request.saved.plan
-    if not (request.directory / JOURNAL_NAME).exists():
-        return SqliteJournal.create(request.directory, plan.campaign.id, plan.digest)
-    return SqliteJournal.open(request.directory)
-
-
-def _refuse_other_plan(journal: SqliteJournal, plan: Plan) -> None:
-    if journal.plan_digest != plan.digest:
+def _refuse_other_plan(journal: OpenedJournal, prepared: Prepared) -> None:
+    digest = prepared.saved.plan.digest
+    if journal.plan_digest != digest:
         raise CampaignBusy(
-            f"{journal.path} was begun with plan {journal.plan_digest}, not {plan.digest}",
+            f"campaign {prepared.name} was begun with plan {journal.plan_digest}, not {digest}",
             code="R601",
             hint="give the changed plan another id",
         )
 
 
-def _engine_settings(request: RunRequest, journal: SqliteJournal) -> EngineSettings:
+def _engine_settings(request: RunRequest, journal: OpenedJournal) -> EngineSettings:
     return EngineSettings(
         runner=f"{socket.gethostname()}:{os.getpid()}",
         version=__version__,
@@ -205,7 +214,7 @@ def _emulator_time(request: RunRequest) -> float:
         return 0.0
     from rollout.emulator.oplog import read_last_time  # noqa: PLC0415 - only a rehearsal loads the emulator
 
-    return read_last_time(request.directory / EMULATOR_LOG) or 0.0
+    return read_last_time(request.prepared.store.files(request.prepared.name).emulator_log) or 0.0
 
 
 async def _start_emulator(stack: AsyncExitStack, request: RunRequest, clock: Clock) -> str:
@@ -215,12 +224,12 @@ async def _start_emulator(stack: AsyncExitStack, request: RunRequest, clock: Clo
     rehearsal = request.rehearsal
     assert rehearsal is not None, "only a rehearsal has an emulator"
     config = EmulatorConfig(
-        org_id=request.saved.plan.campaign.org_id,
+        org_id=request.prepared.saved.plan.campaign.org_id,
         seed=rehearsal.seed,
         speed=request.speed,
         population=rehearsal.population,
-        devices=_fleet(request.saved, rehearsal),
-        log_path=request.directory / EMULATOR_LOG,
+        devices=_fleet(request.prepared.saved, rehearsal),
+        log_path=request.prepared.store.files(request.prepared.name).emulator_log,
     )
     running = await stack.enter_async_context(serve(config, clock))
     url: str = running.url
@@ -242,8 +251,11 @@ def _fleet(saved: SavedPlan, rehearsal: Rehearsal) -> Iterator[tuple[str, Mappin
 
 
 @contextmanager
-def _signals(runner: Runner, watch: Watch, view: LiveView | None) -> Iterator[list[int]]:
-    """Let the first SIGINT or SIGTERM stop the runner in good order, and the second leave at once."""
+def _signals(runner: Runner, watch: Watch, request: RunRequest) -> Iterator[list[int]]:
+    """Let the first of the request's signals stop the runner in good order, and the second end the process.
+
+    Gives the numbers of the signals received so far.
+    """
     received: list[int] = []
     loop = asyncio.get_running_loop()
 
@@ -256,15 +268,15 @@ def _signals(runner: Runner, watch: Watch, view: LiveView | None) -> Iterator[li
                 "engine.stopping", signal=signal.Signals(number).name, grace_s=GRACE_S
             )
             return
-        if view is not None:
-            view.close()
+        if request.view is not None:
+            request.view.close()
         # Nothing is lost: the journal has every intent, and an open call is in doubt in the next life.
         os._exit(128 + number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in request.signals:
         loop.add_signal_handler(number, receive, int(number))
     try:
         yield received
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in request.signals:
             loop.remove_signal_handler(number)

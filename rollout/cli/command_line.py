@@ -14,8 +14,6 @@ from pathlib import Path
 
 from rollout.cli.common import STATE_DIR
 
-__all__ = ["about", "command_line", "state_dir_flag"]
-
 NAME = "rollout"
 
 
@@ -24,14 +22,10 @@ def command_line(*words: str) -> str:
     return shlex.join([_program(), *words])
 
 
-def about(directory: Path, verb: str, *words: str) -> str:
-    """Return the line that calls `verb` on the campaign kept in `directory`."""
-    return command_line(verb, directory.name, *words, *state_dir_flag(directory.parent))
-
-
-def state_dir_flag(state_dir: Path) -> list[str]:
-    """Return what names the state directory to another command; nothing for the default one."""
-    return [] if state_dir == Path(STATE_DIR) else ["--state-dir", str(state_dir)]
+def about(store: str, campaign: str, verb: str, *words: str) -> str:
+    """Return the line that calls `verb` on the campaign. `store` is the address of the store that keeps it."""
+    flags = [] if store == STATE_DIR else ["--state-dir", store]
+    return command_line(verb, campaign, *words, *flags)
 
 
 def _program() -> str:

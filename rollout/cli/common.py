@@ -6,12 +6,17 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rollout.cli.console import Console, Output
+from rollout.cli.types import STORE
 from rollout.errors import WrongArgument
+
+if TYPE_CHECKING:
+    from rollout.app.campaigns import Reader
+    from rollout.ports import Store
 
 STATE_DIR = ".rollout"
 
@@ -32,9 +37,24 @@ class Common:
     """The values of the flags that every command has."""
 
     console: Console
-    state_dir: Path
+    state_dir: str
     profile: str | None
     config: Path | None
+
+    def open_store(self) -> Store:
+        """Return the store of `--state-dir`; it is closed when the command ends. For one call a command."""
+        from rollout.app.stores import open_store  # noqa: PLC0415 - not every command looks at campaigns
+
+        store = open_store(self.state_dir)
+        click.get_current_context().call_on_close(store.close)
+        return store
+
+    def reader(self, campaign: str | None) -> Reader:
+        """Return what reads the campaign called so, or the only one there is. Raises NoCampaign, PlanError."""
+        from rollout.app.campaigns import Reader, find_campaign  # noqa: PLC0415 - as above
+
+        store = self.open_store()
+        return Reader(store, find_campaign(store, campaign))
 
 
 def command(
@@ -55,7 +75,7 @@ def command(
             *,
             profile: str | None,
             config: Path | None,
-            state_dir: Path,
+            state_dir: str,
             output: str,
             color: str,
             quiet: bool,
@@ -85,7 +105,7 @@ def command(
             click.option(
                 "--state-dir",
                 envvar="ROLLOUT_STATE_DIR",
-                type=click.Path(path_type=Path, file_okay=False),
+                type=STORE,
                 default=STATE_DIR,
                 show_default=True,
                 help="Where campaigns keep their state.",

@@ -40,7 +40,7 @@ def doctor(
     found: list[Finding] = []
 
     async def look() -> None:
-        async for finding in check_up(common.state_dir, profile, org_id, campaign):
+        async for finding in check_up(common.open_store(), profile, org_id, campaign):
             found.append(finding)
             if not console.is_json:
                 console.result("\n".join(_lines(finding)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from rollout.app.campaigns import Reader, find_campaign
 from rollout.cli.command_line import command_line
 from rollout.cli.common import Common, command
 from rollout.cli.console import Output, document
@@ -31,7 +30,7 @@ def jobs(
 
     Example: rollout jobs inverter-2-1-0 --wave early --state rejected
     """
-    seen = Reader(find_campaign(common.state_dir, campaign)).look()
+    seen = common.reader(campaign).look()
     names = [planned.name for planned in seen.plan.waves]
     if wave is not None and wave not in names:
         raise click.UsageError(f"--wave: no wave {wave!r}; there are {', '.join(names)}")

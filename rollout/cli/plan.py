@@ -34,7 +34,7 @@ REQUESTS_SHOWN = "3"
 
 def make_preview(prepared: Prepared, profile: Profile | None, speed: float = 1.0) -> Preview:
     """Return the preview of a prepared plan for a profile; without one, L and S have their defaults."""
-    state = Reader(prepared.directory).look().state
+    state = Reader(prepared.store, prepared.name).look().state
     to_come = [
         (wave, gate)
         for wave in state.waves
@@ -140,7 +140,9 @@ def plan(
     console = common.console
     profile = load_profile(common.profile, config=common.config, url=url)
     source = DeviceSource(profile, refresh, console.note)
-    prepared = open_or_compile(plan_file, common.state_dir, devices=devices, seed=seed, devices_from=source)
+    prepared = open_or_compile(
+        plan_file, common.open_store(), devices=devices, seed=seed, devices_from=source
+    )
     if show_requests is not None:
         arguments = list(ctx.find_root().obj or ())
         _show_requests(

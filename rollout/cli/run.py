@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -23,7 +24,7 @@ from rollout.app.orders import who
 from rollout.app.planning import DeviceSource, open_or_compile
 from rollout.app.profiles import check_org, ignored_proxies, platform_profile
 from rollout.app.rehearsal import open_fleet, population_of, rehearsal_of
-from rollout.app.running import RunRequest, RunResult, exit_code, run_campaign
+from rollout.app.running import RunRequest, RunResult, check_speed, exit_code, run_campaign
 from rollout.cli.command_line import about, command_line
 from rollout.cli.common import Common, ca_file_option, command, refresh_option, url_option
 from rollout.cli.consent import agree
@@ -33,7 +34,6 @@ from rollout.cli.steps import run_line, step_line
 from rollout.cli.types import SEED, SHARE, SITE_SHARE, SPEED
 from rollout.engine.runner import Leave
 from rollout.errors import CampaignBusy, JournalHeld, OtherRehearsal, RolloutError, SettingsError
-from rollout.journal.space import require_space
 from rollout.settings import Profile, emulator_profile, load_profile
 from rollout.telemetry.live import LiveView
 from rollout.telemetry.setup import LogFormat, Outlet
@@ -119,8 +119,7 @@ def run(
         raise click.UsageError("--events: only '-' (standard output); the log is always in events.ndjson")
     _harden(console)
     profile = _profile(common, url=url, ca_file=ca_file, emulator=emulator)
-    if speed != 1 and not profile.is_local:
-        raise click.UsageError(f"--speed: {profile.url} lives in real time")
+    check_speed(profile, speed)
     if not profile.in_process and (fleet or fail is not None or offline is not None or bad_site):
         raise click.UsageError(
             "--fleet, --fail, --offline and --bad-site describe the emulator: add --emulator"
@@ -131,7 +130,7 @@ def run(
     if population is not None and described is not None and described.devices is not None:
         made_up = MadeUpFleet(described.devices, population, emulator_seed)
     source = DeviceSource(profile, refresh, console.note, made_up)
-    prepared = open_or_compile(plan, common.state_dir, devices=devices, seed=seed, devices_from=source)
+    prepared = open_or_compile(plan, common.open_store(), devices=devices, seed=seed, devices_from=source)
     names = [wave.name for wave in prepared.saved.plan.waves]
     until_wave = None if until is None else _wave(names, until, "--until")
     approved = tuple(_wave(names, name, "--approve") for name in approve)
@@ -145,7 +144,7 @@ def run(
     if not console.is_json:
         console.note("\n".join([*preview.lines(console.columns(sys.stderr)), ""]))
     if preview.jobs_left:
-        require_space(prepared.directory, preview.jobs_left)
+        prepared.store.require_room(prepared.name, preview.jobs_left)
     agree(
         console,
         profile,
@@ -158,9 +157,9 @@ def run(
     )
     arguments = list(ctx.find_root().obj or ())
     request = RunRequest(
-        saved=prepared.saved,
-        directory=prepared.directory,
+        prepared=prepared,
         profile=profile,
+        signals=(signal.SIGINT, signal.SIGTERM),
         marks=marks_for(getattr(sys.stderr, "encoding", None)),
         speed=speed,
         rehearsal=rehearsal,
@@ -168,7 +167,7 @@ def run(
         exit_on_wait=exit_on_wait,
         approve=approved,
         approved_by=who(),
-        on_held=partial(remember_run, prepared.directory, arguments),
+        on_held=partial(remember_run, prepared.store, prepared.name, arguments),
     )
     return _run(console, request, arguments, events=events == "-", log_format=log_format, strict=strict)
 
@@ -241,7 +240,8 @@ def _run(
         outlets.append(Outlet(stream_sink(STDERR), LogFormat(log_format or LogFormat.CONSOLE), least))
     if events:
         outlets.append(Outlet(stream_sink(STDOUT), LogFormat.JSON))
-    begun_with = run_line(request.directory)
+    store, name = request.prepared.store, request.prepared.name
+    begun_with = run_line(store, name)
     try:
         result = _in_loop(lambda: run_campaign(replace(request, outlets=tuple(outlets), view=view)))
     except OtherRehearsal as error:
@@ -261,14 +261,14 @@ def _run(
     dropped = result.lines_dropped + sum(outlet.sink.dropped for outlet in outlets)
     if dropped:
         console.note(f"note: {dropped:,} log lines could not be written")
-    _tell(console, result, code, request.directory, to_stderr=events)
+    _tell(console, result, code, about(store.address, name, "jobs"), to_stderr=events)
     if result.leave is Leave.REACHED:
         # The wave asked for has passed: the same flag would leave again at once.
         arguments = _without_until(arguments)
-        remember_run(request.directory, arguments)
+        remember_run(store, name, arguments)
     line = command_line(*arguments)
     steps = next_steps(result.state, alive=False)
-    told = [f"{step.purpose}:  {step_line(step, request.directory, line)}" for step in steps]
+    told = [f"{step.purpose}:  {step_line(step, store, name, line)}" for step in steps]
     _advise(console, result.leave, told)
     return code
 
@@ -285,7 +285,7 @@ def _in_loop(main: Callable[[], Coroutine[Any, Any, RunResult]]) -> RunResult:
         return runner.run(main())
 
 
-def _tell(console: Console, result: RunResult, code: int, directory: Path, *, to_stderr: bool) -> None:
+def _tell(console: Console, result: RunResult, code: int, jobs_line: str, *, to_stderr: bool) -> None:
     state = result.state
     total = state.tally()
     if console.is_json and not to_stderr:
@@ -317,9 +317,7 @@ def _tell(console: Console, result: RunResult, code: int, directory: Path, *, to
         return
     stream = sys.stderr if to_stderr else sys.stdout
     text = "\n".join(summary_lines(state, marks_for(getattr(stream, "encoding", None))))
-    (console.note if to_stderr else console.result)(
-        f"{text}\nJobs and their ids:  {about(directory, 'jobs')}"
-    )
+    (console.note if to_stderr else console.result)(f"{text}\nJobs and their ids:  {jobs_line}")
 
 
 def _without_until(arguments: list[str]) -> list[str]:

@@ -11,15 +11,14 @@ import re
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from rollout.app.campaigns import PLAN_NAME, find_campaign, has_journal
-from rollout.app.planning import DeviceSource, Prepared, compile_into
+from rollout.app.campaigns import find_campaign
+from rollout.app.planning import DeviceSource, plan_aside
 from rollout.app.rehearsal import columns_to_read, device_lists, open_fleet, population_of, read_columns
 from rollout.cli.command_line import about
 from rollout.cli.common import Common, command
@@ -29,9 +28,7 @@ from rollout.cli.types import DURATION, SEED, SHARE, Number, Parsed, check_outpu
 from rollout.core.campaign import Scope
 from rollout.core.plan import Plan
 from rollout.errors import NoCampaign
-from rollout.intake.saved_plan import open_saved_plan
 from rollout.intake.units import read_timestamp_ms
-from rollout.journal.sqlite import read_events
 from rollout.settings import Profile, emulator_profile, load_profile
 
 if TYPE_CHECKING:
@@ -39,6 +36,8 @@ if TYPE_CHECKING:
 
     from rollout.emulator.population_file import FleetDescription
     from rollout.forecast.study import Rate
+    from rollout.intake.document import PlanDocument
+    from rollout.intake.saved_plan import PlanningReport
 
 
 RATES = "healthy,1%,5%,20%,100%"
@@ -178,15 +177,17 @@ def simulate(
     described = open_fleet(fleet, common.console.note)
     with tempfile.TemporaryDirectory(prefix="rollout-simulate-") as scratch:
         source = _device_source(common.console, loaded, described)
-        prepared = _prepare(common, plan, Path(scratch), source, devices=devices, seed=seed)
-        planned = prepared.saved.plan
+        saved, written = plan_aside(
+            plan, common.open_store(), Path(scratch), devices=devices, seed=seed, devices_from=source
+        )
+        planned = saved.plan
         begin = start if start is not None else _schedule_start(planned) or START
         spec = StudySpec(
             partial(
                 open_setup,
-                prepared.path,
+                saved.path,
                 population=population_of(described, failed=None, offline=None),
-                columns=_columns_of(described, prepared, devices),
+                columns=_columns_of(described, saved.report, written, devices),
                 made_up=_made_up(planned, described),
                 latest_effect_s=bounds.latest_effect_s,
                 search_lag_s=bounds.search_lag_s,
@@ -226,11 +227,13 @@ def _calibrate(common: Common, name: str, *, seeds: int, jobs: int, within: floa
     from rollout.forecast.run import open_setup  # noqa: PLC0415 - as above
     from rollout.forecast.study import StudySpec, run_study  # noqa: PLC0415 - as above
 
-    directory = find_campaign(common.state_dir, name)
-    if not has_journal(directory):
-        raise NoCampaign(f"campaign {name} was never run", hint=f"{about(directory, 'status')} shows it")
-    path = directory / PLAN_NAME
-    events = (event for _, event in read_events(directory, 0))
+    store = common.open_store()
+    name = find_campaign(store, name)
+    if not store.has_journal(name):
+        line = about(store.address, name, "status")
+        raise NoCampaign(f"campaign {name} was never run", hint=f"{line} shows it")
+    path = store.plan_path(name)
+    events = (event for _, event in store.events(name))
     try:
         actual = read_actual(open_setup(path).plan, events)
     except NotOver as error:
@@ -265,39 +268,19 @@ def _device_source(console: Console, profile: Profile | None, fleet: FleetDescri
     return DeviceSource(emulator_profile(profile), note=console.note, made_up=made_up)
 
 
-def _prepare(
-    common: Common,
-    plan: Path,
-    scratch: Path,
-    source: DeviceSource,
-    *,
-    devices: tuple[str, ...],
-    seed: int | None,
-) -> Prepared:
-    """Return the plan if it is a saved one, else compile it where nobody keeps it."""
-    if plan.name == PLAN_NAME:
-        return Prepared(open_saved_plan(plan), plan.parent, None)
-    from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - a saved plan needs no models
-
-    document = load_plan_file(plan, fleet_given=bool(devices))
-    if seed is not None:
-        document = replace(document, seed=seed)
-    campaign = common.state_dir / document.campaign.id
-    saved = compile_into(scratch, document, campaign, devices=devices, devices_from=source)
-    return Prepared(saved, scratch, document)
-
-
 def _columns_of(
-    fleet: FleetDescription | None, prepared: Prepared, devices: tuple[str, ...]
+    fleet: FleetDescription | None,
+    report: PlanningReport,
+    document: PlanDocument | None,
+    devices: tuple[str, ...],
 ) -> Mapping[str, Mapping[str, str]]:
     """Return what strata look at, from the device lists that have it; what the fleet gives by chance need not be there."""
     if fleet is None or not fleet.stratified_by:
         return {}
-    document = prepared.document
     by_chance = all(column in fleet.population.columns for column in fleet.stratified_by)
     if by_chance and (document is None or "-" in (devices or document.devices.files)):
         return {}
-    sources, key = device_lists(document, prepared.saved.report, devices, "fleet")
+    sources, key = device_lists(document, report, devices, "fleet")
     return read_columns(sources, key, columns_to_read(fleet, sources, key))
 
 

@@ -7,14 +7,14 @@ import time
 
 import click
 
-from rollout.app.campaigns import Reader, Snapshot, find_campaign
+from rollout.app.campaigns import Snapshot
 from rollout.app.next_steps import next_steps
 from rollout.cli.common import Common, command
 from rollout.cli.steps import run_line, step_line
 from rollout.cli.types import DURATION
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
+from rollout.core.orders import Approve, Order, verb_of
 from rollout.core.state import State
-from rollout.engine.orders import Approve, Order
 from rollout.views.progress import marks_for, waits_for_approval
 from rollout.views.status import OrderView, RunnerView, StatusView, StepView
 
@@ -39,7 +39,7 @@ def status(common: Common, *, campaign: str | None, wait: bool, goal: str, timeo
 
     Example: rollout status inverter-2-1-0 --wait --for=approval --timeout 2h
     """
-    reader = Reader(find_campaign(common.state_dir, campaign))
+    reader = common.reader(campaign)
     seen = reader.look()
     code = REACHED
     if wait:
@@ -48,7 +48,7 @@ def status(common: Common, *, campaign: str | None, wait: bool, goal: str, timeo
         while (verdict := _verdict(goal, seen)) is None:
             if until is None and seen.holder is None:
                 # Without a limit nobody would ever learn that the runner is gone.
-                common.console.warn(f"error: no runner lives\nhint: {run_line(seen.directory)}")
+                common.console.warn(f"error: no runner lives\nhint: {run_line(seen.store, seen.name)}")
                 verdict = NEVER
                 break
             if until is not None and time.monotonic() >= until:
@@ -101,16 +101,15 @@ def _waits_for_person(state: State) -> bool:
 def _view(seen: Snapshot) -> StatusView:
     holder = seen.holder
     steps = next_steps(seen.state, alive=holder is not None, ordered=bool(seen.orders))
-    run = run_line(seen.directory)
+    run = run_line(seen.store, seen.name)
     return StatusView(
         seen.state,
         None if holder is None else RunnerView(holder.host, holder.pid, holder.since, holder.beat_at),
         [_order(order) for order in seen.orders],
-        [StepView(step.purpose, step_line(step, seen.directory, run)) for step in steps],
+        [StepView(step.purpose, step_line(step, seen.store, seen.name, run)) for step in steps],
         time.time(),
     )
 
 
 def _order(order: Order) -> OrderView:
-    kind = type(order).__name__.lower()
-    return OrderView(kind, order.by, order.id, order.wave if isinstance(order, Approve) else "")
+    return OrderView(verb_of(order), order.by, order.id, order.wave if isinstance(order, Approve) else "")

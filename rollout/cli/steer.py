@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import click
 
-from rollout.app.campaigns import Reader, Snapshot, find_campaign
+from rollout.app.campaigns import Snapshot
 from rollout.app.orders import check_steerable, give, reason_text, wave_number, who
 from rollout.cli.command_line import about
 from rollout.cli.common import Common, command
 from rollout.cli.steps import run_line
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
-from rollout.engine.orders import Abort, Approve, Order, Pause, Resume
+from rollout.core.orders import Abort, Approve, Order, Pause, Resume
 from rollout.errors import OrderRefused
 from rollout.text import counted
 from rollout.views.progress import devices_moving
@@ -89,7 +89,7 @@ def abort(
         verb = "is" if under_way == 1 else "are"
         notes.append(f"note     {counted(under_way, 'device')} {verb} in progress; EnOS has no downgrade")
     if seen.holder is not None and (stop_jobs or cancel_pending):
-        notes.append(f"follow   {about(seen.directory, 'status')}")
+        notes.append(f"follow   {about(seen.store.address, seen.name, 'status')}")
     _give(
         common,
         seen,
@@ -101,12 +101,12 @@ def abort(
 
 def _steerable(common: Common, campaign: str | None) -> Snapshot:
     """Return the campaign, if orders to it make sense. Raises NoCampaign, OrderRefused."""
-    seen = Reader(find_campaign(common.state_dir, campaign)).look()
+    seen = common.reader(campaign).look()
     try:
         check_steerable(seen)
     except OrderRefused as refusal:
         if seen.state.status is CampaignStatus.NEW:
-            refusal.hint = run_line(seen.directory)
+            refusal.hint = run_line(seen.store, seen.name)
         raise
     return seen
 
@@ -138,7 +138,7 @@ def _running(seen: Snapshot) -> str:
 def _give(common: Common, seen: Snapshot, order: Order, done: str, note: str) -> None:
     """Give the order, and print whether a runner took it. `done` says what it does, `note` what follows from it."""
     taken = give(seen, order)
-    line = run_line(seen.directory)
+    line = run_line(seen.store, seen.name)
     if common.console.is_json:
         common.console.json(
             "order",

@@ -84,6 +84,22 @@ class SiteShare(click.ParamType[tuple[str, float]]):
         return site, SHARE.convert(share, param, ctx)
 
 
+class StoreAddress(click.ParamType[str]):
+    """Where campaigns are kept: a directory, or another kind of store by its scheme, such as `memory:`."""
+
+    name = "directory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the address. A path that is no directory is refused."""
+        from rollout.app.stores import scheme_of  # noqa: PLC0415 - help needs no store
+
+        text = str(value)
+        if not scheme_of(text):
+            click.Path(file_okay=False).convert(text, param, ctx)
+            text = str(Path(text))
+        return text
+
+
 class Parsed(click.ParamType[Any]):
     """A value that a function of another room reads; its ValueError becomes the message about the flag."""
 
@@ -115,6 +131,7 @@ PORT = Number("port", 0, 65_535, whole=True)
 SPEED = Number("speed", 1, 100_000)
 """Times faster than real time at which an emulator runs. Beyond this its clock moves too far during one call."""
 SITE_SHARE = SiteShare()
+STORE = StoreAddress()
 
 
 def check_output_file(path: Path, *inputs: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rollout.app.planning import DeviceSource, compile_into
+from rollout.app.planning import DeviceSource, compile_into, load_document
 from rollout.cli.common import Common, command, refresh_option, url_option
 from rollout.cli.failure import complaint_json, complaint_lines
 from rollout.settings import load_profile
@@ -40,17 +40,16 @@ def validate(
 
     Example: rollout validate plans/canary-then-total.yaml
     """
-    from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - building the models takes a tenth of a second
-
-    checked = load_plan_file(plan, fleet_given=bool(devices))
+    checked = load_document(plan, devices)
     warnings = tuple(checked.warnings)
     if not plan_only:
         profile = load_profile(common.profile, config=common.config, url=url)
         source = DeviceSource(profile, refresh, common.console.note)
-        directory = common.state_dir / checked.campaign.id
         # The lists can only be judged by planning with them; the result is thrown away.
         with tempfile.TemporaryDirectory(prefix="rollout-validate-") as scratch:
-            saved = compile_into(Path(scratch), checked, directory, devices=devices, devices_from=source)
+            saved = compile_into(
+                Path(scratch), checked, common.open_store(), devices=devices, devices_from=source
+            )
             warnings = tuple(saved.report.warnings)
     if common.console.is_json:
         found = [complaint_json(warning) for warning in warnings]

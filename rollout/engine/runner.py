@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 from random import Random
-from typing import assert_never
 
 import anyio
 
@@ -31,11 +30,11 @@ from rollout.core.polling import started
 from rollout.core.reasons import HoldReason, StopReason
 from rollout.core.state import State
 from rollout.engine.clock import Clock
-from rollout.engine.orders import Abort, Approve, Order, Orders, Pause, Resume
+from rollout.engine.orders import fact_of
 from rollout.engine.pacing import Pacers
 from rollout.engine.performer import Performer
 from rollout.errors import RolloutError, ServiceError
-from rollout.ports import JobService, Journal, Manifest, Observer
+from rollout.ports import JobService, Journal, Manifest, Observer, Orders
 
 __all__ = ["GRACE_S", "EngineSettings", "Leave", "Runner"]
 
@@ -89,7 +88,7 @@ class Runner:
         clock: Clock,
         settings: EngineSettings,
         rng: Random,
-        inbox: Orders | None = None,
+        orders: Orders | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
         self.state = State.initial(plan)
@@ -97,7 +96,7 @@ class Runner:
         self._journal = journal
         self._clock = clock
         self._settings = settings
-        self._inbox = inbox
+        self._orders = orders
         self._observers = list(observers)
         self._under_way = UnderWay()
         self._unfolded: deque[ev.Event] = deque()
@@ -109,7 +108,7 @@ class Runner:
         self._creates: asyncio.Queue[Command] = asyncio.Queue()
         self._reads: asyncio.Queue[Command] = asyncio.Queue()
         self._brakes: asyncio.Queue[Command] = asyncio.Queue()
-        self._next_inbox = 0.0
+        self._next_look = 0.0
         self._performer = Performer(
             state=self.state,
             manifest=manifest,
@@ -138,8 +137,8 @@ class Runner:
         self._wake.set()
 
     def look(self) -> None:
-        """Decide anew at once: something outside has changed, such as the inbox."""
-        self._next_inbox = 0.0
+        """Decide anew at once: something outside has changed, such as the orders."""
+        self._next_look = 0.0
         self._wake.set()
 
     async def run(self) -> Leave:
@@ -268,12 +267,12 @@ class Runner:
             self._reads.put_nowait(command)
 
     async def _sleep(self, wake_at: float) -> None:
-        """Wait for news, for `wake_at`, or for the next look at the inbox."""
+        """Wait for news, for `wake_at`, or for the next look at the orders."""
         if self._wake.is_set():
             return
         wait = inf if wake_at == inf else max(0.0, self._clock.real(wake_at - self._clock()))
-        if self._inbox is not None:
-            wait = min(wait, self._inbox.look_every_s)
+        if self._orders is not None:
+            wait = min(wait, self._orders.look_every_s)
         if wait == inf:
             await self._wake.wait()
             return
@@ -319,37 +318,15 @@ class Runner:
     async def _take_orders(self) -> None:
         """Turn what people asked for into facts. An order already in the journal is only put away."""
         loop = asyncio.get_running_loop()
-        if self._inbox is None or loop.time() < self._next_inbox:
+        if self._orders is None or loop.time() < self._next_look:
             return
-        self._next_inbox = loop.time() + self._inbox.look_every_s
-        for path, order in self._inbox.pending():
+        self._next_look = loop.time() + self._orders.look_every_s
+        for order in await self._orders.pending():
             if order.id not in self.state.requests:
-                fact = self._fact_of(order)
+                fact = fact_of(order, self.state, self._clock())
                 if fact is not None:
                     await self.record([fact])
-            self._inbox.done(path)
-
-    def _fact_of(self, order: Order) -> ev.Event | None:
-        """Return what the order makes true, or None where it changes nothing any more."""
-        now = self._clock()
-        status = self.state.status
-        if self.state.closed or (status is CampaignStatus.ABORTING and not isinstance(order, Abort)):
-            return None
-        match order:
-            case Pause():
-                return ev.CampaignPaused(now, order.by, order.reason, order.id)
-            case Resume():
-                return ev.CampaignResumed(now, order.by, order.reason, order.id)
-            case Abort():
-                return ev.CampaignAbortRequested(
-                    now, order.by, order.reason, order.stop_jobs, order.cancel_pending, order.id
-                )
-            case Approve():
-                waves = self.state.plan.waves
-                wave = next((wave.index for wave in waves if wave.name == order.wave), None)
-                return None if wave is None else ev.ApprovalGiven(now, wave, order.by, order.reason, order.id)
-            case _:
-                assert_never(order)
+            await self._orders.done(order.id)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

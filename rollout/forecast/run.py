@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from rollout.core import events as ev
 from rollout.core.lifecycle import CampaignStatus
+from rollout.core.orders import Approve
 from rollout.core.plan import Plan
 from rollout.core.reasons import HaltReason, HoldReason
 from rollout.core.state import State
@@ -22,7 +23,6 @@ from rollout.emulator.platform.knobs import Knobs
 from rollout.emulator.platform.model import Platform
 from rollout.emulator.platform.population import Population
 from rollout.emulator.platform.tasks import IN_PROGRESS, Status
-from rollout.engine.orders import Approve
 from rollout.enos import limits
 from rollout.intake.saved_plan import open_saved_plan
 from rollout.ports import Manifest

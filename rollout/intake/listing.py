@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from rollout.intake.files import Unopened, open_regular
+from rollout.ports import LISTING_GLOB
 
 __all__ = ["LISTING_GLOB", "DamagedListing", "Listing", "ListingWriter", "read_listing"]
-
-LISTING_GLOB: Final = "plan.listing-*.gz"
 
 KEPT: Final = frozenset(
     {"assetId", "productKey", "productType", "modelId", "firmwareVersion", "status", "deviceName"}

@@ -57,6 +57,7 @@ from rollout.intake.fleet_file import Source
 from rollout.intake.fleet_order import Counts, OrderedFleet, order_fleet
 from rollout.intake.listing import Listing
 from rollout.intake.sense import check_sizes
+from rollout.ports import PLAN_NAME
 
 __all__ = [
     "PlanningReport",
@@ -68,7 +69,6 @@ __all__ = [
 ]
 
 SCHEMA = "rollout.plan/1"
-PLAN_NAME = "plan.json"
 MANIFEST_NAME = "plan.devices"
 
 PLAN_BYTES_MAX = 256 << 20

@@ -18,14 +18,12 @@ import fcntl
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
 from rollout.errors import JournalError, JournalHeld
-
-__all__ = ["LOCK_NAME", "Holder", "Lock", "read_holder"]
+from rollout.ports import Holder
 
 LOCK_NAME = "journal.lock"
 RECORD_BYTES = 512
@@ -36,26 +34,6 @@ TRIES = 10
 """How often the lock is tried. `read_holder` takes a shared one for an instant; it must not refuse a runner."""
 TRY_AGAIN_S = 0.01
 """Pause between two tries; all of them together are a tenth of a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds, or last held, the campaign, and how far the journal had come.
-
-    `since` and `beat_at` are seconds since the epoch on the wall clock: when the holder took the lock and when
-    it last said that it stored events. `epoch` counts the journal's openings from 1, `seq` its events; 0 is none yet.
-    """
-
-    host: str
-    pid: int
-    since: float
-    beat_at: float
-    epoch: int
-    seq: int
-
-    def __str__(self) -> str:
-        since = datetime.fromtimestamp(self.since, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        return f"process {self.pid} on {self.host} since {since}"
 
 
 class Lock:

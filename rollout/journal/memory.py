@@ -17,11 +17,9 @@ from typing import Self
 from rollout.core.events import EPHEMERAL, Event
 from rollout.errors import JournalError
 
-__all__ = ["MemoryJournal"]
-
 
 class MemoryJournal:
-    """The contract of `ports.Journal`, kept until the process ends."""
+    """A journal that keeps the promises of `ports.OpenedJournal` until the process ends. `closed`: it is held no more."""
 
     def __init__(
         self,
@@ -35,13 +33,14 @@ class MemoryJournal:
         self.plan_digest = plan_digest
         self.was_clean = True
         self.older_than_lock = False
+        self.epoch = 1
         self._commits: list[tuple[Event, ...]] = []
         self._fail_at = fail_at
         self._ghost = ghost
         self._appends = 0
         self._stored = 0  # events of this life
         self._failed = False
-        self._closed = False
+        self.closed = False
         self._clean = False
 
     async def append(self, events: Sequence[Event]) -> int:
@@ -51,7 +50,7 @@ class MemoryJournal:
         """
         assert not any(event.kind in EPHEMERAL for event in events), "not history"
         self._appends += 1
-        if self._closed:
+        if self.closed:
             raise JournalError("the journal is closed", code="R709")
         first_failure = not self._failed and self._appends == self._fail_at
         self._failed = self._failed or first_failure
@@ -72,8 +71,8 @@ class MemoryJournal:
 
     async def aclose(self, clean: bool = True) -> None:  # noqa: FBT001, FBT002 - the shape of SqliteJournal
         """End this life, with a clean mark unless something failed, or doubt was found and nothing stored; idempotent."""
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             self._clean = clean and not self._failed and (self.was_clean or self._appends > 0)
 
     def reopen(self, *, drop: int = 0, fail_at: int | None = None, ghost: bool = False) -> Self:
@@ -82,4 +81,5 @@ class MemoryJournal:
         kept = max(len(self._commits) - drop, 0)
         life._commits.extend(self._commits[:kept])  # noqa: SLF001 - its own kind
         life.was_clean = self._clean and not drop
+        life.epoch = self.epoch + 1
         return life

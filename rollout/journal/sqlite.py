@@ -47,8 +47,6 @@ from rollout.errors import JournalCorrupt, JournalError
 from rollout.journal.codec import FORMAT, decode, encode
 from rollout.journal.lock import Lock
 
-__all__ = ["JOURNAL_NAME", "SqliteJournal", "read_events"]
-
 JOURNAL_NAME = "journal.db"
 APPLICATION_ID = 0x524F4C4C
 """`ROLL` in ASCII: what makes a SQLite file a journal of ours."""
@@ -120,7 +118,7 @@ class _Found:
 
 
 class SqliteJournal:
-    """A campaign's journal, held by this process. Made by `create` or `open`; keeps `ports.Journal`'s promises.
+    """A campaign's journal, held by this process. Made by `create` or `open`; keeps `ports.OpenedJournal`'s promises.
 
     Opening and reading are plain calls; `append` and `aclose` belong to one event loop.
     """
@@ -137,7 +135,8 @@ class SqliteJournal:
         """Whether others than the owner could read or write the file; opening took that from them."""
         self._connection = connection
         self._lock = lock
-        self._epoch = found.epoch
+        self.epoch = found.epoch
+        """How many times the journal was opened, this time included."""
         self._linger_s = linger_s
         self._seq = found.last  # given to an event at `append`
         self._stored = found.last  # known to be durable
@@ -332,7 +331,7 @@ class SqliteJournal:
                 self._connection.execute(_insert(len(commit.values) // COLUMNS), commit.values)
                 self._stored = commit.last
                 if (now := time.monotonic()) >= self._next_beat:
-                    self._lock.beat(self._epoch, self._stored)
+                    self._lock.beat(self.epoch, self._stored)
                     self._next_beat = now + BEAT_S
         except BaseException as error:
             self._failure = error if isinstance(error, JournalError) else _unwritten(self.path, error)
@@ -345,13 +344,13 @@ class SqliteJournal:
                 certain = self._stored > self._found.last or (self.was_clean and not self.older_than_lock)
                 if clean and certain and self._failure is None:
                     self._mark(clean=True)
-                    self._lock.beat(self._epoch, self._stored, durable=True)
+                    self._lock.beat(self.epoch, self._stored, durable=True)
         finally:
             self._connection.close()
             self._lock.release()
 
     def _mark(self, *, clean: bool) -> None:
-        values = [(str(int(clean)), "clean"), (str(self._epoch), "epoch")]
+        values = [(str(int(clean)), "clean"), (str(self.epoch), "epoch")]
         self._connection.execute("BEGIN IMMEDIATE")
         self._connection.executemany("UPDATE meta SET value = ? WHERE key = ?", values)
         self._connection.execute("COMMIT")

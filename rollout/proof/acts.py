@@ -14,10 +14,10 @@ from typing import Any, Literal, assert_never
 from rollout.core.campaign import JobType
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.names import batch_name
+from rollout.core.orders import Approve, Order, Resume
 from rollout.core.reasons import HoldReason
 from rollout.emulator.http.faults import Fault, FaultPlan
 from rollout.emulator.platform.refusal import Refusal
-from rollout.engine.orders import Approve, Order, Resume
 from rollout.engine.runner import GRACE_S
 from rollout.simulation.wires import Wires
 from rollout.simulation.world import World

@@ -31,11 +31,11 @@ from rollout.core.campaign import (
     Wave,
     WhenUnsure,
 )
+from rollout.core.orders import Abort, Approve, Order, Pause, Resume
 from rollout.core.plan import plan_fleet
 from rollout.emulator.http.faults import Fault, FaultPlan
 from rollout.emulator.platform.knobs import Knobs
 from rollout.emulator.platform.population import Population
-from rollout.engine.orders import Abort, Approve, Order, Pause, Resume
 from rollout.proof.acts import Act, FaultPhase, Give, Idle, Kill, Live, PowerCut, Quit, Stall, Tamper
 from rollout.simulation.wires import Wires
 from rollout.simulation.world import Scenario

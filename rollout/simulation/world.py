@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from pathlib import Path
 from random import Random
 from typing import Self
 
 from rollout.core.events import CampaignAborted, CampaignFinished
 from rollout.core.fold import fold
 from rollout.core.lifecycle import CampaignStatus
+from rollout.core.orders import Order
 from rollout.core.plan import Plan
 from rollout.core.state import State
 from rollout.emulator.http.faults import FaultPlan, Faults
@@ -28,12 +28,11 @@ from rollout.emulator.platform.knobs import Knobs
 from rollout.emulator.platform.model import Platform
 from rollout.emulator.platform.population import Population
 from rollout.engine.clock import Clock
-from rollout.engine.orders import Order, Orders
 from rollout.engine.pacing import Pacers
 from rollout.engine.runner import EngineSettings, Leave, Runner
 from rollout.enos import limits
 from rollout.errors import RolloutError
-from rollout.ports import Journal, Manifest, Observer
+from rollout.ports import Journal, Manifest, Observer, Orders
 from rollout.simulation.disk import Disk, SimJournal
 from rollout.simulation.loop import SimLoop
 from rollout.simulation.power import Power
@@ -79,16 +78,16 @@ class _Inbox(Orders):
     look_every_s = inf
 
     def __init__(self) -> None:
-        self._orders: dict[Path, Order] = {}
+        self._orders: dict[str, Order] = {}
 
     def put(self, order: Order) -> None:
-        self._orders[Path(order.id)] = order
+        self._orders[order.id] = order
 
-    def pending(self) -> list[tuple[Path, Order]]:
-        return list(self._orders.items())
+    async def pending(self) -> list[Order]:
+        return list(self._orders.values())
 
-    def done(self, path: Path) -> None:
-        del self._orders[path]
+    async def done(self, order_id: str) -> None:
+        del self._orders[order_id]
 
 
 @dataclass(slots=True)
@@ -213,7 +212,7 @@ class World:
                 approve=self.scenario.approve,
             ),
             rng=self._dice(f"engine/{number}"),
-            inbox=self._inbox,
+            orders=self._inbox,
             observers=self.observers,
         )
         life = Life(number, power, runner)

@@ -8,6 +8,7 @@ import pytest
 
 from rollout.app import create_calls
 from rollout.app.planning import open_or_compile
+from rollout.app.stores import open_store
 from rollout.cli.console import Console
 from rollout.enos.signing import Secret, sign
 from rollout.enos.translate import create_body, create_query
@@ -27,7 +28,7 @@ def show(desk, *arguments):
 def test_json_is_what_the_engine_sends(desk):
     """Query and body of every batch, byte for byte as the sending code makes them."""
     shown = json.loads(show(desk, "100"))["requests"]
-    saved = open_or_compile(desk.path / "plan.yaml", desk.path / ".rollout").saved
+    saved = open_or_compile(desk.path / "plan.yaml", open_store(desk.path / ".rollout")).saved
     campaign = saved.plan.campaign
     assert len(shown) == len(saved.plan.batches) == 4
     for told, batch in zip(shown, saved.plan.batches, strict=True):

@@ -24,9 +24,9 @@ from rollout.core.decide import BLIND_MAX_S, may_create
 from rollout.core.fold import fold
 from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
 from rollout.core.names import batch_name
+from rollout.core.orders import Abort, Approve, Pause, Resume
 from rollout.core.reasons import HaltReason, HoldReason
 from rollout.core.state import State
-from rollout.engine.orders import Abort, Approve, Pause, Resume
 from rollout.views.words import evidence_text, state_evidence
 
 TWO_WAVES = [("canary", [20, 20], gate(soak_s=3600.0), None), ("total", [50] * 6, None, None)]

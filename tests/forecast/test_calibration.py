@@ -6,8 +6,8 @@ import pytest
 from support.plans import build, gate
 
 from rollout.core.campaign import CallLimit, Denominator, JobSpec, Limits, OnFail, StopRule, Threshold
+from rollout.core.orders import Pause, Resume
 from rollout.emulator.platform.population import Population
-from rollout.engine.orders import Pause, Resume
 from rollout.forecast.calibration import Calibration, NotOver, read_actual
 from rollout.forecast.run import ForecastSetup, RunEnding
 from rollout.forecast.study import StudySpec, run_study

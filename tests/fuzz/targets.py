@@ -5,6 +5,7 @@ beyond that (a round trip, bytes that bear the answer out) is asserted there. Wh
 their first one chooses it.
 """
 
+import asyncio
 import gzip
 import json
 import tempfile
@@ -23,7 +24,6 @@ from rollout.emulator.platform.expression import constraints, matches, parse
 from rollout.emulator.platform.refusal import Refusal
 from rollout.emulator.platform.search import JOB_FIELDS
 from rollout.emulator.population_file import load_fleet_description
-from rollout.engine.orders import Inbox
 from rollout.enos.codes import Operation
 from rollout.enos.messages import JobBrief, TokenData
 from rollout.enos.translate import Answer, outcome_of_answer, read_reply, strict_object
@@ -36,6 +36,7 @@ from rollout.intake.plan_file import load_plan_file
 from rollout.intake.saved_plan import compile_plan, open_saved_plan
 from rollout.intake.units import Unreadable
 from rollout.journal.codec import decode, encode
+from rollout.journal.inbox import Inbox
 from rollout.journal.lock import read_holder
 from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal, read_events
 from rollout.settings import load_profile
@@ -348,9 +349,9 @@ def read_order(data):
     inbox = Inbox(Path(ROOM.name))
     inbox.directory.mkdir(exist_ok=True)
     written("inbox/1-a.json", data)
-    for path, _ in inbox.pending():
-        inbox.done(path)
-    assert not inbox.pending()
+    for order in inbox.waiting():
+        asyncio.run(inbox.done(order.id))
+    assert not inbox.waiting()
 
 
 ORDERS = (

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from rollout.engine.orders import Abort, Approve, Pause, Resume
+from rollout.core.orders import Abort, Approve, Pause, Resume
 from rollout.proof.acts import Give, Idle, Kill, Live, PowerCut, Quit, Stall, Tamper, apply_act, conclude
 from rollout.proof.checkers import TrialEvidence, check
 from rollout.proof.trials import GAPS_S, draw_fault_phase, draw_scenario

@@ -7,8 +7,8 @@ from support.plans import build, gate
 
 from rollout.core.campaign import CallLimit, Limits
 from rollout.core.names import batch_name
+from rollout.core.orders import Pause, Resume
 from rollout.emulator.http.faults import FaultPlan
-from rollout.engine.orders import Pause, Resume
 from rollout.engine.runner import Leave
 from rollout.simulation.wires import Wires
 from rollout.simulation.world import Scenario, World

@@ -10,7 +10,6 @@ from bisect import insort
 from collections import Counter
 from dataclasses import dataclass, field
 from math import inf
-from pathlib import Path
 from random import Random
 
 from rollout.core.names import batch_name
@@ -140,7 +139,7 @@ class World:
             clock=Clock(not_before=last, wall=loop.time, monotonic=loop.time),
             settings=EngineSettings("test", "0", L, S),
             rng=self.rng,
-            inbox=_Orders(orders),
+            orders=_Orders(orders),
         )
         runner.observe(self)
         self.state = runner.state
@@ -227,13 +226,13 @@ class _Orders:
     look_every_s = inf
 
     def __init__(self, orders):
-        self.waiting = {Path(order.id): order for order in orders}
+        self.waiting = {order.id: order for order in orders}
 
-    def pending(self):
-        return list(self.waiting.items())
+    async def pending(self):
+        return list(self.waiting.values())
 
-    def done(self, path):
-        del self.waiting[path]
+    async def done(self, order_id):
+        del self.waiting[order_id]
 
 
 class _Service:
