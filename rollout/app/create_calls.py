@@ -16,9 +16,10 @@ from enum import StrEnum
 from typing import Any, Final
 
 from rollout.core.campaign import Campaign
-from rollout.core.plan import Batch
+from rollout.core.plan import Batch, Plan
 from rollout.enos.signing import params_data
 from rollout.enos.translate import JOBS_PATH, JSON_TYPE, create_body, create_query
+from rollout.errors import WrongArgument
 from rollout.ports import CreateOrder, Manifest
 from rollout.settings import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Profile
 from rollout.telemetry.redact import HIDDEN
@@ -78,6 +79,33 @@ class Shown:
         if len(keys) > KEYS_SHOWN_MAX:
             body["upgradeScope"]["deviceKeys"] = [*keys[:KEYS_SHOWN], f"... {len(keys) - KEYS_SHOWN:,} more"]
         return body
+
+
+def batches_asked_for(plan: Plan, wanted: str, wave: str | None) -> Sequence[Batch]:
+    """Return the batch `WAVE/NNNN`, or the first `N` batches of the plan, or of one wave.
+
+    Raises: WrongArgument where there is no such wave or batch.
+    """
+    waves = {planned.name: planned for planned in plan.waves}
+    if wave is not None and wave not in waves:
+        raise WrongArgument("wave", f"no wave {wave!r}; there are {', '.join(waves)}")
+    if re.fullmatch(r"[1-9][0-9]{0,6}", wanted):
+        planned = None if wave is None else waves[wave]
+        batches = plan.batches if planned is None else plan.batches[planned.first : planned.last]
+        return batches[: int(wanted)]
+    name, _, number = wanted.rpartition("/")
+    found = waves.get(name)
+    jobs = 0 if found is None else found.last - found.first
+    if found is None or not re.fullmatch(r"[0-9]{1,9}", number) or not 1 <= int(number) <= jobs:
+        known = ", ".join(
+            f"{planned.name}/0001 to {planned.last - planned.first:04d}" for planned in plan.waves
+        )
+        raise WrongArgument(
+            "show-requests", f"{wanted[:80]!r} is neither a number of calls nor a batch; there are {known}"
+        )
+    if wave not in (None, name):
+        raise WrongArgument("", f"--wave {wave} and --show-requests {wanted} are two waves")
+    return [plan.batches[found.first + int(number) - 1]]
 
 
 def shown(campaign: Campaign, batch: Batch, manifest: Manifest) -> Shown:

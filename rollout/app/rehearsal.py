@@ -5,11 +5,13 @@ A run that rehearses, a forecast and an emulator beside this process all begin w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rollout.core.campaign import Scope
+from rollout.core.plan import Plan
 from rollout.errors import WrongArgument
 
 if TYPE_CHECKING:
@@ -169,6 +171,65 @@ def read_columns(
                 columns[column][device] = value
     complaints.settle()
     return columns
+
+
+def columns_of(
+    fleet: FleetDescription | None,
+    report: PlanningReport,
+    document: PlanDocument | None,
+    devices: tuple[str, ...],
+) -> Mapping[str, Mapping[str, str]]:
+    """Return the values that the fleet's strata look at, from the device lists: column to device key to value.
+
+    Empty where the fleet gives all of them by chance and the lists cannot be read again. Raises WrongArgument, PlanError.
+    """
+    if fleet is None or not fleet.stratified_by:
+        return {}
+    by_chance = all(column in fleet.population.columns for column in fleet.stratified_by)
+    if by_chance and (document is None or "-" in (devices or document.devices.files)):
+        return {}
+    sources, key = device_lists(document, report, devices, "fleet")
+    return read_columns(sources, key, columns_to_read(fleet, sources, key))
+
+
+def made_up_keys(plan: Plan, fleet: FleetDescription | None) -> Iterable[str]:
+    """Return the keys of the fleet's own devices for a plan with waves whose devices EnOS picks; else none."""
+    scoped = any(isinstance(wave.size, Scope) for wave in plan.campaign.waves)
+    return fleet.devices if scoped and fleet is not None and fleet.devices is not None else ()
+
+
+def emulator_devices(
+    wanted: int | Path | None, fleet: FleetDescription | None, key: str, columns: Iterable[str]
+) -> Iterator[tuple[str, Mapping[str, str]]] | None:
+    """Return key and columns of each device of an emulator, or None where any key will do.
+
+    Args:
+        wanted: so many made-up devices, or a device list; None takes the fleet's own.
+        key: the key column of a device list, `columns` further columns of it.
+    Raises: PlanError.
+    """
+    nothing: Mapping[str, str] = {}
+    if isinstance(wanted, Path):
+        return _listed(wanted, fleet, key, columns)
+    if wanted is not None:
+        return ((f"emu-{number:07d}", nothing) for number in range(1, wanted + 1))
+    if fleet is None or fleet.devices is None:
+        return None
+    return ((made_up, nothing) for made_up in fleet.devices)
+
+
+def _listed(
+    path: Path, fleet: FleetDescription | None, key: str, columns: Iterable[str]
+) -> Iterator[tuple[str, Mapping[str, str]]]:
+    from rollout.intake.complaints import Complaints  # noqa: PLC0415 - only a given list is read
+    from rollout.intake.fleet_file import Source, read_rows  # noqa: PLC0415 - as above
+
+    complaints = Complaints(str(path))
+    source = Source(str(path), path, trusted=True)
+    wanted = tuple(dict.fromkeys([*columns, *columns_to_read(fleet, (source,), key)]))
+    rows = list(read_rows(source, key, wanted, complaints))
+    complaints.settle()
+    return ((device, dict(zip(wanted, values, strict=True))) for device, values, _ in rows)
 
 
 def _has_column(source: Source, key: str, column: str) -> bool:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from rollout.app.rehearsal import columns_to_read, open_fleet, population_of
+from rollout.app.rehearsal import emulator_devices, open_fleet, population_of
 from rollout.cli.common import Common, command
 from rollout.cli.flags_file import config_option
 from rollout.cli.types import DURATION, ORG, PORT, SEED, SHARE, SITE_SHARE, SPEED, Parsed
@@ -21,9 +19,6 @@ from rollout.emulator.http.service import PERMISSIONS
 from rollout.emulator.http.settings import with_knobs
 from rollout.emulator.platform.knobs import Knobs
 from rollout.enos.signing import Secret
-
-if TYPE_CHECKING:
-    from rollout.emulator.population_file import FleetDescription
 
 DEVICES_MAX = 10_000_000
 """The most devices that the emulator makes up. Ours: each takes about 100 bytes of memory."""
@@ -203,7 +198,9 @@ def emulator(
         population=population,
         knobs=settings,
         faults=FaultPlan(faults),
-        devices=_devices(devices, described, key, dict.fromkeys([*columns, *([site] if site else [])])),
+        devices=emulator_devices(
+            devices, described, key, dict.fromkeys([*columns, *([site] if site else [])])
+        ),
         log_path=log,
     )
 
@@ -214,31 +211,3 @@ def emulator(
         asyncio.run(serve_forever(config, announce))
     except OSError as error:
         raise click.UsageError(f"port {port}: {error.strerror or error}") from error
-
-
-def _devices(
-    wanted: int | Path | None, fleet: FleetDescription | None, key: str, columns: Iterable[str]
-) -> Iterator[tuple[str, Mapping[str, str]]] | None:
-    """Return key and columns of each device; None if the emulator takes any key."""
-    nothing: Mapping[str, str] = {}
-    if isinstance(wanted, Path):
-        return _listed(wanted, fleet, key, columns)
-    if wanted is not None:
-        return ((f"emu-{number:07d}", nothing) for number in range(1, wanted + 1))
-    if fleet is None or fleet.devices is None:
-        return None
-    return ((made_up, nothing) for made_up in fleet.devices)
-
-
-def _listed(
-    path: Path, fleet: FleetDescription | None, key: str, columns: Iterable[str]
-) -> Iterator[tuple[str, Mapping[str, str]]]:
-    from rollout.intake.complaints import Complaints  # noqa: PLC0415 - only a given list is read
-    from rollout.intake.fleet_file import Source, read_rows  # noqa: PLC0415 - as above
-
-    complaints = Complaints(str(path))
-    source = Source(str(path), path, trusted=True)
-    wanted = tuple(dict.fromkeys([*columns, *columns_to_read(fleet, (source,), key)]))
-    rows = list(read_rows(source, key, wanted, complaints))
-    complaints.settle()
-    return ((device, dict(zip(wanted, values, strict=True))) for device, values, _ in rows)

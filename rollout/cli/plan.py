@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from rollout.app.campaigns import Reader
 from rollout.app.planning import DeviceSource, Prepared, open_or_compile
+from rollout.app.previewing import preview_of
 from rollout.cli.command_line import command_line
 from rollout.cli.common import Common, command, refresh_option, url_option
 from rollout.cli.console import Output, document
 from rollout.cli.types import SEED, check_output_file
-from rollout.core.campaign import Gate
-from rollout.core.lifecycle import WaveStatus
-from rollout.core.plan import Batch, Plan
-from rollout.core.state import State, WaveState
-from rollout.intake.saved_plan import PlanningReport
-from rollout.settings import EMULATOR_URL, Profile, load_profile
-from rollout.views.preview import FleetView, Preview, SearchView
+from rollout.settings import Profile, load_profile
 
 WORK_TO_DO = 10
 
@@ -30,55 +22,6 @@ FORMS = ("json", "curl", "postman")
 
 REQUESTS_SHOWN = "3"
 """Create calls shown where no number is asked for."""
-
-
-def make_preview(prepared: Prepared, profile: Profile | None, speed: float = 1.0) -> Preview:
-    """Return the preview of a prepared plan for a profile; without one, L and S have their defaults."""
-    state = Reader(prepared.store, prepared.name).look().state
-    to_come = [
-        (wave, gate)
-        for wave in state.waves
-        if wave.status in {WaveStatus.WAITING, WaveStatus.OPEN} and (gate := state.gate_of(wave.index))
-    ]
-    bounds = profile or Profile(name="", url="")
-    target = "" if profile is None else f"{'the emulator' if profile.in_process else profile.url} · "
-    return Preview(
-        plan=prepared.saved.plan,
-        fleet=_fleet(prepared.saved.report),
-        warnings=prepared.saved.report.warnings,
-        path=str(prepared.path),
-        target=target,
-        created=state.jobs,
-        latest_effect_s=bounds.latest_effect_s,
-        search_lag_s=bounds.search_lag_s,
-        now=time.time(),
-        soak_s=sum(_soak_left(state, wave, gate) for wave, gate in to_come),
-        approvals=sum(gate.approval and not wave.approved for wave, gate in to_come),
-        closed=state.status.value if state.closed else "",
-        speed=speed,
-    )
-
-
-def _fleet(report: PlanningReport) -> FleetView:
-    """Return the planning report as a preview shows it."""
-    searches = [
-        SearchView(
-            listing.source,
-            "the emulator" if listing.url == EMULATOR_URL else listing.url,
-            listing.url,
-            listing.found,
-            listing.asked_at,
-        )
-        for listing in report.listings
-    ]
-    return FleetView(report.rows, report.duplicates, report.excluded, report.filtered, searches)
-
-
-def _soak_left(state: State, wave: WaveState, gate: Gate) -> float:
-    """Return how long the gate still soaks at least, seconds on the campaign's clock."""
-    if wave.satisfied_at is None:
-        return gate.soak_s
-    return max(0.0, wave.satisfied_at + gate.soak_s - state.last_at)
 
 
 @command("plan")
@@ -149,7 +92,7 @@ def plan(
             common, prepared, profile, wanted=show_requests, wave=wave, form=form, arguments=arguments
         )
         return 0
-    preview = make_preview(prepared, profile)
+    preview = preview_of(prepared, profile)
     if waves_csv is not None:
         from rollout.intake.saved_plan import write_waves_csv  # noqa: PLC0415 - only for those who ask
 
@@ -195,7 +138,8 @@ def _show_requests(
     console = common.console
     whole = console.columns(sys.stdout) is None
     chosen = [
-        create_calls.shown(plan.campaign, batch, manifest) for batch in _batches_asked_for(plan, wanted, wave)
+        create_calls.shown(plan.campaign, batch, manifest)
+        for batch in create_calls.batches_asked_for(plan, wanted, wave)
     ]
     form = create_calls.As(form or create_calls.As.JSON)
     match form:
@@ -213,27 +157,3 @@ def _show_requests(
             console.json("requests", campaignId=plan.campaign.id, batches=len(plan.batches), requests=told)
     if not whole and (form is create_calls.As.JSON or any(request.is_long for request in chosen)):
         console.note(f"note: shortened for the screen; whole with  {command_line(*arguments)} > FILE")
-
-
-def _batches_asked_for(plan: Plan, wanted: str, wave: str | None) -> Sequence[Batch]:
-    """Return the batch `WAVE/NNNN`, or the first `N` of the plan or of one wave."""
-    waves = {planned.name: planned for planned in plan.waves}
-    if wave is not None and wave not in waves:
-        raise click.UsageError(f"--wave: no wave {wave!r}; there are {', '.join(waves)}")
-    if re.fullmatch(r"[1-9][0-9]{0,6}", wanted):
-        planned = None if wave is None else waves[wave]
-        batches = plan.batches if planned is None else plan.batches[planned.first : planned.last]
-        return batches[: int(wanted)]
-    name, _, number = wanted.rpartition("/")
-    found = waves.get(name)
-    jobs = 0 if found is None else found.last - found.first
-    if found is None or not re.fullmatch(r"[0-9]{1,9}", number) or not 1 <= int(number) <= jobs:
-        known = ", ".join(
-            f"{planned.name}/0001 to {planned.last - planned.first:04d}" for planned in plan.waves
-        )
-        raise click.UsageError(
-            f"--show-requests: {wanted[:80]!r} is neither a number of calls nor a batch; there are {known}"
-        )
-    if wave not in (None, name):
-        raise click.UsageError(f"--wave {wave} and --show-requests {wanted} are two waves")
-    return [plan.batches[found.first + int(number) - 1]]

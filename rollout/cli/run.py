@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
-import resource
 import signal
 import sys
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
@@ -22,6 +19,8 @@ from rollout.app.devices import MadeUpFleet
 from rollout.app.next_steps import next_steps
 from rollout.app.orders import who
 from rollout.app.planning import DeviceSource, open_or_compile
+from rollout.app.previewing import preview_of
+from rollout.app.process import check_clock, harden
 from rollout.app.profiles import check_org, ignored_proxies, platform_profile
 from rollout.app.rehearsal import open_fleet, population_of, rehearsal_of
 from rollout.app.running import RunRequest, RunResult, check_speed, exit_code, run_campaign
@@ -29,7 +28,6 @@ from rollout.cli.command_line import about, command_line
 from rollout.cli.common import Common, ca_file_option, command, refresh_option, url_option
 from rollout.cli.consent import agree
 from rollout.cli.console import Console
-from rollout.cli.plan import make_preview
 from rollout.cli.steps import run_line, step_line
 from rollout.cli.types import SEED, SHARE, SITE_SHARE, SPEED
 from rollout.engine.runner import Leave
@@ -42,12 +40,6 @@ from rollout.views.progress import marks_for, summary_lines, wave_rows
 from rollout.views.words import state_evidence, state_reason
 
 STDOUT, STDERR = 1, 2
-
-PR_SET_DUMPABLE = 4
-"""Source: linux/prctl.h; prctl(2)."""
-
-CLOCK_IS_SET = 1_577_836_800.0
-"""2020-01-01T00:00Z: a clock before it was never set, and every signature made with it is refused."""
 
 
 @command("run")
@@ -117,7 +109,10 @@ def run(
     console = common.console
     if events not in (None, "-"):
         raise click.UsageError("--events: only '-' (standard output); the log is always in events.ndjson")
-    _harden(console)
+    harden()
+    if os.geteuid() == 0:
+        console.note("note: running as root is not needed")
+    check_clock()
     profile = _profile(common, url=url, ca_file=ca_file, emulator=emulator)
     check_speed(profile, speed)
     if not profile.in_process and (fleet or fail is not None or offline is not None or bad_site):
@@ -140,7 +135,7 @@ def run(
             prepared, described, population, devices=devices, bad_site=bad_site, seed=emulator_seed
         )
     check_org(profile, prepared.saved.plan.campaign.org_id)
-    preview = make_preview(prepared, profile, speed)
+    preview = preview_of(prepared, profile, speed)
     if not console.is_json:
         console.note("\n".join([*preview.lines(console.columns(sys.stderr)), ""]))
     if preview.jobs_left:
@@ -173,21 +168,6 @@ def run(
 
 
 # --- before -------------------------------------------------------------------------------------------------
-
-
-def _harden(console: Console) -> None:
-    """Leave nothing readable behind: private files, no core dump with secrets in it, no look into our memory."""
-    os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    if sys.platform == "linux":
-        # a core limit of 0 does not bind a pipe to a crash handler, nor another process of the same user
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    if os.geteuid() == 0:
-        console.note("note: running as root is not needed")
-    if time.time() < CLOCK_IS_SET:
-        raise SettingsError(
-            f"the clock says {time.strftime('%Y-%m-%d')}", hint="set it; signatures carry the time"
-        )
 
 
 def _profile(common: Common, *, url: str | None, ca_file: Path | None, emulator: bool) -> Profile:

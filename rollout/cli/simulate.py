@@ -19,25 +19,20 @@ import click
 
 from rollout.app.campaigns import find_campaign
 from rollout.app.planning import DeviceSource, plan_aside
-from rollout.app.rehearsal import columns_to_read, device_lists, open_fleet, population_of, read_columns
+from rollout.app.rehearsal import columns_of, made_up_keys, open_fleet, population_of
 from rollout.cli.command_line import about
 from rollout.cli.common import Common, command
 from rollout.cli.console import Console
 from rollout.cli.failure import INTERRUPTED
 from rollout.cli.types import DURATION, SEED, SHARE, Number, Parsed, check_output_file
-from rollout.core.campaign import Scope
 from rollout.core.plan import Plan
 from rollout.errors import NoCampaign
 from rollout.intake.units import read_timestamp_ms
 from rollout.settings import Profile, emulator_profile, load_profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from rollout.emulator.population_file import FleetDescription
     from rollout.forecast.study import Rate
-    from rollout.intake.document import PlanDocument
-    from rollout.intake.saved_plan import PlanningReport
 
 
 RATES = "healthy,1%,5%,20%,100%"
@@ -187,8 +182,8 @@ def simulate(
                 open_setup,
                 saved.path,
                 population=population_of(described, failed=None, offline=None),
-                columns=_columns_of(described, saved.report, written, devices),
-                made_up=_made_up(planned, described),
+                columns=columns_of(described, saved.report, written, devices),
+                made_up=made_up_keys(planned, described),
                 latest_effect_s=bounds.latest_effect_s,
                 search_lag_s=bounds.search_lag_s,
                 approve_after_s=approve_after,
@@ -266,28 +261,6 @@ def _device_source(console: Console, profile: Profile | None, fleet: FleetDescri
     population = population_of(fleet, failed=None, offline=None)
     made_up = MadeUpFleet(fleet.devices, population, MADE_UP_SEED)
     return DeviceSource(emulator_profile(profile), note=console.note, made_up=made_up)
-
-
-def _columns_of(
-    fleet: FleetDescription | None,
-    report: PlanningReport,
-    document: PlanDocument | None,
-    devices: tuple[str, ...],
-) -> Mapping[str, Mapping[str, str]]:
-    """Return what strata look at, from the device lists that have it; what the fleet gives by chance need not be there."""
-    if fleet is None or not fleet.stratified_by:
-        return {}
-    by_chance = all(column in fleet.population.columns for column in fleet.stratified_by)
-    if by_chance and (document is None or "-" in (devices or document.devices.files)):
-        return {}
-    sources, key = device_lists(document, report, devices, "fleet")
-    return read_columns(sources, key, columns_to_read(fleet, sources, key))
-
-
-def _made_up(plan: Plan, fleet: FleetDescription | None) -> Iterable[str]:
-    """Return the fleet's own devices where EnOS picks any; a plan's device list is all there is otherwise."""
-    scoped = any(isinstance(wave.size, Scope) for wave in plan.campaign.waves)
-    return fleet.devices if scoped and fleet is not None and fleet.devices is not None else ()
 
 
 def _schedule_start(plan: Plan) -> float | None:

@@ -4,7 +4,7 @@ import pytest
 from support.plans import build
 
 from rollout.app.next_steps import next_steps
-from rollout.cli.status import _waits_for_person
+from rollout.app.waiting import waits_for_person
 from rollout.core import events as ev
 from rollout.core.campaign import CallLimit, Limits
 from rollout.core.fold import fold
@@ -42,10 +42,10 @@ def test_a_stall_is_a_persons_to_end(stalled, alive):
 
 def test_a_campaign_that_goes_on_by_itself_needs_nobody(stalled):
     """Counted anew, its devices move; who waits with `status --for` waits for a person before that and not after."""
-    assert _waits_for_person(stalled)
+    assert waits_for_person(stalled)
     fold(stalled, ev.TasksCounted(9_100.0, 0, 9_099.0, 1, 20, 5, 5, 0))
     assert next_steps(stalled, alive=True) == []
-    assert not _waits_for_person(stalled)
+    assert not waits_for_person(stalled)
 
 
 def test_what_is_being_aborted_needs_no_second_order(stalled):

@@ -9,8 +9,8 @@ import pytest
 
 import rollout.cli.init as init_module
 from rollout.app.planning import open_or_compile
+from rollout.app.previewing import preview_of
 from rollout.app.stores import open_store
-from rollout.cli.plan import make_preview
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -130,7 +130,7 @@ def test_short_bounds_are_told_as_they_are(desk):
 def test_the_preview_fits_a_narrow_terminal(desk):
     """Lines are wrapped between words, below their text; ids and paths stay whole, no row of the table is broken."""
     prepared = open_or_compile(desk.path / "plan.yaml", open_store(desk.path / "state"))
-    preview = make_preview(prepared, None)
+    preview = preview_of(prepared, None)
     narrow = preview.lines(80)
     assert max(len(line) for line in narrow if str(desk.path) not in line) <= 80
     told = " ".join(" ".join(narrow).split())

@@ -127,7 +127,6 @@ def test_a_living_runner_cannot_be_looked_into(desk):
     assert "Umask:\t0077" in told["status"]
     # root can read every process, so the process itself is asked whether it can be dumped
     asks = (
-        "import ctypes; from rollout.cli import run, console; "
-        "run._harden(console.Console(console.Output.TEXT, 'never', True, 0, True)); print(ctypes.CDLL(None).prctl(3))"
+        "import ctypes; from rollout.app import process; process.harden(); print(ctypes.CDLL(None).prctl(3))"
     )
     assert desk.launch([sys.executable, "-c", asks]).end().out == "0\n"
