@@ -19,8 +19,6 @@ import click
 from rollout.intake.complaints import Complaints, Loc, quoted
 from rollout.intake.yaml_text import Data, read_yaml
 
-__all__ = ["config_option", "flags_schema"]
-
 COMMON = frozenset(
     {"profile", "config", "state-dir", "output", "color", "quiet", "verbose", "no-input", "help"}
 )

@@ -14,8 +14,6 @@ from rollout.cli.command_line import command_line
 from rollout.cli.common import Common, command
 from rollout.cli.console import document
 
-__all__ = ["DEVICES", "SITES", "init", "sample_devices"]
-
 DEVICES = 2_000
 SITES = 40
 REGIONS = ("eu", "cn-east", "us-west", "ap-south")

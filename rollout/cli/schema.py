@@ -7,8 +7,6 @@ import click
 from rollout.cli.common import Common, command
 from rollout.cli.console import document
 
-__all__ = ["schema"]
-
 
 @command("schema")
 @click.argument("what", type=click.Choice(["plan", "fleet", "emulator"]))

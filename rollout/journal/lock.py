@@ -2,14 +2,14 @@
 
 `journal.lock` stands beside the journal and is never deleted. It does two things:
 
-* its `flock` belongs to the running process. The kernel gives it back when the process ends, however it ends,
-  so a lock can be held but never stale, and nobody has to guess from a pid or a heartbeat;
-* its text, one JSON record, names the holder for people, and remembers the journal's epoch (how many runners
-  have opened it) and an event it had come to. A journal that is behind this record is an older one: restored from
-  a backup, or without its write-ahead log. The record is written after a commit of the journal, now and then, so it
-  never runs ahead of an honest disk.
+* its `flock` belongs to the running process. The kernel releases it when the process ends, however it ends. So a
+  lock is never stale, and nobody has to guess from a pid or a heartbeat;
+* its text, one JSON record, names the holder for people. It also remembers the journal's epoch (how many runners have
+  opened it) and the number of an event that was stored. A journal that is behind this record is an older copy:
+  restored from a backup, or without its write-ahead log. The record is written now and then, after a commit of the
+  journal, so it is never ahead of a disk that keeps what it says it has kept.
 
-Advisory locks of network file systems are not to be relied on; `sqlite.py` refuses those it can recognise.
+Advisory locks of network file systems cannot be trusted; `sqlite.py` refuses those that it recognises.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ LOCK_NAME = "journal.lock"
 RECORD_BYTES = 512
 """Size of the record, padded: one sector, so it is overwritten in place and never torn."""
 LAST_MOMENT = 253_402_300_800.0
-"""Start of the year 10000, in seconds: past it `datetime` has no words."""
+"""Start of the year 10000, in seconds since the epoch; `datetime` ends there."""
 TRIES = 10
-"""How often the lock is tried. `read_holder` takes a shared one for an instant; it must not refuse a runner."""
+"""How often the lock is tried. `read_holder` takes a shared one for an instant, and that must not refuse a runner."""
 TRY_AGAIN_S = 0.01
-"""Pause between two tries; all of them together are a tenth of a second."""
+"""Pause between two tries, in seconds; all of them together take a tenth of a second."""
 
 
 class Lock:
@@ -43,7 +43,7 @@ class Lock:
         self._descriptor = descriptor
         self._holder = holder
         self.previous = previous
-        """What the record said before us; None if there was none that can be read. Epoch 0 tells nothing either."""
+        """The record of the holder before us; None if there was none that can be read. With epoch 0 it tells nothing."""
 
     @classmethod
     def acquire(cls, directory: Path) -> Self:
@@ -75,7 +75,7 @@ class Lock:
         return lock
 
     def beat(self, epoch: int, seq: int, *, durable: bool = False) -> None:
-        """Note how far the journal has come; on disk before return if `durable`. Raises OSError."""
+        """Write down how far the journal has come. It is on disk when this returns if `durable`. Raises OSError."""
         holder = Holder(self._holder.host, self._holder.pid, self._holder.since, time.time(), epoch, seq)
         record = json.dumps(asdict(holder)).encode().ljust(RECORD_BYTES - 1) + b"\n"
         assert len(record) == RECORD_BYTES, "a host name is at most 64 bytes"
@@ -86,7 +86,7 @@ class Lock:
         self._holder = holder
 
     def release(self) -> None:
-        """Let the campaign go; the record stays."""
+        """Release the lock; the record stays."""
         os.close(self._descriptor)
 
 
@@ -129,7 +129,7 @@ def _lock_now(descriptor: int, mode: int) -> bool:
 
 
 def _read(descriptor: int) -> Holder | None:
-    """Return the record; None if it is empty, half-written or not ours, which callers take as "cannot tell"."""
+    """Return the record; None if it is empty, half-written or not ours. None tells nothing about the journal."""
     try:
         record = json.loads(os.pread(descriptor, RECORD_BYTES, 0))
         holder = Holder(

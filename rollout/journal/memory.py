@@ -1,11 +1,11 @@
-"""A journal in memory: for tests and simulation, with the accidents a disk has, on order.
+"""A journal in memory, for tests and for the store in memory. It can fail as a disk does, when it is told to.
 
 The history outlives the journal object as a file outlives a process: `reopen` is the next life. A life that
-was not closed leaves no clean mark. What can go wrong is asked for by number, so a run repeats exactly:
+was not closed leaves no clean mark. Failures are set by number, so that a run repeats exactly:
 
-* `fail_at=n`: the n-th append of this life raises, and every later one. With `ghost` its events are kept
+* `fail_at=n`: the n-th append of this life raises, and every later one. With `ghost` its events are stored
   all the same, as a disk may keep a commit whose sync failed;
-* `reopen(drop=n)`: a power cut on a disk that lied; the last n commits are gone, and the clean mark with them.
+* `reopen(drop=n)`: a power cut on a disk that said "kept" too early; the last n commits are gone, and the clean mark.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class MemoryJournal:
     async def append(self, events: Sequence[Event]) -> int:
         """Store the events, then yield once; cancelled there, they are stored all the same.
 
-        Returns how many of this life are stored by then. Raises JournalError at the ordered append and ever after, and once closed.
+        Returns how many of this life are stored by then. Raises JournalError at the append that `fail_at` names and at every later one, and once
+        closed.
         """
         assert not any(event.kind in EPHEMERAL for event in events), "not history"
         self._appends += 1
@@ -61,7 +62,7 @@ class MemoryJournal:
         failed = self._failed  # of this append: a later one may fail while we yield
         await asyncio.sleep(0)
         if failed:
-            raise JournalError("the disk failed, as ordered", code="R709", hint="reopen the journal")
+            raise JournalError("the disk failed, as it was told to", code="R709", hint="reopen the journal")
         return self._stored
 
     def read(self) -> Iterator[Event]:

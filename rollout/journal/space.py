@@ -1,7 +1,7 @@
-"""Room on the disk: asked for before a campaign goes on, since in the middle of one it can only stop.
+"""Room on the disk, checked before a campaign is run: when the disk is full in the middle of one, it can only stop.
 
-A full disk loses nothing: the write fails, nothing is sent, and the next run goes on. But a campaign that stops at night
-waits for a person, and what was under way then has to be looked up.
+Nothing is lost then: the write fails, nothing is sent, and the next run goes on. But a campaign that stops at night
+waits for a person, and calls that were under way have to be looked up.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from pathlib import Path
 
 from rollout.errors import JournalError
 
-__all__ = ["bytes_needed", "require_space"]
-
 BASE_BYTES = 16 << 20
-"""The write-ahead log (4 MiB before SQLite folds it in, more while somebody reads) and as much again to spare."""
+"""Bytes for the write-ahead log and as much again to spare. SQLite moves the log into the file at 4 MiB, later while
+somebody reads."""
 BATCH_BYTES = 4 << 10
-"""Journal and event log for one batch: measured 1.2 KB where all goes well, 2.2 KB where every second create fails."""
+"""Bytes of journal and event log for one batch: measured 1.2 KB if all goes well, 2.2 KB if every second create fails."""
 
 
 def bytes_needed(batches: int) -> int:
-    """Return the room that so many batches may take, in bytes."""
+    """Return the room that so many batches need, in bytes."""
     return BASE_BYTES + batches * BATCH_BYTES
 
 

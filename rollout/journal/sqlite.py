@@ -1,20 +1,20 @@
 """The journal in one SQLite file: durable, ordered, refused when in doubt.
 
 *Durable.* WAL with `synchronous=FULL`: a commit is on disk when it returns. There is one writing connection,
-used by one thread at a time. Commits are what costs (a sync each), so appends are gathered as long as the event loop
-has other work, and the commit before them takes, and then share one: group commit. A loop with nothing to do waits for
-them, so they wait for nobody.
+used by one thread at a time. A commit is expensive: each one syncs the disk. So appends share commits (group commit):
+they are gathered while the event loop has other work, and while the commit before them is written. When the loop is
+idle they are written at once.
 
 *Ordered.* An append takes its numbers when it is called, not when it is written; commits go to a thread pool of
 one thread in that order. A caller who is cancelled while waiting loses the answer, never the event.
 
-*Fail-stop.* After an error nothing is written any more, whatever the disk says next: a commit that raised may
-be there or not, and only reading it again tells. Reopen, and fold anew.
+*Fail-stop.* After an error nothing is written any more, whatever the disk says next. A commit that raised may
+be stored or not, and only reading the file again tells which. Open the journal again, and fold anew.
 
-*Doubt.* A file that is not ours, of another version, with a schema that is not the one below (a trigger can
-rewrite history), damaged, or on a network file system is refused with a reason and never repaired. Each event
-carries a checksum, as SQLite's pages do not; numbers have no gaps. A journal can also be sound and yet not the
-latest: `was_clean` and `older_than_lock` say so, and the engine then resumes as if anything might have been sent.
+*Doubt.* A file is refused with a reason, and never repaired, if it is not ours, of a newer version, damaged, on a
+network file system, or has another schema than the one below (a trigger can rewrite history). Each event carries a
+checksum, since SQLite's pages have none; numbers have no gaps. A journal can also be sound and yet not the latest one:
+`was_clean` and `older_than_lock` say so, and the engine then goes on as if anything might have been sent.
 
 Codes: R701 in use · R702 not a journal · R703 newer version · R704 foreign schema · R705 damaged ·
 R706 cannot be opened · R707 network file system · R708 exists already · R709 cannot be written ·
@@ -51,21 +51,22 @@ JOURNAL_NAME = "journal.db"
 APPLICATION_ID = 0x524F4C4C
 """`ROLL` in ASCII: what makes a SQLite file a journal of ours."""
 LINGER_S = 0.02
-"""How long an append waits for company at most, in seconds: as long as the event loop is busy, when it is the loop's time
-that is short and a commit takes about the same of it for many events as for few. Measured beside a fixed wait of 2 ms, with
-32, 64, 128 and 256 calls in flight: 2.8, 1.8, 1.5 and 1.0 times as many journalled creates a second."""
+"""How long an append waits at most for others to share its commit, in seconds. It waits only while the event loop is
+busy: a commit takes about as much of the loop's time for many events as for few. Measured beside a fixed wait of 2 ms,
+with 32, 64, 128 and 256 calls in flight: 2.8, 1.8, 1.5 and 1.0 times as many journalled creates a second."""
 IDLE_S = 0.00005
 """A turn of the event loop that took no longer had nothing else to do, in seconds."""
 COMMIT_EVENTS_MAX = 190
-"""Most events in one commit: what one statement carries where 999 values are allowed, as in every build
-(SQLITE_MAX_VARIABLE_NUMBER). A statement alone is its own transaction, and SQLite leaves the interpreter's lock once a
-statement: taking it back from a busy event loop, three times with BEGIN and COMMIT, costs far more than the rows."""
+"""Most events in one commit: as many as one statement can carry with 999 values, the least limit of any build of
+SQLite (SQLITE_MAX_VARIABLE_NUMBER). One statement is a transaction of its own. Each statement gives the interpreter's
+lock away once, and taking it back from a busy event loop costs far more than the rows; BEGIN and COMMIT would make
+three of it."""
 PAGE_EVENTS = 1_000
 """Events read in one query. A read transaction left open would keep the write-ahead log from being reset."""
 BEAT_S = 0.5
-"""How often, in seconds, the lock's record follows a journal that is being written. For people who look, and so rarely,
-since each time the writer's thread has to take the interpreter's lock back from a busy event loop: what makes an older
-journal known, the epoch, is on disk before the first event."""
+"""How often, in seconds, the lock's record is written while events are stored. People look at it, nothing else: an older
+journal is known by its epoch, which is on disk before the first event. It is written rarely, since each time the
+writer's thread has to take the interpreter's lock back from a busy event loop."""
 BUSY_S = 5.0
 """How long SQLite waits for a reader that recovers or closes the file, in seconds."""
 
@@ -91,10 +92,10 @@ def _insert(rows: int) -> str:
 
 @dataclass(slots=True, eq=False)
 class _Commit:
-    """Events that will share a commit: one row's values after the other's, the last one's number.
+    """Events that will share a commit: their rows' values one after the other, and the number of the last event.
 
-    Every waiter comes to None, or to why they may not be stored. One future each: a caller that is cancelled
-    takes only its own away, and none needs a shield.
+    Each waiting caller has a future of its own, so that one that is cancelled takes only its own away. Its result is
+    None, or why the events may not be stored. `due`: the commit need not wait for more events.
     """
 
     waiters: list[asyncio.Future[JournalError | None]] = field(default_factory=list)
@@ -286,7 +287,7 @@ class SqliteJournal:
         return commit
 
     def _turn(self, commit: _Commit, last_turn: float, until: float) -> None:
-        """Let the commit go once the loop has nothing else to do, or has kept it waiting for long enough."""
+        """Send the commit off once the loop has nothing else to do, or the commit has waited for long enough."""
         if commit.due:
             return  # full, and gone already
         now = time.monotonic()
@@ -359,8 +360,8 @@ class SqliteJournal:
 def read_events(directory: Path, after_seq: int = 0) -> Iterator[tuple[int, Event]]:
     """Yield the number and content of each event stored after number `after_seq` (they count from 1).
 
-    For onlookers: takes no lock and disturbs no runner, sees what is committed, and may be called again with
-    the last number to follow. Raises JournalError if there is no journal, JournalCorrupt if it is not sound.
+    For onlookers: it takes no lock, disturbs no runner, and sees what is committed. Call it again with the last number
+    to follow the campaign. Raises JournalError if there is no journal, JournalCorrupt if it is not sound.
     """
     path = directory / JOURNAL_NAME
     with _explained(path):
@@ -593,5 +594,5 @@ def _unwritten(path: Path, error: BaseException) -> JournalError:
 
 
 def _again(failure: JournalError) -> JournalError:
-    """Return the failure anew: one exception raised in many tasks would collect all their tracebacks."""
+    """Return a copy of the failure: one exception raised in many tasks would collect all their tracebacks."""
     return JournalError(failure.message, code=failure.code, hint=failure.hint)
