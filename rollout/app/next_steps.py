@@ -11,6 +11,7 @@ from typing import NamedTuple
 from rollout.core.lifecycle import CampaignStatus
 from rollout.core.state import State
 from rollout.views.progress import current_wave, waits_for_approval
+from rollout.views.steps import Purpose
 
 CODES_TOLD_MAX = 3
 """Codes that are pointed at; a campaign that is refused is mostly refused with one code. Our choice."""
@@ -22,12 +23,12 @@ class Step(NamedTuple):
     Verbs: `run` carries the campaign on, `explain` tells what a code means, all others are orders to the campaign.
     """
 
-    purpose: str
+    purpose: Purpose
     verb: str
     words: tuple[str, ...] = ()
 
 
-GO_ON = Step("Go on with", "run")
+GO_ON = Step(Purpose.GO_ON, "run")
 
 
 def next_steps(state: State, *, alive: bool, ordered: bool = False) -> list[Step]:
@@ -41,24 +42,24 @@ def next_steps(state: State, *, alive: bool, ordered: bool = False) -> list[Step
         return []
     if ordered and not alive:
         return [GO_ON]
-    after = [] if alive else [Step("Then", "run")]
+    after = [] if alive else [Step(Purpose.THEN, "run")]
     wave = current_wave(state)
     if wave is not None and waits_for_approval(state):
         name = state.plan.waves[wave.index].name
-        return [Step("Let the next wave open with", "approve", ("--wave", name)), *after]
+        return [Step(Purpose.OPEN_NEXT, "approve", ("--wave", name)), *after]
     match state.status:
         case CampaignStatus.HALTED:
-            resume = Step("Once the cause is gone", "resume")
+            resume = Step(Purpose.CAUSE_GONE, "resume")
             if state.halted_wave is None or not state.halted_by_gate:
                 return [*_meanings(state), resume, *after]
             name = state.plan.waves[state.halted_wave].name
-            return [Step("To pass this gate all the same", "approve", ("--wave", name)), resume, *after]
+            return [Step(Purpose.PASS_GATE, "approve", ("--wave", name)), resume, *after]
         case CampaignStatus.PAUSED:
-            return [Step("End the pause with", "resume"), *after]
+            return [Step(Purpose.END_PAUSE, "resume"), *after]
         case _ if state.stalled:
             # nothing but their cancellation gives back the places of devices that do not report
             return [
-                Step("To end it without the devices that have not begun", "abort", ("--cancel-pending",)),
+                Step(Purpose.GIVE_UP, "abort", ("--cancel-pending",)),
                 *after,
             ]
         case _:
@@ -69,7 +70,5 @@ def _meanings(state: State) -> list[Step]:
     """Return where to read what the codes mean that batches were refused or left in doubt with, each once."""
     stuck = (state.batches[index].code for index in sorted({*state.rejected, *state.parked}))
     return [
-        Step(f"What {code} means", "explain", (str(code),))
-        for code in dict.fromkeys(stuck)
-        if code is not None
+        Step(Purpose.MEANING, "explain", (str(code),)) for code in dict.fromkeys(stuck) if code is not None
     ][:CODES_TOLD_MAX]

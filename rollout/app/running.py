@@ -30,6 +30,7 @@ from rollout.app.caller import caller_of
 from rollout.app.planning import Prepared
 from rollout.app.profiles import check_org
 from rollout.app.rehearsal import Rehearsal
+from rollout.app.watch import Screen, Watch
 from rollout.core.reasons import StopReason
 from rollout.core.state import State
 from rollout.engine.clock import Clock
@@ -41,11 +42,9 @@ from rollout.errors import CampaignBusy, WrongArgument
 from rollout.intake.saved_plan import SavedPlan
 from rollout.ports import OpenedJournal
 from rollout.settings import Profile
-from rollout.telemetry.live import LiveView
 from rollout.telemetry.observer import EventLog
 from rollout.telemetry.setup import LogFormat, Outlet, configure
 from rollout.telemetry.sink import open_log
-from rollout.telemetry.watch import Watch
 from rollout.views.progress import MARKS, Marks
 
 
@@ -71,7 +70,7 @@ class RunRequest:
     approve: tuple[int, ...] = ()
     approved_by: str = ""
     outlets: tuple[Outlet, ...] = ()
-    view: LiveView | None = None
+    view: Screen | None = None
     marks: Marks = MARKS
     on_held: Callable[[], None] = lambda: None
     signals: tuple[signal.Signals, ...] = ()

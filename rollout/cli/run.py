@@ -28,12 +28,12 @@ from rollout.cli.command_line import about, command_line
 from rollout.cli.common import Common, ca_file_option, command, refresh_option, url_option
 from rollout.cli.consent import agree
 from rollout.cli.console import Console
-from rollout.cli.steps import run_line, step_line
+from rollout.cli.live import LiveView
+from rollout.cli.steps import run_line, step_views
 from rollout.cli.types import SEED, SHARE, SITE_SHARE, SPEED
 from rollout.engine.runner import Leave
 from rollout.errors import CampaignBusy, JournalHeld, OtherRehearsal, RolloutError, SettingsError
 from rollout.settings import Profile, emulator_profile, load_profile
-from rollout.telemetry.live import LiveView
 from rollout.telemetry.setup import LogFormat, Outlet
 from rollout.telemetry.sink import stream_sink
 from rollout.views.progress import marks_for, summary_lines, wave_rows
@@ -246,10 +246,8 @@ def _run(
         # The wave asked for has passed: the same flag would leave again at once.
         arguments = _without_until(arguments)
         remember_run(store, name, arguments)
-    line = command_line(*arguments)
-    steps = next_steps(result.state, alive=False)
-    told = [f"{step.purpose}:  {step_line(step, store, name, line)}" for step in steps]
-    _advise(console, result.leave, told)
+    steps = step_views(next_steps(result.state, alive=False), store, name, command_line(*arguments))
+    _advise(console, result.leave, [str(step) for step in steps])
     return code
 
 

@@ -11,11 +11,11 @@ from rollout.app.campaigns import Snapshot
 from rollout.app.next_steps import next_steps
 from rollout.app.waiting import Waited, wait_for
 from rollout.cli.common import Common, command
-from rollout.cli.steps import run_line, step_line
+from rollout.cli.steps import run_line, step_views
 from rollout.cli.types import DURATION
 from rollout.core.orders import Approve, Order, verb_of
 from rollout.views.progress import marks_for
-from rollout.views.status import OrderView, RunnerView, StatusView, StepView
+from rollout.views.status import OrderView, RunnerView, StatusView
 
 EXIT_CODES = {
     Waited.REACHED: 0,
@@ -63,12 +63,11 @@ def status(common: Common, *, campaign: str | None, wait: bool, goal: str, timeo
 def _view(seen: Snapshot) -> StatusView:
     holder = seen.holder
     steps = next_steps(seen.state, alive=holder is not None, ordered=bool(seen.orders))
-    run = run_line(seen.store, seen.name)
     return StatusView(
         seen.state,
         None if holder is None else RunnerView(holder.host, holder.pid, holder.since, holder.beat_at),
         [_order(order) for order in seen.orders],
-        [StepView(step.purpose, step_line(step, seen.store, seen.name, run)) for step in steps],
+        step_views(steps, seen.store, seen.name, run_line(seen.store, seen.name)),
         time.time(),
     )
 

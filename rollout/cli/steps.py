@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rollout.app.campaigns import last_run
 from rollout.app.next_steps import Step
 from rollout.cli.command_line import about, command_line
 from rollout.ports import Store
+from rollout.views.status import StepView
+from rollout.views.steps import purpose_text
 
 
 def run_line(store: Store, name: str) -> str:
@@ -13,8 +17,12 @@ def run_line(store: Store, name: str) -> str:
     return command_line(*(last_run(store, name) or ("run", str(store.plan_path(name)))))
 
 
-def step_line(step: Step, store: Store, name: str, run: str) -> str:
-    """Return the command line of a step. `run` is the line that carries the campaign on."""
+def step_views(steps: Iterable[Step], store: Store, name: str, run: str) -> list[StepView]:
+    """Return each step with its words and its command line. `run` is the line that carries the campaign on."""
+    return [StepView(purpose_text(step.purpose, step.words), _line(step, store, name, run)) for step in steps]
+
+
+def _line(step: Step, store: Store, name: str, run: str) -> str:
     match step.verb:
         case "run":
             return run

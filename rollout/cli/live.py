@@ -1,8 +1,8 @@
 """The live view of a terminal, drawn by a thread of its own.
 
-A terminal can stop taking text (Ctrl-S), and redrawing costs tens of milliseconds: neither may hold the engine
-up. So the engine's side only leaves the latest picture, and the thread draws it, four times a second at most;
-pictures that nobody saw are skipped.
+A terminal can stop taking text (Ctrl-S), and redrawing costs tens of milliseconds: neither may delay the engine. So
+`show` only keeps the latest lines, and the thread draws them, four times a second at most. Lines that were replaced
+before they were drawn are never shown.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from rollout.app.watch import FRAME_S
 from rollout.text import clipped
-
-FRAME_S = 0.25
-"""The shortest time between two pictures: 4 Hz. Source: measured, a redraw costs 33-53 ms."""
 
 CLOSE_WAIT_S = 1.0
 """How long `close` waits for the last picture. Our choice."""
 
 
 class LiveView:
-    """Shows the latest lines it was given, in place. Needs a terminal on standard error."""
+    """Shows the latest lines it was given, in place, on standard error, which must be a terminal. A `Screen`."""
 
     def __init__(self, *, color: bool) -> None:
         from rich.console import Console  # noqa: PLC0415 - only a terminal pays for rich
@@ -36,17 +34,17 @@ class LiveView:
 
     @property
     def rows(self) -> int:
-        """How many lines the screen holds."""
+        """How many lines the terminal has."""
         return self._console.height
 
     def show(self, lines: Sequence[str]) -> None:
-        """Let this be the picture from now on. Never waits."""
+        """Show these lines from now on. Never waits."""
         with self._changed:
             self._lines = lines
             self._changed.notify()
 
     def close(self) -> None:
-        """Take the picture off the screen; idempotent."""
+        """Take the lines off the terminal; idempotent."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -63,12 +61,12 @@ class LiveView:
                         lines, self._lines = self._lines, None
                         if self._closing:
                             return
-                    # cut here: the terminal's own sign for a cut is no ASCII, and escaped it would tear the picture
+                    # cut here: rich marks a cut by a sign that is no ASCII, and its escape would be wider than the line
                     shown = [clipped(line, self._console.width) for line in lines or ()]
                     text = Text("\n".join(shown), no_wrap=True, overflow="crop")
                     self._live.update(text, refresh=True)
                     with self._changed:
                         self._changed.wait_for(lambda: self._closing, timeout=FRAME_S)
         except OSError:
-            # The terminal is gone; the campaign goes on and the event log has everything.
+            # the terminal is gone; the campaign goes on, and the event log has everything
             return
