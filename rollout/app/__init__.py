@@ -6,6 +6,7 @@ it parses no flag, prints nothing and asks nobody. What goes wrong is raised as 
     planning      plan file -> saved plan of a campaign
     rehearsal     how the devices of the emulator inside this process behave
     running       a saved plan is carried out
+    watch         a run is shown while it lasts
     campaigns     where a campaign stands
     next_steps    what a person may do now
     orders        what a person asks of a campaign
