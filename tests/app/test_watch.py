@@ -1,4 +1,4 @@
-"""A heartbeat a minute where nothing is redrawn; on a screen the latest picture."""
+"""Without a screen a heartbeat is logged every minute; a screen is given the latest lines."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ def restored():
 
 
 def watched(state, view, seconds):
-    """Return the records of a watch that was told `state` and looked on for so many seconds of virtual time."""
+    """Return the log records of a watch that was given `state` and ran for so many seconds of virtual time."""
 
     async def main():
         with structlog.testing.capture_logs() as records:
@@ -39,7 +39,7 @@ def watched(state, view, seconds):
 
 
 def test_without_a_terminal_it_says_once_a_minute_that_it_lives():
-    """Two and a half minutes, two heartbeats, at the engine's time; none before there is a state to tell."""
+    """Two and a half minutes, two heartbeats, at the engine's time; none before there is a state."""
     records = watched(state_after(make_plan(), STARTED), None, 2.5 * HEARTBEAT_S)
     assert [(record["event"], record["at"], record["waiting"]) for record in records] == [
         ("heartbeat", 130.0, "the first wave's audit")
@@ -48,7 +48,7 @@ def test_without_a_terminal_it_says_once_a_minute_that_it_lives():
 
 
 def test_on_a_terminal_the_picture_is_left_for_the_drawer():
-    """Four times a second at most, no log line, and what was said stands below."""
+    """Lines come four times a second at most, nothing is logged, and the message stands below the lines."""
 
     class Screen:
         rows = 24

@@ -25,7 +25,7 @@ def test_the_live_view_draws_the_latest_picture_and_leaves_the_screen_clean(monk
 
 
 def test_a_line_wider_than_the_terminal_is_cut_in_ascii(monkeypatch):
-    """A picture's line stays one line of the screen, and the sign of the cut is one that every stream can show."""
+    """A line is cut to the terminal's width, and the cut is marked in ASCII, which every stream can show."""
     master, slave = pty.openpty()
     monkeypatch.setenv("COLUMNS", "20")
     monkeypatch.setenv("TERM", "xterm")

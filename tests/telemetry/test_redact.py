@@ -1,4 +1,4 @@
-"""No known secret passes in any form it usually leaks in."""
+"""A known secret is hidden in every form in which secrets usually leak."""
 
 import base64
 import json
@@ -35,7 +35,7 @@ def redactor():
     ],
 )
 def test_every_usual_form_is_hidden(redactor, leak):
-    """Raw, hexadecimal, percent-encoded, and base64 at any offset inside something longer."""
+    """A secret is found raw, hexadecimal, percent-encoded, and in base64 at any offset inside a longer text."""
     shown = redactor.text(leak)
     assert HIDDEN in shown
     assert SECRET[3:-3] not in shown
@@ -52,7 +52,7 @@ def test_whatever_stands_around_it_stays(before, after):
 
 
 def test_headers_that_only_hold_secrets_are_hidden_by_name(redactor):
-    """Also where the value is not known: a token, a signature."""
+    """The value of an apim header is hidden even if it is not a known secret: a token, a signature."""
     assert "abc123" not in redactor.text("headers={'apim-accesstoken': 'abc123', 'apim-signature': 'ff00'}")
     assert "ff00" not in redactor.text("APIM-SIGNATURE: ff00")
     hidden = redactor.value(
@@ -75,7 +75,7 @@ def test_a_variable_in_place_of_a_header_is_no_secret(redactor):
 
 
 def test_nested_values_and_foreign_objects(redactor):
-    """Lists, keys and bytes are searched; of an object of unknown kind only the type is told."""
+    """Lists, keys and bytes are searched; of an object of unknown kind only the type is shown."""
 
     class Request:
         def __repr__(self):
@@ -89,7 +89,7 @@ def test_nested_values_and_foreign_objects(redactor):
 
 
 def test_a_secret_inside_another_leaves_no_rest():
-    """The longer one goes first, whichever was learnt first."""
+    """Where one secret contains another, the whole of the longer one is hidden, whichever was learnt first."""
     redactor = Redactor()
     redactor.learn("short")
     redactor.learn("short-and-longer")
@@ -98,7 +98,7 @@ def test_a_secret_inside_another_leaves_no_rest():
 
 @pytest.mark.parametrize("secret", [SECRET, "another-secret-0123", 'quo"ted\\secret-9'])
 def test_a_finished_line_is_searched_for_every_form_of_every_secret(secret):
-    """The short cut for harmless lines: it may find too much, never too little."""
+    """The check that lets harmless lines pass quickly may find too much, never too little."""
     redactor = Redactor()
     redactor.learn(SECRET, "another-secret-0123", 'quo"ted\\secret-9')
     for form in forms(secret):
@@ -108,6 +108,6 @@ def test_a_finished_line_is_searched_for_every_form_of_every_secret(secret):
 
 
 def test_who_knows_no_secret_finds_none():
-    """Nothing learnt, nothing found, but for the names of headers."""
+    """A redactor that knows no secret finds nothing but the names of headers."""
     assert not Redactor().finds(b'{"message": "another-secret-0123"}')
     assert Redactor().finds(b'{"message": "apim-timestamp"}')

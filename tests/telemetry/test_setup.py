@@ -1,4 +1,4 @@
-"""Log lines: one a record, redacted and escaped, and an outlet that fails never holds anybody up."""
+"""Log lines: one a record, redacted and escaped; an outlet that fails never delays the caller."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_a_record_has_time_level_name_and_its_fields(tmp_path):
 
 
 def test_a_record_handed_over_whole_is_as_flat_as_one_in_keywords(tmp_path):
-    """What the event log does; a secret in it is hidden all the same."""
+    """Fields handed over as one value, as the event log does, are redacted as well."""
     whole, apart, secret = records(
         tmp_path / "log",
         lambda log: log.info("x", fields={"jobId": "j1", "code": 0}),
@@ -193,7 +193,7 @@ def test_the_console_form_reads_like_a_sentence():
 
 
 def test_people_read_moments_and_programs_read_seconds():
-    """A field that bears a moment by its name is a date on the console and a number in JSON; a length of time is neither."""
+    """A field whose name says that it is a time is a date on the console and a number in JSON; a length of time is a number in both."""
     fields = {"timestamp": "t", "event": "gate.held", "until": 1795420569.699, "retryAt": 0.5, "waitS": 1.5}
     assert console_line(fields) == (
         b"t gate.held              until=2026-11-23T07:56:09.699Z retryAt=1970-01-01T00:00:00.500Z waitS=1.5\n"

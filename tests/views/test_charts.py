@@ -1,4 +1,4 @@
-"""Plots: what stands where, without looking at a picture."""
+"""Plots: marks, lines and dots stand where the values say."""
 
 import re
 
@@ -8,7 +8,7 @@ from rollout.views.charts import Band, Dots, bands, dots, sample
 
 
 def test_curves_are_sampled_as_steps():
-    """Before its first point a curve has that point's value, between two the earlier one's, after the last the last's."""
+    """A curve has the value of its latest point; before its first point it has the value of that one."""
     curves = [[(0.0, 0.0), (10.0, 5.0)], [(0.0, 0.0), (20.0, 1.0)]]
     assert sample(curves, [0.0, 9.9, 10.0, 20.0, 99.0], max) == [0.0, 0.0, 5.0, 5.0, 5.0]
     assert sample(curves, [15.0, 25.0], min) == [0.0, 1.0]
