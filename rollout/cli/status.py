@@ -1,4 +1,4 @@
-"""`rollout status`: where a campaign stands, from its journal, whether or not a runner lives."""
+"""`rollout status`: where a campaign stands, read from its journal, whether or not a runner lives."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXIT_CODES = {
 
 @command("status")
 @click.argument("campaign", required=False)
-@click.option("--wait", is_flag=True, help="Return only when the thing waited for has come.")
+@click.option("--wait", is_flag=True, help="Return only when the goal of --for is reached.")
 @click.option(
     "--for", "goal", default="finished", metavar="GOAL", help="finished, approval, or wave:NAME; with --wait."
 )
@@ -37,8 +37,8 @@ EXIT_CODES = {
 def status(common: Common, *, campaign: str | None, wait: bool, goal: str, timeout: float | None) -> int:
     """Show where CAMPAIGN stands.
 
-    With --wait: 0 when the goal is reached, 3 when it can no longer be, 6 when a person is waited for as the
-    time runs out, 1 when it runs out otherwise or no runner lives.
+    With --wait: 0 when the goal is reached, 3 when it can no longer be reached, 6 when the time runs out and a
+    person is waited for, 1 when it runs out otherwise or no runner lives.
 
     Example: rollout status inverter-2-1-0 --wait --for=approval --timeout 2h
     """
@@ -61,6 +61,7 @@ def status(common: Common, *, campaign: str | None, wait: bool, goal: str, timeo
 
 
 def _view(seen: Snapshot) -> StatusView:
+    """Return what is shown of the campaign, with its next steps as lines of this command line."""
     holder = seen.holder
     steps = next_steps(seen.state, alive=holder is not None, ordered=bool(seen.orders))
     return StatusView(
