@@ -207,7 +207,7 @@ def plan_of(args):
 
     blob = keys_slice(args.keys)
     unlimited = c.CallLimit(1e6, burst=1000, in_flight=args.in_flight)
-    spec = c.JobSpec(version_numbers=("1.0",))
+    spec = c.JobSpec(platform={"versionNumbers": ["1.0"]})
     stop = c.Gate(stop=c.StopRule(Fraction(1, 20), min_sample=50))
     order = c.Campaign(
         "bench",

@@ -63,11 +63,12 @@ def run_script(directory: Path) -> dict[str, float]:
 
 
 def run_rollout(directory: Path) -> dict[str, float]:
+    from rollout.enos.job_plan import ENOS  # noqa: PLC0415 - as below
     from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - as above
     from rollout.intake.saved_plan import compile_plan  # noqa: PLC0415 - as above
 
     start = time.perf_counter()
-    saved = compile_plan(load_plan_file(directory / "plan.yaml"), directory / "saved")
+    saved = compile_plan(load_plan_file(directory / "plan.yaml", ENOS), directory / "saved")
     seconds = time.perf_counter() - start
     return {"seconds": seconds, "batches": len(saved.plan.batches)}
 

@@ -81,6 +81,7 @@ AWAY, AWAY_S = 0.05, (60.0, 8 * 3600.0)
 
 
 def write_plan(directory: Path, text: str, devices: int, per_job: int) -> Path:
+    from rollout.enos.job_plan import ENOS  # noqa: PLC0415 - as below
     from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - a case loads what it needs itself
     from rollout.intake.saved_plan import compile_plan  # noqa: PLC0415 - as above
 
@@ -90,7 +91,7 @@ def write_plan(directory: Path, text: str, devices: int, per_job: int) -> Path:
         file.writelines(f"INV-{number:010d}\n" for number in range(devices))
     cap = max(300, devices * 18 // 1000)
     (directory / "plan.yaml").write_text(HEAD + text.format(per_job=per_job, cap=cap))
-    return compile_plan(load_plan_file(directory / "plan.yaml"), directory / "saved").path
+    return compile_plan(load_plan_file(directory / "plan.yaml", ENOS), directory / "saved").path
 
 
 def run_study(directory: Path, options: argparse.Namespace) -> dict[str, float]:

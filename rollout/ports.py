@@ -77,8 +77,8 @@ class JobService(Protocol):
         """
         ...
 
-    async def find_jobs(self, *, firmware_id: str, job_type: str, name: str, prefix: bool = False) -> Listing:
-        """Return all jobs of the firmware and type whose default name is `name`, or starts with it.
+    async def find_jobs(self, *, firmware_id: str, spec: JobSpec, name: str, prefix: bool = False) -> Listing:
+        """Return all jobs of the firmware, of the type that `spec` asks for, whose default name is `name` or starts with it.
 
         Matches exactly on this side whatever the platform's fuzzy search returns. `complete` is true only
         if all pages were read and agreed.

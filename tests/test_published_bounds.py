@@ -6,6 +6,7 @@ import pytest
 
 from rollout import __version__
 from rollout.enos import limits
+from rollout.enos.job_plan import ENOS
 from rollout.errors import PlanError
 from rollout.intake.plan_file import load_plan_file
 
@@ -24,7 +25,7 @@ def is_accepted(tmp_path, job):
     path = tmp_path / "plan.yaml"
     path.write_text(PLAN % job)
     try:
-        load_plan_file(path)
+        load_plan_file(path, ENOS)
     except PlanError:
         return False
     return True

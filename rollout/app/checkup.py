@@ -65,9 +65,10 @@ def campaign_of(plan: Path) -> Campaign:
         from rollout.intake.saved_plan import open_saved_plan  # noqa: PLC0415 - one of the two is needed
 
         return open_saved_plan(plan).plan.campaign
+    from rollout.enos.job_plan import ENOS  # noqa: PLC0415 - as above
     from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - as above
 
-    return load_plan_file(plan, fleet_given=True).campaign
+    return load_plan_file(plan, ENOS, fleet_given=True).campaign
 
 
 def _caller(profile: Profile, org_id: str) -> Caller | None:

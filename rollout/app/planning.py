@@ -122,7 +122,8 @@ def save_plan(
         )
         if store.has_journal(name):
             begun = open_saved_plan(store.plan_path(name))
-            check_same_plan(compiled.plan, begun.plan.digest, store, name)
+            if not compiled.is_same_as(begun):
+                check_same_plan(compiled.plan, begun.plan.digest, store, name)
             return Prepared(begun, store, name, document)
         store.save_plan(name, scratch, keep={listing.path.name for listing in compiled.report.listings})
     return Prepared(open_saved_plan(store.plan_path(name)), store, name, document)
@@ -149,9 +150,10 @@ def plan_aside(
 
 def load_document(plan: Path, devices: Sequence[str], seed: int | None = None) -> PlanDocument:
     """Return the plan file's content, with another seed if one is given. Raises PlanError."""
-    from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - a saved plan needs no models
+    from rollout.enos.job_plan import ENOS  # noqa: PLC0415 - a saved plan needs no models
+    from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - as above
 
-    document = load_plan_file(plan, fleet_given=bool(devices))
+    document = load_plan_file(plan, ENOS, fleet_given=bool(devices))
     return document if seed is None else replace(document, seed=seed)
 
 

@@ -37,6 +37,7 @@ from rollout.engine.clock import Clock
 from rollout.engine.interpreter import settle
 from rollout.engine.pacing import Pacers
 from rollout.engine.runner import GRACE_S, EngineSettings, Leave, Runner
+from rollout.enos.job_settings import JobSettings
 from rollout.enos.service import EnosService
 from rollout.errors import CampaignBusy, WrongArgument
 from rollout.intake.saved_plan import SavedPlan
@@ -239,7 +240,7 @@ def _fleet(saved: SavedPlan, rehearsal: Rehearsal) -> Iterator[tuple[str, Mappin
     """Yield the plan's devices, of the product their wave asks for, with their values in the columns that matter."""
     waves = saved.plan.campaign.waves
     for batch in saved.plan.batches:
-        product = waves[batch.wave].job.product_key
+        product = JobSettings.of(waves[batch.wave].job).product_key
         common: Mapping[str, str] = {"productKey": product} if product else {}
         for key in saved.manifest.keys(batch.start, batch.stop):
             own = {name: values[key] for name, values in rehearsal.columns.items() if key in values}

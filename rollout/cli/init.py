@@ -51,7 +51,8 @@ def sample_devices() -> str:
 
 def _files() -> list[tuple[str, str, str]]:
     """Return path, what it is, and content of each file."""
-    from rollout.intake.plan_file import plan_schema  # noqa: PLC0415 - building the models takes a tenth of a second
+    from rollout.enos.job_plan import ENOS  # noqa: PLC0415 - as below
+    from rollout.intake.plan_model import plan_schema  # noqa: PLC0415 - building the models takes a tenth of a second
 
     plan = (resources.files("rollout.cli") / "template" / PLAN).read_text(encoding="utf-8")
     editor = {"yaml.schemas": {"./.rollout/plan.schema.json": ["plans/*.yaml", "plans/*.yml"]}}
@@ -59,7 +60,7 @@ def _files() -> list[tuple[str, str, str]]:
         (f"plans/{PLAN}", "a plan with three waves", plan),
         ("plans/devices.csv", f"{DEVICES:,} made-up devices", sample_devices()),
         ("rollout.toml", "profile 'emulator' (no account needed)", PROFILES),
-        (".rollout/plan.schema.json", "what a plan may say", document(plan_schema()) + "\n"),
+        (".rollout/plan.schema.json", "what a plan may say", document(plan_schema(ENOS)) + "\n"),
         (".vscode/settings.json", "plan file completion", json.dumps(editor, indent=2) + "\n"),
     ]
 

@@ -27,6 +27,7 @@ def schema(common: Common, *, what: str) -> None:
 
         common.console.result(document(fleet_schema()))
     else:
-        from rollout.intake.plan_file import plan_schema  # noqa: PLC0415 - as said
+        from rollout.enos.job_plan import ENOS  # noqa: PLC0415 - as below
+        from rollout.intake.plan_model import plan_schema  # noqa: PLC0415 - as said
 
-        common.console.result(document(plan_schema()))
+        common.console.result(document(plan_schema(ENOS)))

@@ -10,15 +10,17 @@ devices that have finished.
 
 from __future__ import annotations
 
-from rollout.core.campaign import JobSpec, JobType
+from rollout.core.campaign import JobSpec
 
 
 def job_exposure(spec: JobSpec, devices: int) -> int:
-    """Return the most devices one job can have in progress; `devices` is 0 when EnOS picks them.
+    """Return the most devices one job can have in progress; `devices` is 0 when the platform picks them.
 
-    A verification job knows no `maximumConcurrency`: all its devices may be at it together.
+    A job without `maximum_concurrency` (EnOS: a verification) may have all its devices in progress together.
+    Where the platform picks the devices nobody knows how many that are, so such a job always has the number.
     """
-    if spec.type is JobType.VERIFY and devices:
+    if spec.maximum_concurrency is None:
+        assert devices, "a job whose devices the platform picks has a maximum_concurrency"
         return devices
     return min(spec.maximum_concurrency, devices) if devices else spec.maximum_concurrency
 

@@ -9,6 +9,16 @@ sorted by it, the fleet is in *plan order*, a shuffle that any machine repeats. 
    each stratum, in numbers that differ from the fair share by less than one (largest remainders).
 3. `Cutter`: each wave's devices, in plan order, cut into batches and sealed with a digest.
 
+*Digests.* A batch's digest is part of its job's name, by which a job whose create call was lost is found again.
+So it is fixed by what the create call sends, and by nothing else: the firmware, the display names by locale, the
+fields of the wave's `JobSpec` (of which a platform may leave some out for a kind of job that knows them not), the
+scope or the set of device keys. Gates, limits, the name and order of waves,
+columns of the fleet and all else that is not sent may change and no digest does (a wave's number and a batch's
+number stand in the job's name beside it). A plan's digest covers the whole campaign, every batch and the
+manifest; the journal is bound to it. Both are taken over the canonical JSON text of the values *as they are
+written* into the saved plan (see `core.campaign_json`), so a plan that is opened by a newer program has the
+digests it was saved with.
+
 Ten million devices are never ten million objects: the steps work on one byte and one code a device, and the
 keys end up in one JSON-ready blob (`KeyBlob`) of which a batch is a slice. `plan_fleet` does it all in memory
 for a fleet that fits; `intake.saved_plan` does the same in pieces for one that does not.
@@ -17,38 +27,18 @@ for a fleet that fits; `intake.saved_plan` does the same in pieces for one that 
 from __future__ import annotations
 
 import hashlib
-import json
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from fractions import Fraction
+from dataclasses import dataclass
 from math import ceil
-from typing import Protocol, assert_never
+from typing import Any, Final, Protocol, assert_never
 
-from rollout.core.campaign import Campaign, Count, JobSpec, Keys, Rest, Scope, Share, Wave
+from rollout.core.campaign import Campaign, Count, Keys, Rest, Scope, Share, Wave
+from rollout.core.campaign_json import FORMAT, campaign_to_json, canonical
 
-__all__ = [
-    "NO_WAVE",
-    "Assignment",
-    "Batch",
-    "Cutter",
-    "KeyBlob",
-    "Plan",
-    "PlannedWave",
-    "Quota",
-    "Strata",
-    "ThinSpread",
-    "apportion",
-    "assign_waves",
-    "batch_digest",
-    "draw_places",
-    "plan_digest",
-    "plan_fleet",
-    "seal_of",
-    "size_waves",
-    "spread_columns",
-]
+SCHEMA: Final = f"rollout.plan/{FORMAT}"
+"""What a saved plan calls its format."""
 
 NO_WAVE = 255
 """What a device's byte holds while no wave has it; so waves are numbered 0 to 254."""
@@ -63,7 +53,7 @@ class Batch:
 
     `index` counts from 0 over the plan, `number` from 1 inside the wave. `start` and `stop` are byte
     offsets into the manifest blob (equal for a scope wave, whose devices EnOS picks; `devices` is then 0).
-    `digest` (12 hex digits) binds firmware, job settings and the sorted device keys.
+    `digest` (12 hex digits) binds what the call sends: see this module's opening.
     """
 
     index: int
@@ -88,7 +78,7 @@ class PlannedWave:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The saved plan: what `run` executes. `digest` covers all of it and the manifest."""
+    """What `run` executes. `digest` covers all of it and the manifest, as it was when the plan was saved."""
 
     campaign: Campaign
     seed: int
@@ -274,46 +264,67 @@ def _take_spread(
             count -= 1
 
 
-class _Digest(Protocol):
-    def copy(self) -> _Digest: ...
-    def update(self, data: bytes, /) -> None: ...
-    def hexdigest(self) -> str: ...
+class Seal(Protocol):
+    """A hash that was begun; a copy of it is ended with a batch's keys."""
+
+    def copy(self) -> Seal:
+        """Return a hash that goes on from here by itself."""
+        ...
+
+    def update(self, data: bytes, /) -> None:
+        """Add data."""
+        ...
+
+    def hexdigest(self) -> str:
+        """Return the digest of all data so far, as hex digits."""
+        ...
 
 
-def seal_of(firmware_id: str, job: JobSpec, scope: Scope | None) -> _Digest:
-    """Return the part of a batch's digest that all batches of a wave share."""
-    return hashlib.sha256(_canonical([firmware_id, asdict(job), None if scope is None else asdict(scope)]))
+def seals_of(campaign: Mapping[str, Any]) -> list[Seal]:
+    """Return for each wave the part of its batches' digests that they share.
+
+    Args:
+        campaign: as `campaign_to_json` wrote it.
+    """
+    return [
+        hashlib.sha256(
+            canonical(
+                [
+                    "rollout.batch/2",
+                    campaign["firmware_id"],
+                    campaign["name"].get("i18n", {}),
+                    wave["job"],
+                    wave["size"] if wave["size"]["kind"] == "scope" else None,
+                ]
+            )
+        )
+        for wave in campaign["waves"]
+    ]
 
 
-def batch_digest(seal: _Digest, keys: Sequence[str]) -> str:
-    """Return 12 hex digits that bind firmware, job settings, scope and the set of device keys."""
+def batch_digest(seal: Seal, keys: Sequence[str]) -> str:
+    """Return 12 hex digits that bind what the wave's seal covers and the set of device keys."""
     digest = seal.copy()
     digest.update("\n".join(("", *sorted(keys))).encode())
     return digest.hexdigest()[:12]
 
 
-def plan_digest(
-    campaign: Campaign, seed: int, waves: Sequence[PlannedWave], batches: Sequence[Batch], blob_sha256: str
-) -> str:
-    """Return the sha256 (hex) that covers the campaign, the seed, every wave and batch, and the manifest."""
-    content = [
-        asdict(campaign),
-        seed,
-        [[w.index, w.name, w.devices, w.first, w.last] for w in waves],
-        [[b.index, b.wave, b.number, b.devices, b.start, b.stop, b.digest] for b in batches],
-        blob_sha256,
-    ]
-    return hashlib.sha256(_canonical(content)).hexdigest()
+def written_plan(
+    campaign: Campaign, seed: int, waves: Sequence[PlannedWave], batches: Sequence[Batch]
+) -> dict[str, Any]:
+    """Return the plan as it is written: the members of `plan.json` that say what will be done."""
+    return {
+        "schema": SCHEMA,
+        "campaign": campaign_to_json(campaign),
+        "seed": seed,
+        "waves": [{"name": w.name, "devices": w.devices, "batches": w.last - w.first} for w in waves],
+        "batches": [[b.wave, b.devices, b.start, b.stop, b.digest] for b in batches],
+    }
 
 
-def _canonical(content: object) -> bytes:
-    """Return the same bytes for the same content on any machine; fractions as `1/20`."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), default=_fraction_text).encode()
-
-
-def _fraction_text(value: object) -> str:
-    assert isinstance(value, Fraction), "values of a campaign are JSON or exact fractions"
-    return f"{value.numerator}/{value.denominator}"
+def plan_digest(written: Mapping[str, Any], blob_sha256: str) -> str:
+    """Return the sha256 (hex) that covers a plan as `written_plan` gave it, and its manifest."""
+    return hashlib.sha256(canonical([written, blob_sha256])).hexdigest()
 
 
 class Cutter:
@@ -329,10 +340,7 @@ class Cutter:
         self._open: list[list[str]] = [[] for _ in campaign.waves]
         self._written = [0] * len(campaign.waves)
         self._pieces: list[list[tuple[int, int, int, str]]] = [[] for _ in campaign.waves]
-        self._seals = [
-            seal_of(campaign.firmware_id, wave.job, wave.size if isinstance(wave.size, Scope) else None)
-            for wave in campaign.waves
-        ]
+        self._seals = seals_of(campaign_to_json(campaign))
 
     def take(self, keys: Sequence[str], wave_of: Sequence[int]) -> None:
         """Take the next keys in plan order, each with its wave; those without one are left out."""
@@ -449,7 +457,7 @@ def plan_fleet(campaign: Campaign, seed: int, fleet: Mapping[str, Mapping[str, s
     cutter.take(keys, assignment.wave_of)
     waves, batches = cutter.finish()
     blob = b",".join(bytes(part) for part in parts if part)
-    digest = plan_digest(campaign, seed, waves, batches, hashlib.sha256(blob).hexdigest())
+    digest = plan_digest(written_plan(campaign, seed, waves, batches), hashlib.sha256(blob).hexdigest())
     return Plan(campaign, seed, waves, batches, sum(wave.devices for wave in waves), digest), KeyBlob(blob)
 
 

@@ -200,7 +200,7 @@ class Performer:
         try:
             listing = await self._service.find_jobs(
                 firmware_id=self._campaign.firmware_id,
-                job_type=spec.type.value,
+                spec=spec,
                 name=batch_name(self._campaign.id, planned),
             )
             if listing.complete and not listing.jobs and began_at >= doubt.proven_at:
@@ -235,7 +235,7 @@ class Performer:
         try:
             listing = await self._service.find_jobs(
                 firmware_id=self._campaign.firmware_id,
-                job_type=spec.type.value,
+                spec=spec,
                 name=wave_prefix(self._campaign.id, command.wave),
                 prefix=True,
             )
@@ -261,7 +261,7 @@ class Performer:
         spec = self._campaign.waves[group.wave].job
         asked_at = self._clock()
         try:
-            settling = group.enrolled_final and spec.upgrade_policy == "snapshot"
+            settling = group.enrolled_final and not spec.grows
             enrolled = group.enrolled if settling else await self._service.count_tasks(jobs)
             in_progress = await self._service.count_tasks(jobs, IN_PROGRESS)
             # ends are asked for last: what has ended by then can only be more than what had ended before

@@ -24,11 +24,12 @@ from typing import Any, Final
 
 from yarl import URL
 
-from rollout.core.campaign import Campaign, JobType
+from rollout.core.campaign import Campaign
 from rollout.enos import limits
 from rollout.enos.caller import Caller
 from rollout.enos.codes import TOKEN_STATUS, Code, Operation, TokenStatus
 from rollout.enos.firmware import EnosFirmware
+from rollout.enos.job_settings import JobSettings, JobType
 from rollout.enos.service import EnosService
 from rollout.enos.translate import BrokenOff, clean, search_body
 from rollout.enos.transport import Request, Transport, check_base_url, trust
@@ -400,11 +401,11 @@ async def _find_firmware(target: Target) -> Finding:
         "version": firmware.version,
         "isVerified": firmware.is_verified,
     }
-    sources = {version for wave in campaign.waves for version in wave.job.version_numbers}
+    sources = {version for wave in campaign.waves for version in JobSettings.of(wave.job).version_numbers}
     if firmware.version in sources:
         remedy = f"take {firmware.version} out of versionNumbers, or devices that have it are upgraded again"
         return _warning(f"{seen}, which is also a version to upgrade from", remedy, **facts)
-    if firmware.needs_verification and campaign.waves[0].job.type is not JobType.VERIFY:
+    if firmware.needs_verification and JobSettings.of(campaign.waves[0].job).type is not JobType.VERIFY:
         remedy = (
             "begin the plan with a wave of `job: {type: verify}`: upgrade jobs are refused (24610) until then"
         )
@@ -419,9 +420,9 @@ async def _find_names(target: Target) -> Finding:
     service = EnosService(_caller(target), search_by_name=target.search_by_name)
     jobs, complete = 0, True
     try:
-        for kind in dict.fromkeys(wave.job.type.value for wave in campaign.waves):
+        for spec in {JobSettings.of(wave.job).type: wave.job for wave in campaign.waves}.values():
             listing = await service.find_jobs(
-                firmware_id=campaign.firmware_id, job_type=kind, name=f"{campaign.id}-w", prefix=True
+                firmware_id=campaign.firmware_id, spec=spec, name=f"{campaign.id}-w", prefix=True
             )
             jobs, complete = jobs + len(listing.jobs), complete and listing.complete
     except ServiceError as error:

@@ -15,11 +15,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from rollout.core.campaign import JobSpec
 from rollout.core.outcome import Listing, Outcome, Rejected, Unsent
 from rollout.core.records import Hits, JobFilter, JobRecord, TaskFilter, TaskRecord, TaskState
 from rollout.enos import limits
 from rollout.enos.caller import Caller
 from rollout.enos.codes import Operation
+from rollout.enos.job_settings import JobSettings
 from rollout.enos.messages import DeviceKeysBody, Envelope, JobBrief, TaskBrief
 from rollout.enos.paging import Reading, gather
 from rollout.enos.translate import (
@@ -88,8 +90,9 @@ class EnosService(JobService):
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────
 
-    async def find_jobs(self, *, firmware_id: str, job_type: str, name: str, prefix: bool = False) -> Listing:
+    async def find_jobs(self, *, firmware_id: str, spec: JobSpec, name: str, prefix: bool = False) -> Listing:
         """Return the jobs of the firmware and type whose default name is `name`, or starts with it."""
+        job_type = JobSettings.of(spec).type.value
         wanted = JobFilter(firmware_ids=(firmware_id,), type=job_type, name_part=name)
         hits = await self._walk_jobs(wanted, fresh=True)
         jobs = tuple(

@@ -24,7 +24,7 @@ from typing import Any, Final, NoReturn, TypeVar, assert_never
 
 from pydantic import ValidationError
 
-from rollout.core.campaign import JobSpec, JobType, Scope
+from rollout.core.campaign import JobSpec, Scope
 from rollout.core.outcome import Accepted, Found, Rejected, Throttled, Unknown, Unsent
 from rollout.core.records import (
     Condition,
@@ -49,6 +49,7 @@ from rollout.enos.codes import (
     signal_of_code,
     signal_of_http,
 )
+from rollout.enos.job_settings import JobSettings, JobType
 from rollout.enos.messages import Envelope, JobBrief, Pagination, SearchBody, TaskBrief
 from rollout.errors import Failure, Phase, ServiceError
 from rollout.ports import CreateOrder
@@ -87,7 +88,7 @@ def create_query(org_id: str, order: CreateOrder) -> dict[str, str]:
 def create_body(order: CreateOrder) -> bytes:
     """Return the body of the order's create call: ASCII JSON, `name` first, `upgradeScope` with its selector last.
 
-    A verification job gets only the fields documented for it; `spec.extra` goes into both, since the operator
+    A verification job gets only the fields documented for it; `extra` goes into both, since the operator
     asked for it by name.
     """
     shown = ",".join(
@@ -103,7 +104,7 @@ def create_body(order: CreateOrder) -> bytes:
 
 
 _frames: dict[tuple[int, int], tuple[JobSpec, Scope | None, bytes]] = {}
-"""Frames by the identity of what they were made from, which is kept beside them: a spec's `extra` has no hash."""
+"""Frames by the identity of what they were made from, which is kept beside them: a spec's `platform` has no hash."""
 FRAMES_MAX = 64
 """Frames kept; a campaign needs one a wave."""
 
@@ -113,20 +114,21 @@ def _frame(spec: JobSpec, scope: Scope | None) -> bytes:
     kept = _frames.get((id(spec), id(scope)))
     if kept is not None:
         return kept[2]
+    settings = JobSettings.of(spec)
     head: dict[str, Any] = {
-        **spec.extra,
-        "type": spec.type.value,
+        **settings.extra,
+        "type": settings.type.value,
         "upgradeTimeout": spec.upgrade_timeout_s,
-        **(_upgrade_fields(spec) if spec.type is JobType.UPGRADE else {}),
+        **(_upgrade_fields(spec, settings) if settings.type is JobType.UPGRADE else {}),
     }
     # Name and scope are written by hand around these; twice the same key would leave the choice to the platform.
     head.pop("name", None)
     head.pop("upgradeScope", None)
     devices: dict[str, Any] = {"type": "partial" if scope is None else scope.type}
-    if spec.version_numbers:
-        devices["versionNumbers"] = list(spec.version_numbers)
-    if spec.product_key is not None:
-        devices["productKey"] = spec.product_key
+    if settings.version_numbers:
+        devices["versionNumbers"] = list(settings.version_numbers)
+    if settings.product_key is not None:
+        devices["productKey"] = settings.product_key
     if scope is not None and scope.selector is not None:
         devices[scope.selector] = scope.value
     frame = b'%s,"upgradeScope":%s' % (_dump(head)[1:-1], _dump(devices)[:-1])
@@ -136,13 +138,14 @@ def _frame(spec: JobSpec, scope: Scope | None) -> bytes:
     return frame
 
 
-def _upgrade_fields(spec: JobSpec) -> dict[str, Any]:
+def _upgrade_fields(spec: JobSpec, settings: JobSettings) -> dict[str, Any]:
     """Return what only an upgrade job carries; a policy not asked for is left to EnOS's default."""
     fields: dict[str, Any] = {
-        "upgradePolicy": spec.upgrade_policy,
-        "enableUpgradeRequest": spec.enable_upgrade_request,
-        "maximumConcurrency": spec.maximum_concurrency,
+        "upgradePolicy": settings.upgrade_policy,
+        "enableUpgradeRequest": settings.enable_upgrade_request,
     }
+    if spec.maximum_concurrency is not None:
+        fields["maximumConcurrency"] = spec.maximum_concurrency
     if spec.retry.enabled:
         fields["retryPolicy"] = {
             "enableRetry": True,

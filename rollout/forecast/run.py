@@ -24,6 +24,7 @@ from rollout.emulator.platform.model import Platform
 from rollout.emulator.platform.population import Population
 from rollout.emulator.platform.tasks import IN_PROGRESS, Status
 from rollout.enos import limits
+from rollout.enos.job_settings import JobSettings
 from rollout.intake.saved_plan import open_saved_plan
 from rollout.ports import Manifest
 from rollout.simulation.wires import Wires
@@ -121,7 +122,7 @@ class ForecastSetup:
         """Yield key and attributes of every device. A planned device has the product that its wave asks for."""
         waves = self.plan.campaign.waves
         for batch in self.plan.batches:
-            product = waves[batch.wave].job.product_key
+            product = JobSettings.of(waves[batch.wave].job).product_key
             common: Mapping[str, str] = {"productKey": product} if product else {}
             for key in self.manifest.keys(batch.start, batch.stop):
                 own = {name: values[key] for name, values in self.columns.items() if key in values}

@@ -13,8 +13,7 @@ from rollout.core.campaign import Campaign
 from rollout.core.records import DeviceFilter
 from rollout.errors import Complaint
 from rollout.intake.complaints import Places
-
-__all__ = ["DeviceSelection", "PlanDocument"]
+from rollout.intake.rules import SizeRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +40,9 @@ class PlanDocument:
     campaign: Campaign
     devices: DeviceSelection
     seed: int
+    """Draws which devices go first; 0 to 2**63 - 1."""
+    check_size: SizeRule
+    """The platform's own check of a wave's number of devices, for the planner, which knows them all."""
     warnings: tuple[Complaint, ...] = ()
     places: Places = field(default_factory=Places)
+    """Where each value stands in the file, for complaints that the planner has."""

@@ -1,8 +1,8 @@
 """The plan file: YAML that a person wrote → a campaign, or every fault of it in one pass.
 
-Three steps. `yaml_text` gives text and places, the models of `plan_model` give types, and `sense` asks whether
+Three steps. `yaml_text` gives text and places, the models of `plan_model` give types, and `rules` checks whether
 the values go together. A block that cannot be read is left out of the third step, the others are not, so one
-slip hides no other.
+fault hides no other. What a platform adds to the plan file is handed over as a `PlatformPlan`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from pydantic import ValidationError
 
@@ -22,55 +21,43 @@ from rollout.core.campaign import (
     CallLimit,
     Campaign,
     Count,
-    Denominator,
-    Gate,
-    JobSpec,
-    JobType,
     Keys,
     Limits,
     Localized,
-    OnFail,
-    RetryPolicy,
-    SchedulePolicy,
     Scope,
     Size,
-    StopRule,
-    Threshold,
     Wave,
     WhenUnsure,
 )
 from rollout.intake.complaints import Complaints, Loc, Places, quoted
 from rollout.intake.device_search import is_search, read_search
 from rollout.intake.document import DeviceSelection, PlanDocument
-from rollout.intake.findings import SECRETS, tell
+from rollout.intake.findings import tell
 from rollout.intake.plan_model import (
     PER_JOB_STANDARD,
-    SELECTORS,
     WAVES_MAX,
-    Block,
     CallsBlock,
     DevicesBlock,
-    GateBlock,
-    JobBlock,
     LimitsBlock,
     NameBlock,
     PlanBlock,
-    ScopeBlock,
-    ThresholdBlock,
     WaveBlock,
     named,
-    plan_schema,
+    plan_model,
 )
-from rollout.intake.sense import check_locales, check_plan, check_sizes
-from rollout.intake.yaml_text import Document, as_json, as_text, changes_elsewhere, read_yaml
+from rollout.intake.platform import PlatformJob, PlatformPlan
+from rollout.intake.rules import check_locales, check_plan, check_sizes
+from rollout.intake.scalars import Block
+from rollout.intake.yaml_text import Document, as_text, changes_elsewhere, read_yaml
 
-__all__ = ["load_plan_file", "plan_schema"]
 
-
-def load_plan_file(path: Path, *, now: float | None = None, fleet_given: bool = False) -> PlanDocument:
+def load_plan_file(
+    path: Path, platform: PlatformPlan, *, now: float | None = None, fleet_given: bool = False
+) -> PlanDocument:
     """Read a plan file.
 
     Args:
+        platform: whose job settings and scopes the plan has.
         now: seconds since the epoch, for schedules that are over; the clock's if left out.
         fleet_given: the device list comes from elsewhere, so the plan need not name one.
     Raises: PlanError with every fault of the file, by place.
@@ -84,7 +71,7 @@ def load_plan_file(path: Path, *, now: float | None = None, fleet_given: bool = 
     if not isinstance(document.data, dict):
         complaints.add("R105", f"expected a mapping of keys, got {quoted(document.data)}", loc=())
         complaints.settle()
-    parts = _read_parts(document, complaints)
+    parts = _read_parts(document, complaints, platform)
     waves = [
         None
         if wave is None or parts.job is None
@@ -92,16 +79,17 @@ def load_plan_file(path: Path, *, now: float | None = None, fleet_given: bool = 
         for index, wave in enumerate(parts.waves)
     ]
     limits = None if parts.limits is None else _core_limits(parts.limits)
-    check_plan(complaints, waves, now=time.time() if now is None else now)
+    check_plan(complaints, waves, platform.check_wave, now=time.time() if now is None else now)
     check_sizes(
         complaints,
         waves,
         [_known_size(wave) for wave in waves],
+        platform.check_size,
         per_job=None if parts.devices is None else parts.devices.per_job,
         limits=limits,
     )
     _check_fleet_wanted(complaints, document, waves, fleet_given=fleet_given)
-    _warn_of_other_readers(complaints, document)
+    _warn_of_other_readers(complaints, document, platform)
     if parts.name is not None:
         check_locales(complaints, list(parts.name.i18n_value), ("name", "i18nValue"))
     warnings = complaints.settle()
@@ -115,6 +103,7 @@ def load_plan_file(path: Path, *, now: float | None = None, fleet_given: bool = 
         campaign=campaign,
         devices=_core_devices(plan.devices),
         seed=_seed_of(plan.id) if plan.seed is None else plan.seed,
+        check_size=platform.check_size,
         warnings=warnings,
         places=complaints.places,
     )
@@ -126,15 +115,22 @@ def load_plan_file(path: Path, *, now: float | None = None, fleet_given: bool = 
 class _Parts:
     """The blocks of a plan that could be read; None for those that could not."""
 
-    def __init__(self, data: Mapping[str, object], whole: PlanBlock | None) -> None:
+    def __init__(
+        self,
+        data: Mapping[str, object],
+        whole: PlanBlock | None,
+        model: type[PlanBlock],
+        job: type[PlatformJob],
+    ) -> None:
         self.whole = whole
         self.name = _standing(NameBlock, named(data.get("name", {"defaultValue": "-"})))
-        self.job = _standing(JobBlock, data.get("job", {}))
+        self.job = _standing(job, data.get("job", {}))
         self.devices = _standing(DevicesBlock, data["devices"]) if "devices" in data else None
         self.limits = _standing(LimitsBlock, data.get("limits", {}))
         waves = data.get("waves")
-        self.waves = (
-            [_standing(WaveBlock, wave) for wave in waves[:WAVES_MAX]] if isinstance(waves, list) else []
+        (wave_model,) = get_args(model.model_fields["waves"].annotation)
+        self.waves: list[WaveBlock | None] = (
+            [_standing(wave_model, wave) for wave in waves[:WAVES_MAX]] if isinstance(waves, list) else []
         )
 
 
@@ -148,25 +144,15 @@ def _standing(model: type[B], data: object) -> B | None:
         return None  # its faults are told by the reading of the whole
 
 
-def _read_parts(document: Document, complaints: Complaints) -> _Parts:
+def _read_parts(document: Document, complaints: Complaints, platform: PlatformPlan) -> _Parts:
     assert isinstance(document.data, dict)
+    model = plan_model(platform)
     whole: PlanBlock | None = None
     try:
-        whole = PlanBlock.model_validate(document.data)
+        whole = model.model_validate(document.data)
     except ValidationError as invalid:
-        tell(complaints, invalid, PlanBlock, misplaced=_MISPLACED)
-    return _Parts(document.data, whole)
-
-
-_MISPLACED = {
-    "deviceKeys": "list devices as the wave's `keys:`, or in a file under `devices:`",
-    "includedNotes": "EnOS calls it 'includedNodes'",
-    "versionNumbers": "write it beside upgradeScope, in `job:`",
-    "productKey": "write it beside upgradeScope, in `job:`",
-    "scope": "EnOS calls it 'upgradeScope': {type: total}",
-    "windows": "job.schedulePolicy is EnOS's own window",
-    "deviceRetry": "job.retryPolicy lets EnOS retry failed devices",
-}
+        tell(complaints, invalid, model, misplaced=platform.misplaced)
+    return _Parts(document.data, whole, model, platform.job)
 
 
 def _wave_names(document: Document) -> dict[Loc, str]:
@@ -183,31 +169,21 @@ def _wave_names(document: Document) -> dict[Loc, str]:
 
 
 def _core_wave(
-    document: Document, complaints: Complaints, common: JobBlock, wave: WaveBlock, index: int
+    document: Document, complaints: Complaints, common: PlatformJob, wave: WaveBlock, index: int
 ) -> Wave | None:
-    own = wave.job
-    job = (
-        common
-        if own is None
-        else common.model_copy(update={n: getattr(own, n) for n in own.model_fields_set})
-    )
-    job_loc: Loc = ("waves", index, "job")
     size = _core_size(document, complaints, common, wave, index)
-    gate = None if wave.gate is None else _core_gate(complaints, wave.gate, ("waves", index, "gate"))
-    extra_loc = (
-        (*job_loc, "extra") if own is not None and "extra" in own.model_fields_set else ("job", "extra")
-    )
-    _check_extra(complaints, job, extra_loc)
+    gate = None if wave.gate is None else wave.gate.to_gate(complaints, ("waves", index, "gate"))
+    job = common.overridden_by(wave.job).to_spec(document, complaints, index, scoped=isinstance(size, Scope))
     if size is None or (wave.gate is not None and gate is None):
         return None
-    return Wave(wave.name, size, _core_job(document, job, extra_loc), gate, wave.spread_by)
+    return Wave(wave.name, size, job, gate, wave.spread_by)
 
 
 def _core_size(
-    document: Document, complaints: Complaints, common: JobBlock, wave: WaveBlock, index: int
+    document: Document, complaints: Complaints, common: PlatformJob, wave: WaveBlock, index: int
 ) -> Size | None:
     loc: Loc = ("waves", index)
-    own = wave.job.upgrade_scope if wave.job is not None else None
+    own = wave.job.scope if wave.job is not None else None
     given = {
         "size": wave.size,
         "keys": None if wave.keys is None else Keys(tuple(wave.keys)),
@@ -215,106 +191,21 @@ def _core_size(
         "job.upgradeScope": own,
     }
     chosen = [name for name, value in given.items() if value is not None]
-    if not chosen and common.upgrade_scope is not None:
-        return _core_scope(document, complaints, common.upgrade_scope, ("job", "upgradeScope"))
+    if not chosen and common.scope is not None:
+        return common.scope.to_scope(document, complaints, ("job", "upgradeScope"))
     if len(chosen) != 1:
         got = " and ".join(chosen) if chosen else "none"
         complaints.add("R130", f"exactly one of size, keys and upgradeScope, got {got}", loc=loc)
         return None
     if wave.upgrade_scope is not None:
-        return _core_scope(document, complaints, wave.upgrade_scope, (*loc, "upgradeScope"))
+        return wave.upgrade_scope.to_scope(document, complaints, (*loc, "upgradeScope"))
     if own is not None:
-        return _core_scope(document, complaints, own, (*loc, "job", "upgradeScope"))
-    if common.upgrade_scope is not None:
+        return own.to_scope(document, complaints, (*loc, "job", "upgradeScope"))
+    if common.scope is not None:
         message = f"job.upgradeScope selects the devices, and so does {chosen[0]} of this wave"
         complaints.add("R130", message, loc=(*loc, chosen[0]), hint="give upgradeScope to the wave it is for")
         return None
     return wave.size if wave.size is not None else given["keys"]  # type: ignore[return-value]  # one of them is
-
-
-def _core_scope(document: Document, complaints: Complaints, scope: ScopeBlock, loc: Loc) -> Scope | None:
-    given = [name for name in SELECTORS if (*loc, name) in document.places.at]
-    wanted = 1 if scope.type == "partial" else 0
-    if len(given) != wanted:
-        got = " and ".join(given) if given else "none"
-        wish = f"exactly one of {', '.join(SELECTORS)}" if wanted else "no selector"
-        complaints.add("R130", f"scope {scope.type} takes {wish}, got {got}", loc=loc)
-        return None
-    if not given:
-        return Scope("total")
-    if scope.attributes is not None:
-        return Scope("partial", "attributes", as_json(document, (*loc, "attributes")))
-    values = scope.model_dump(by_alias=True, exclude_none=True)
-    return Scope("partial", given[0], values[given[0]])
-
-
-_EXTRA_TAKEN = frozenset(
-    {"name", "deviceKeys", *(field.alias or name for name, field in JobBlock.model_fields.items())}
-)
-"""Fields of a create call that have a key of their own, so that `extra` cannot quietly replace them."""
-
-
-def _check_extra(complaints: Complaints, job: JobBlock, loc: Loc) -> None:
-    for key in job.extra:
-        if key in _EXTRA_TAKEN:
-            complaints.add("R124", "has a key of its own", loc=(*loc, key), at_key=True)
-        elif SECRETS.search(key):
-            complaints.add("R122", "a secret does not belong in a plan", loc=(*loc, key), at_key=True)
-
-
-def _core_job(document: Document, job: JobBlock, extra_loc: Loc) -> JobSpec:
-    extra = as_json(document, extra_loc) if job.extra else {}
-    assert isinstance(extra, dict)
-    retry, schedule = job.retry_policy, job.schedule_policy
-    return JobSpec(
-        type=JobType(job.type),
-        version_numbers=tuple(job.version_numbers),
-        upgrade_policy=job.upgrade_policy,
-        enable_upgrade_request=job.enable_upgrade_request,
-        upgrade_timeout_s=job.upgrade_timeout,
-        maximum_concurrency=job.maximum_concurrency,
-        retry=RetryPolicy(retry.enable_retry, retry.retry_interval, retry.retry_count),
-        schedule=None
-        if schedule is None
-        else SchedulePolicy(schedule.start_timestamp, schedule.end_timestamp, schedule.is_repeat_daily),
-        product_key=job.product_key,
-        extra=extra,
-    )
-
-
-def _core_gate(complaints: Complaints, gate: GateBlock, loc: Loc) -> Gate | None:
-    stop = None
-    if gate.stop_at is not None:
-        if isinstance(gate.stop_at.failed, Fraction) and gate.stop_at.of is None:
-            hint = f"of: {' or of: '.join(Denominator)}"
-            complaints.add("R106", "a share needs to say of what", loc=(*loc, "stopAt"), hint=hint)
-            return None
-        of = Denominator(gate.stop_at.of or Denominator.RESOLVED)
-        stop = StopRule(gate.stop_at.failed, of, gate.stop_at.min_sample)
-    return Gate(
-        success=_core_threshold(gate.success),
-        resolved=_core_coverage(gate),
-        stop=stop,
-        min_sample=gate.min_sample,
-        soak_s=gate.soak,
-        deadline_s=gate.deadline,
-        on_fail=OnFail(gate.on_fail),
-        approval=gate.approval == "required",
-    )
-
-
-COVERAGE = Threshold(Fraction(9, 10), Denominator.PLANNED)
-"""What `resolved` is where only a share of the resolved is asked for: the first device to succeed is 100 % of them."""
-
-
-def _core_coverage(gate: GateBlock) -> Threshold | None:
-    if gate.resolved is None and gate.success is not None and gate.success.of == Denominator.RESOLVED:
-        return COVERAGE
-    return _core_threshold(gate.resolved)
-
-
-def _core_threshold(threshold: ThresholdBlock | None) -> Threshold | None:
-    return None if threshold is None else Threshold(threshold.min, Denominator(threshold.of))
 
 
 def _core_limits(limits: LimitsBlock) -> Limits:
@@ -402,21 +293,18 @@ _TEXTS: tuple[Loc, ...] = (
     ("name", "defaultValue"),
     ("orgId",),
     ("firmwareId",),
-    ("job", "productKey"),
-    ("job", "versionNumbers", "*"),
     ("devices", "where", "*", "*"),
     ("waves", "*", "name"),
     ("waves", "*", "keys", "*"),
-    ("waves", "*", "job", "productKey"),
-    ("waves", "*", "job", "versionNumbers", "*"),
 )
 """Where text stands that other readers may take for something else; `*` is any key or index."""
 
 
-def _warn_of_other_readers(complaints: Complaints, document: Document) -> None:
-    wanted = {len(pattern): [] for pattern in _TEXTS}  # type: dict[int, list[Loc]]
-    for pattern in _TEXTS:
-        wanted[len(pattern)].append(pattern)
+def _warn_of_other_readers(complaints: Complaints, document: Document, platform: PlatformPlan) -> None:
+    wanted: dict[int, list[Loc]] = {}
+    jobs = [(*job, *text) for job in (("job",), ("waves", "*", "job")) for text in platform.texts]
+    for pattern in (*_TEXTS, *jobs):
+        wanted.setdefault(len(pattern), []).append(pattern)
     for loc, place in document.places.at.items():
         if not place.plain or not any(_fits(loc, pattern) for pattern in wanted.get(len(loc), ())):
             continue

@@ -1,23 +1,24 @@
 """The keys of a plan file: one model per block, which is also the JSON Schema that editors read.
 
-EnOS's own names inside `job`, unknown keys refused. All scalars arrive as text (see `yaml_text`), so every
+`job` and `upgradeScope` are the platform's (see `intake.platform`), `gate` stands in `gate_block`; unknown keys are
+refused. All scalars arrive as text (see `yaml_text`), so every
 type is a reader of text from `units`; the schema beside it says what an editor, which reads numbers as
-numbers, may accept as well. Rules between keys stand in `sense`.
+numbers, may accept as well. Rules between keys stand in `rules`.
 """
 
 from __future__ import annotations
 
-from fractions import Fraction
+from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, create_model
 
-from rollout.core.campaign import Count, Denominator, JobType, OnFail, Rest, Share, WhenUnsure
+from rollout.core.campaign import Count, Rest, Share, WhenUnsure
 from rollout.intake.device_search import is_search, read_search
+from rollout.intake.gate_block import GateBlock
+from rollout.intake.platform import PlatformJob, PlatformPlan, PlatformScope
 from rollout.intake.scalars import (
-    FLAG,
     ID,
-    SHARE,
     WORD,
     Block,
     Read,
@@ -27,39 +28,7 @@ from rollout.intake.scalars import (
     whole,
     without_null,
 )
-from rollout.intake.units import (
-    RATE_PATTERN,
-    SHARE_PATTERN,
-    SIZE_PATTERN,
-    read_rate,
-    read_size,
-    read_stop,
-    read_timestamp_ms,
-)
-
-__all__ = [
-    "PER_JOB_STANDARD",
-    "SELECTORS",
-    "WAVES_MAX",
-    "ApiRetryBlock",
-    "AssetTreeBlock",
-    "Block",
-    "CallsBlock",
-    "DevicesBlock",
-    "GateBlock",
-    "JobBlock",
-    "LimitsBlock",
-    "NameBlock",
-    "PlanBlock",
-    "RetryBlock",
-    "ScheduleBlock",
-    "ScopeBlock",
-    "StopBlock",
-    "ThresholdBlock",
-    "WaveBlock",
-    "named",
-    "plan_schema",
-]
+from rollout.intake.units import RATE_PATTERN, SIZE_PATTERN, read_rate, read_size
 
 WAVES_MAX = 50
 """Waves of a campaign; the planner keeps a device's wave in one byte. Ours."""
@@ -73,16 +42,6 @@ PER_JOB_STANDARD = 500
 SCHEMA_ID = "urn:enos-rollout:schema:plan:1"
 
 
-_STOP = Read(
-    read_stop,
-    {
-        "anyOf": [
-            {"type": "string", "pattern": SHARE_PATTERN + "|^[0-9]{1,8}$"},
-            {"type": "number", "minimum": 0},
-        ],
-        "examples": ["5%", 3],
-    },
-)
 _SIZE = Read(
     read_size,
     {
@@ -91,16 +50,6 @@ _SIZE = Read(
     },
 )
 _RATE = Read(read_rate, {"type": "string", "pattern": RATE_PATTERN, "examples": ["2/s", "30/min"]})
-_MOMENT = Read(
-    read_timestamp_ms,
-    {
-        "anyOf": [{"type": "integer", "minimum": 100_000_000_000}, {"type": "string", "format": "date-time"}],
-        "examples": ["2026-11-23T09:00:00+01:00"],
-    },
-)
-_VERSION = text_like(
-    r"""[^\x00-\x20'"\\%]{1,64}""", "a version: no blanks, quotes, % or \\, at most 64", examples=["1.10"]
-)
 _FILE = text_like(r"[^\x00-\x1f\x7f]{1,512}", "a file name", examples=["devices.csv"])
 
 
@@ -129,117 +78,6 @@ class NameBlock(Block):
     )
 
 
-class RetryBlock(Block):
-    """EnOS's own retry of failed tasks."""
-
-    enable_retry: Annotated[bool, FLAG] = Field(
-        default=False, alias="enableRetry", description="Whether to retry."
-    )
-    retry_interval: Annotated[int, whole(0, 86_400, "seconds")] = Field(
-        default=0, alias="retryInterval", description="Seconds after the failure, 0 to 86400."
-    )
-    retry_count: Annotated[int, whole(1, 5)] = Field(
-        default=0, alias="retryCount", description="Retries at most, 1 to 5."
-    )
-
-
-class ScheduleBlock(Block):
-    """EnOS's push window; nothing is pushed outside it."""
-
-    is_repeat_daily: Annotated[bool, FLAG] | None = Field(
-        default=None, alias="isRepeatDaily", description="Whether the window comes again every day."
-    )
-    start_timestamp: Annotated[int, _MOMENT] = Field(
-        alias="startTimestamp", description="Epoch milliseconds, or RFC 3339 with a zone."
-    )
-    end_timestamp: Annotated[int, _MOMENT] = Field(
-        alias="endTimestamp", description="Epoch milliseconds, or RFC 3339 with a zone."
-    )
-
-
-class AssetTreeBlock(Block):
-    """An asset tree, or the parts of it below some nodes."""
-
-    tree_id: Annotated[str, ID] = Field(alias="treeId", description="The tree.")
-    included_nodes: list[Annotated[str, ID]] | None = Field(
-        default=None, alias="includedNodes", min_length=1, description="Asset ids; left out: the whole tree."
-    )
-
-
-_Values = Annotated[list[Any], Field(min_length=1)]
-
-
-class ScopeBlock(Block):
-    """Devices picked by EnOS: total, or partial with exactly one selector. The wave is then one create call."""
-
-    type: Annotated[str, choice("total", "partial")] = Field(
-        description="All devices of the product, or selected."
-    )
-    attributes: dict[str, _Values] | None = Field(
-        default=None,
-        min_length=1,
-        description="Attribute to accepted values; quotes decide whether 5 is text.",
-    )
-    tags: dict[str, Annotated[list[Annotated[str, WORD]], Field(min_length=1)]] | None = Field(
-        default=None, min_length=1, description="Tag to accepted values."
-    )
-    asset_trees: list[AssetTreeBlock] | None = Field(
-        default=None, alias="assetTrees", min_length=1, description="At most 5 asset trees."
-    )
-    device_group_ids: list[Annotated[str, ID]] | None = Field(
-        default=None, alias="deviceGroupIds", min_length=1, description="Device groups; upgrade jobs only."
-    )
-    asset_ids: list[Annotated[str, ID]] | None = Field(
-        default=None, alias="assetIds", min_length=1, description="Assets."
-    )
-
-
-SELECTORS = ("attributes", "tags", "assetTrees", "deviceGroupIds", "assetIds")
-
-
-class JobBlock(Block):
-    """Copied into every create call: EnOS's names and units."""
-
-    type: Annotated[str, choice(*JobType)] = Field(default="upgrade", description="What the job is for.")
-    upgrade_policy: Annotated[str, choice("snapshot", "incremental")] = Field(
-        default="snapshot",
-        alias="upgradePolicy",
-        description="Whether the device list is closed at creation.",
-    )
-    enable_upgrade_request: Annotated[bool, FLAG] = Field(
-        default=False,
-        alias="enableUpgradeRequest",
-        description="Whether devices may ask for the upgrade themselves.",
-    )
-    version_numbers: list[Annotated[str, _VERSION]] = Field(
-        default=[],
-        alias="versionNumbers",
-        max_length=1000,
-        description="Source versions to upgrade from; quote them.",
-    )
-    upgrade_timeout: Annotated[int, whole(300, 172_800, "seconds")] = Field(
-        default=7200, alias="upgradeTimeout", description="Seconds a device may take, 300 to 172800."
-    )
-    maximum_concurrency: Annotated[int, whole(1)] = Field(
-        default=300, alias="maximumConcurrency", description="Devices in progress at once, per job."
-    )
-    retry_policy: RetryBlock = Field(
-        default=RetryBlock(), alias="retryPolicy", description="EnOS's own retry."
-    )
-    schedule_policy: ScheduleBlock | None = Field(
-        default=None, alias="schedulePolicy", description="EnOS's push window."
-    )
-    product_key: Annotated[str, ID] | None = Field(
-        default=None, alias="productKey", description="Needed when the firmware is not tied to a product."
-    )
-    upgrade_scope: ScopeBlock | None = Field(
-        default=None,
-        alias="upgradeScope",
-        description="Scope of the waves that name no devices of their own.",
-    )
-    extra: dict[str, Any] = Field(default={}, description="Undocumented fields, passed to EnOS as they are.")
-
-
 class DevicesBlock(Block):
     """Which devices the campaign is for."""
 
@@ -259,53 +97,6 @@ class DevicesBlock(Block):
     )
     per_job: Annotated[int, whole(1, PER_JOB_MAX, "devices")] = Field(
         default=PER_JOB_STANDARD, alias="perJob", description="Devices per create call at most."
-    )
-
-
-class ThresholdBlock(Block):
-    """At least this share of these devices."""
-
-    min: Annotated[Fraction, SHARE] = Field(description="The share.")
-    of: Annotated[str, choice(*Denominator)] = Field(
-        description="Share of all planned, or of the resolved devices."
-    )
-
-
-class StopBlock(Block):
-    """Halt when more than this have failed."""
-
-    failed: Annotated[Fraction | int, _STOP] = Field(description="A share, or a number of devices.")
-    of: Annotated[str, choice(*Denominator)] | None = Field(
-        default=None, description="What a share is a share of."
-    )
-    min_sample: Annotated[int, whole(1, unit="devices")] = Field(
-        default=1, alias="minSample", description="Devices that must be resolved before a share counts."
-    )
-
-
-class GateBlock(Block):
-    """What must hold before the next wave opens; all parts together."""
-
-    success: ThresholdBlock | None = Field(default=None, description="Devices that must have succeeded.")
-    resolved: ThresholdBlock | None = Field(
-        default=None, description="Devices that must have come to an end."
-    )
-    min_sample: Annotated[int, whole(1, unit="devices")] = Field(
-        default=1, alias="minSample", description="Devices that must be resolved before the gate can open."
-    )
-    stop_at: StopBlock | None = Field(default=None, alias="stopAt", description="When to halt.")
-    soak: Annotated[float, duration()] = Field(
-        default=0.0, description="Time to wait after the thresholds hold."
-    )
-    deadline: Annotated[float, duration(1)] | None = Field(
-        default=None,
-        description="Time after the wave's opening when the gate has failed if it is not satisfied.",
-    )
-    on_fail: Annotated[str, choice(*OnFail)] = Field(
-        default="pause", alias="onFail", description="Create nothing more, or end the campaign."
-    )
-    approval: Annotated[str, choice("required", "none")] = Field(
-        default="none", description="Whether a person must let the next wave open."
     )
 
 
@@ -332,7 +123,7 @@ class WaveBlock(Block):
     keys: list[Annotated[str, _KEY]] | None = Field(
         default=None, min_length=1, description="Exactly these devices; quote them."
     )
-    upgrade_scope: ScopeBlock | None = Field(
+    upgrade_scope: PlatformScope | None = Field(
         default=None, alias="upgradeScope", description="Devices picked by EnOS."
     )
     spread_by: Annotated[str, WORD] | None = Field(
@@ -340,7 +131,7 @@ class WaveBlock(Block):
         alias="spreadBy",
         description="Column of which every value gets a fair share of the wave.",
     )
-    job: JobBlock | None = Field(default=None, description="Replaces keys of the common job.")
+    job: PlatformJob | None = Field(default=None, description="Replaces keys of the common job.")
     gate: GateBlock | None = Field(default=None, description="What must hold before the next wave opens.")
 
 
@@ -413,7 +204,7 @@ class PlanBlock(Block):
     seed: Annotated[int, whole(0, 2**63 - 1)] | None = Field(
         default=None, description="Draws which devices go first; derived from the id if left out."
     )
-    job: JobBlock = Field(default=JobBlock(), description="What every create call asks for.")
+    job: PlatformJob | None = Field(default=None, description="What every create call asks for.")
     devices: DevicesBlock | None = Field(default=None, description="The fleet.")
     waves: list[WaveBlock] = Field(min_length=1, max_length=WAVES_MAX, description="The steps, in order.")
     limits: LimitsBlock = Field(default=LimitsBlock(), description="How fast, and how much at once.")
@@ -426,9 +217,32 @@ class PlanBlock(Block):
     )
 
 
-def plan_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of plan files, for editors and other tools."""
-    body = without_null(PlanBlock.model_json_schema(by_alias=True))
+@cache
+def plan_model(platform: PlatformPlan) -> type[PlanBlock]:
+    """Return the model of plans for one platform: `PlanBlock` with that platform's `job` and `upgradeScope`."""
+    wave_fields, plan_fields = WaveBlock.model_fields, PlanBlock.model_fields
+    # types that are values: pydantic takes them, mypy cannot follow
+    job: Any = platform.job | None
+    scope: Any = platform.scope | None
+    wave = create_model(
+        WaveBlock.__name__,
+        __base__=WaveBlock,
+        __doc__=WaveBlock.__doc__,
+        upgrade_scope=(scope, wave_fields["upgrade_scope"]),
+        job=(job, wave_fields["job"]),
+    )
+    return create_model(
+        PlanBlock.__name__,
+        __base__=PlanBlock,
+        __doc__=PlanBlock.__doc__,
+        job=(job, plan_fields["job"]),
+        waves=(list[wave], plan_fields["waves"]),
+    )
+
+
+def plan_schema(platform: PlatformPlan) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of plan files for one platform, for editors and other tools."""
+    body = without_null(plan_model(platform).model_json_schema(by_alias=True))
     assert isinstance(body, dict)
     properties = body["properties"]
     properties["version"]["enum"] = [1, "1"]

@@ -5,10 +5,16 @@ read by slices through a memory map and never as a whole. `plan.json` is everyth
 seed, the waves, and for every batch its slice and its digest. Opening costs a few milliseconds for thousands
 of batches, since nothing is done per device.
 
-    {"schema": "rollout.plan/1", "checksum": sha256 of all other members, "digest": sha256 of the plan,
-     "campaign": {…}, "seed": n, "manifest": {"file", "bytes", "sha256"},
+    {"schema": "rollout.plan/2", "checksum": sha256 of all other members, "digest": sha256 of the plan,
+     "savedBy": version of rollout, "campaign": {…}, "seed": n,
+     "manifest": {"schema": "rollout.devices/1", "file", "bytes", "sha256"},
      "waves": [{"name", "devices", "batches"}, …], "batches": [[wave, devices, start, stop, digest], …],
      "report": {"rows", "duplicates", "excluded", "filtered", "devices", "warnings": […], "listings": […]}}
+
+The digest is taken over the text of schema, campaign, seed, waves and batches as it stands in the file, and of
+the manifest's sha256. So it is the same for every later program. Plans of format 1 open for ever (`format_1`). A
+plan of a newer format, or with a field that this program does not know, is refused (R181) with the version that
+saved it.
 
 Where devices came from EnOS's search, `plan.listing-….gz` holds what it gave (see `intake.listing`), so that the
 same plan can be made again. Nothing that runs needs it.
@@ -30,25 +36,30 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from rollout import __version__
 from rollout.codes import Severity
 from rollout.core.campaign import Campaign, Scope, Share
+from rollout.core.campaign_json import FORMAT, NewerFormat, campaign_from_json, canonical
 from rollout.core.names import batch_name
 from rollout.core.plan import (
+    SCHEMA,
     Batch,
     Cutter,
     KeyBlob,
     Plan,
     PlannedWave,
     Quota,
+    Seal,
     ThinSpread,
     assign_waves,
     batch_digest,
     plan_digest,
-    seal_of,
+    seals_of,
     size_waves,
+    written_plan,
 )
 from rollout.errors import Complaint, PlanError
-from rollout.intake.campaign_json import campaign_from_json, campaign_to_json
+from rollout.intake import format_1
 from rollout.intake.complaints import Complaints, Loc, quoted
 from rollout.intake.device_search import is_search
 from rollout.intake.document import PlanDocument
@@ -56,20 +67,15 @@ from rollout.intake.files import Unopened, open_regular, replacing, unnamed_file
 from rollout.intake.fleet_file import Source
 from rollout.intake.fleet_order import Counts, OrderedFleet, order_fleet
 from rollout.intake.listing import Listing
-from rollout.intake.sense import check_sizes
+from rollout.intake.rules import check_sizes
 from rollout.ports import PLAN_NAME
 
-__all__ = [
-    "PlanningReport",
-    "SavedPlan",
-    "compile_plan",
-    "fleet_sources",
-    "open_saved_plan",
-    "write_waves_csv",
-]
-
-SCHEMA = "rollout.plan/1"
 MANIFEST_NAME = "plan.devices"
+MANIFEST_SCHEMA = "rollout.devices/1"
+"""What a saved plan calls the form of its manifest; plans of format 1 do not say, and have this one."""
+
+_DIGESTED = ("schema", "campaign", "seed", "waves", "batches")
+_MEMBERS = frozenset({*_DIGESTED, "digest", "savedBy", "manifest", "report"})
 
 PLAN_BYTES_MAX = 256 << 20
 """Bytes of plan.json: two million batches. Ours."""
@@ -101,7 +107,20 @@ class SavedPlan:
     plan: Plan
     manifest: KeyBlob
     report: PlanningReport
-    manifest_sha256: str = field(repr=False, default="")
+    manifest_sha256: str = field(repr=False)
+    seals: tuple[Seal, ...] = field(repr=False, compare=False)
+    """For each wave what its batches' digests share, in the form of the plan's own format."""
+
+    def is_same_as(self, other: SavedPlan) -> bool:
+        """Return whether both do the same to the same devices; the formats they were saved in may differ."""
+        if self.plan.digest == other.plan.digest:
+            return True
+        mine, others = self.plan, other.plan
+        return (
+            self.manifest_sha256 == other.manifest_sha256
+            and (mine.campaign, mine.seed, mine.waves) == (others.campaign, others.seed, others.waves)
+            and [(b.start, b.stop) for b in mine.batches] == [(b.start, b.stop) for b in others.batches]
+        )
 
     def verify(self) -> None:
         """Read the whole manifest and compare it, and every batch, with the digests. Raises PlanError."""
@@ -112,7 +131,7 @@ class SavedPlan:
         if blob_digest.hexdigest() != self.manifest_sha256:
             raise _refused("R182", place, "is damaged: its digest is not the plan's")
         for wave in self.plan.waves:
-            _check_batches(self.plan, self.manifest, self.plan.batches[wave.first : wave.last], place)
+            _check_batches(self, self.plan.batches[wave.first : wave.last], place)
 
 
 def compile_plan(
@@ -161,22 +180,31 @@ def open_saved_plan(path: Path) -> SavedPlan:
     """
     data = _read_plan_json(path)
     try:
-        campaign = campaign_from_json(data["campaign"])
+        first_format = data["schema"] == format_1.SCHEMA
+        written = data["campaign"]
+        campaign = campaign_from_json(format_1.campaign_of_format_2(written) if first_format else written)
+        seals = format_1.seals_1(written) if first_format else seals_of(written)
         waves, batches = _waves_and_batches(data["waves"], data["batches"])
         manifest_sha256, size = str(data["manifest"]["sha256"]), int(data["manifest"]["bytes"])
-        digest = plan_digest(campaign, data["seed"], waves, batches, manifest_sha256)
+        digest = (
+            format_1.plan_digest_1(data)
+            if first_format
+            else plan_digest({name: data[name] for name in _DIGESTED}, manifest_sha256)
+        )
         report = _report_from_json(data["report"], path.parent)
         seed = int(data["seed"])
+    except NewerFormat as unknown:
+        raise _newer(path, data, f"has {unknown}, which this program does not know") from unknown
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise _refused("R182", path, f"is damaged: {type(error).__name__} in its content") from error
     if digest != data.get("digest"):
         raise _refused("R182", path, "is damaged: its digest is not that of its content")
     plan = Plan(campaign, seed, waves, batches, sum(wave.devices for wave in waves), digest)
     place = path.parent / MANIFEST_NAME
-    manifest = _map_manifest(place, size)
+    saved = SavedPlan(path, plan, _map_manifest(place, size), report, manifest_sha256, tuple(seals))
     listed = [batch for batch in batches if batch.devices]
-    _check_batches(plan, manifest, [*listed[:1], *listed[1:][-1:]], place)
-    return SavedPlan(path, plan, manifest, report, manifest_sha256)
+    _check_batches(saved, [*listed[:1], *listed[1:][-1:]], place)
+    return saved
 
 
 def write_waves_csv(saved: SavedPlan, path: Path) -> None:
@@ -228,7 +256,7 @@ def _compile(
             return
     counts = Counts() if fleet is None else fleet.counts
     quotas, uncovered = size_waves(campaign.waves, counts.devices)
-    _check_quotas(complaints, campaign, quotas, uncovered, counts)
+    _check_quotas(complaints, document, quotas, uncovered, counts)
     complaints.settle()
     parts = [unnamed_file(directory, stack) for _ in campaign.waves]
     cutter = Cutter(campaign, lambda wave, text: parts[wave].write(text))
@@ -242,23 +270,20 @@ def _compile(
     waves, batches = cutter.finish()
     warnings = complaints.settle()
     size, sha256 = _write_manifest(directory, parts)
-    digest = plan_digest(campaign, document.seed, waves, batches, sha256)
+    written = written_plan(campaign, document.seed, waves, batches)
     content = {
-        "schema": SCHEMA,
-        "digest": digest,
-        "campaign": campaign_to_json(campaign),
-        "seed": document.seed,
-        "manifest": {"file": MANIFEST_NAME, "bytes": size, "sha256": sha256},
-        "waves": [{"name": w.name, "devices": w.devices, "batches": w.last - w.first} for w in waves],
-        "batches": [[b.wave, b.devices, b.start, b.stop, b.digest] for b in batches],
+        **written,
+        "digest": plan_digest(written, sha256),
+        "savedBy": __version__,
+        "manifest": {"schema": MANIFEST_SCHEMA, "file": MANIFEST_NAME, "bytes": size, "sha256": sha256},
         "report": {
             **asdict(counts),
-            "warnings": [asdict(warning) for warning in warnings],
+            "warnings": [_warning_to_json(warning) for warning in warnings],
             "listings": [listing.to_json() for listing in listings],
         },
     }
     with replacing(directory / PLAN_NAME) as file:
-        file.write(_dumped({"schema": SCHEMA, "checksum": _checksum(content), **content}) + b"\n")
+        file.write(canonical({"checksum": _checksum(content), **content}) + b"\n")
 
 
 def fleet_sources(
@@ -318,8 +343,9 @@ def _typed_source(name: str | Path) -> Source:
 
 
 def _check_quotas(
-    complaints: Complaints, campaign: Campaign, quotas: Sequence[Quota], uncovered: int, counts: Counts
+    complaints: Complaints, document: PlanDocument, quotas: Sequence[Quota], uncovered: int, counts: Counts
 ) -> None:
+    campaign = document.campaign
     if not counts.devices and not all(isinstance(wave.size, Scope) for wave in campaign.waves):
         message = f"0 devices in scope: {counts.excluded:,} excluded, {counts.filtered:,} filtered out"
         complaints.add("R151", message, loc=("devices",), at_key=True)
@@ -348,7 +374,14 @@ def _check_quotas(
             complaints.add(
                 "R149", f"{uncovered:,} devices are in no wave", loc=("waves",), at_key=True, hint=hint
             )
-    check_sizes(complaints, campaign.waves, sizes, per_job=campaign.per_job, limits=campaign.limits)
+    check_sizes(
+        complaints,
+        campaign.waves,
+        sizes,
+        document.check_size,
+        per_job=campaign.per_job,
+        limits=campaign.limits,
+    )
 
 
 def _warn_of_thin(complaints: Complaints, campaign: Campaign, thin: Sequence[ThinSpread]) -> None:
@@ -380,12 +413,8 @@ def _write_manifest(directory: Path, parts: Sequence[IO[bytes]]) -> tuple[int, s
     return size, digest.hexdigest()
 
 
-def _dumped(content: object) -> bytes:
-    return json.dumps(content, separators=(",", ":"), sort_keys=True).encode()
-
-
 def _checksum(content: object) -> str:
-    return hashlib.sha256(_dumped(content)).hexdigest()
+    return hashlib.sha256(canonical(content)).hexdigest()
 
 
 def _read_plan_json(path: Path) -> dict[str, Any]:
@@ -402,13 +431,18 @@ def _read_plan_json(path: Path) -> dict[str, Any]:
     name, _, number = str(schema).partition("/")
     if name != "rollout.plan":
         raise _refused("R180", path, "is not a saved plan", hint="`rollout plan` saves one")
-    if schema != SCHEMA:
-        newer = number.isdigit() and int(number) > 1
-        message = f"has the schema {schema}, this program reads {SCHEMA}"
-        raise _refused("R181" if newer else "R182", path, message, hint="use the program that saved it")
+    if schema not in (SCHEMA, format_1.SCHEMA):
+        if number.isdigit() and int(number) > FORMAT:
+            raise _newer(path, data, f"has the format {schema}, this program reads up to {SCHEMA}")
+        raise _refused("R182", path, f"has the format {schema}, which there never was")
     content: dict[str, Any] = data
     if content.pop("checksum", None) != _checksum(content):
         raise _refused("R182", path, "is damaged: its checksum is not that of its content")
+    unknown = content.keys() - _MEMBERS
+    manifest = content.get("manifest", {})
+    if unknown or manifest.get("schema", MANIFEST_SCHEMA) != MANIFEST_SCHEMA:
+        told = ", ".join(sorted(unknown)) or f"a manifest of the form {manifest['schema']}"
+        raise _newer(path, content, f"has {told}, which this program does not know")
     return content
 
 
@@ -430,13 +464,38 @@ def _waves_and_batches(
     return tuple(planned), batches
 
 
+def _warning_to_json(warning: Complaint) -> dict[str, Any]:
+    return {
+        "file": warning.file,
+        "line": warning.line,
+        "column": warning.column,
+        "code": warning.code,
+        "message": warning.message,
+        "hint": warning.hint,
+        "severity": warning.severity.value,
+        "field": warning.field,
+    }
+
+
 def _report_from_json(data: dict[str, Any], directory: Path) -> PlanningReport:
+    """Return the report. It is told and nothing depends on it, so what a newer program added is passed over."""
     warnings = tuple(
-        Complaint(**{**warning, "severity": Severity(warning["severity"])}) for warning in data["warnings"]
+        Complaint(
+            file=warning["file"],
+            line=warning["line"],
+            column=warning["column"],
+            code=warning["code"],
+            message=warning["message"],
+            hint=warning.get("hint", ""),
+            severity=Severity(warning.get("severity", Severity.ERROR)),
+            field=warning.get("field", ""),
+        )
+        for warning in data["warnings"]
     )
     # plans of before there were listings have none
     listings = tuple(Listing.from_json(listing, directory) for listing in data.get("listings", ()))
-    return PlanningReport(**{**data, "warnings": warnings, "listings": listings})
+    counts = {name: int(data[name]) for name in ("rows", "duplicates", "excluded", "filtered", "devices")}
+    return PlanningReport(**counts, warnings=warnings, listings=listings)
 
 
 def _map_manifest(path: Path, size: int) -> KeyBlob:
@@ -451,14 +510,23 @@ def _map_manifest(path: Path, size: int) -> KeyBlob:
         raise _refused("R182", path, str(refusal)) from refusal
 
 
-def _check_batches(plan: Plan, manifest: KeyBlob, batches: Sequence[Batch], place: Path) -> None:
-    campaign = plan.campaign
+def _check_batches(saved: SavedPlan, batches: Sequence[Batch], place: Path) -> None:
     for batch in batches:
-        wave = campaign.waves[batch.wave]
-        seal = seal_of(campaign.firmware_id, wave.job, wave.size if isinstance(wave.size, Scope) else None)
-        if batch_digest(seal, manifest.keys(batch.start, batch.stop)) != batch.digest:
-            message = f"is damaged: batch {batch.number} of wave {wave.name} has another digest"
-            raise _refused("R182", place, message)
+        if (
+            batch_digest(saved.seals[batch.wave], saved.manifest.keys(batch.start, batch.stop))
+            != batch.digest
+        ):
+            wave = saved.plan.waves[batch.wave].name
+            raise _refused(
+                "R182", place, f"is damaged: batch {batch.number} of wave {wave} has another digest"
+            )
+
+
+def _newer(path: Path, data: dict[str, Any], message: str) -> PlanError:
+    """Return the refusal of a plan that a newer program saved, with the version that is needed."""
+    version = data.get("savedBy")
+    needed = f"rollout {version} or newer" if isinstance(version, str) else "the program that saved it"
+    return _refused("R181", path, message, hint=f"use {needed}")
 
 
 def _refused(code: str, path: Path, message: str, *, hint: str = "") -> PlanError:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, assert_never
 
-from rollout.core.campaign import JobType
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.names import batch_name
 from rollout.core.orders import Approve, Order, Resume
@@ -19,6 +18,7 @@ from rollout.core.reasons import HoldReason
 from rollout.emulator.http.faults import Fault, FaultPlan
 from rollout.emulator.platform.refusal import Refusal
 from rollout.engine.runner import GRACE_S
+from rollout.enos.job_settings import JobType
 from rollout.simulation.wires import Wires
 from rollout.simulation.world import World
 

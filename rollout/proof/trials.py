@@ -378,7 +378,7 @@ class Crash:
 def draw_crash(crash: Crash) -> Trial:
     """Return the trial of one crash: two waves with a gate between them, three batches."""
     dice = Random(f"{crash.seed}/{crash.trouble}/crash")  # noqa: S311 - repeatable chance is the purpose
-    spec = JobSpec(version_numbers=("1.0",), upgrade_timeout_s=300, maximum_concurrency=2)
+    spec = JobSpec(platform={"versionNumbers": ["1.0"]}, upgrade_timeout_s=300, maximum_concurrency=2)
     share = Threshold(Fraction(1), Denominator.PLANNED)
     campaign = Campaign(
         "c1",
@@ -460,10 +460,11 @@ def _moment(dice: Random) -> float:
 def draw_scenario(seed: int, dice: Random) -> Scenario:
     """Draw a small campaign on a platform without faults."""
     per_job = dice.randint(1, 3)
+    concurrency = dice.randint(1, 3)
     spec = JobSpec(
-        version_numbers=("1.0",),
+        platform={"versionNumbers": ["1.0"]},
         upgrade_timeout_s=300,
-        maximum_concurrency=dice.randint(1, 3),
+        maximum_concurrency=concurrency,
         retry=RetryPolicy(enabled=True, interval_s=dice.choice((0, 10)), count=dice.randint(1, 2))
         if dice.random() < 0.2
         else RetryPolicy(),
@@ -489,7 +490,7 @@ def draw_scenario(seed: int, dice: Random) -> Scenario:
                 in_flight=dice.randint(1, 4),
             ),
             CallLimit(20.0, burst=5, in_flight=3),
-            dice.choice((None, None, max(per_job, spec.maximum_concurrency), 2 * per_job + 1)),
+            dice.choice((None, None, max(per_job, concurrency), 2 * per_job + 1)),
         ),
         ApiRetry(
             dice.randint(3, 6), 0.5, 20.0, WhenUnsure.PARK if dice.random() < 0.15 else WhenUnsure.RESEND

@@ -155,7 +155,7 @@ class Preview:
             "waves": [
                 {
                     "name": wave.name,
-                    "type": str(campaign.waves[wave.index].job.type),
+                    "type": _kind(campaign.waves[wave.index]),
                     "devices": wave.devices,
                     "jobs": wave.last - wave.first,
                     "scope": isinstance(campaign.waves[wave.index].size, Scope),
@@ -216,7 +216,7 @@ class Preview:
             done += planned.devices
             gate = textwrap.wrap(gate_text(wave), gate_width)
             yield (
-                f" + {clipped(safe(wave.name), width):<{width}}  {wave.job.type.value:<7}  {_devices_text(planned, wave):>9}  "
+                f" + {clipped(safe(wave.name), width):<{width}}  {_kind(wave):<7}  {_devices_text(planned, wave):>9}  "
                 f"{count(planned.last - planned.first):>6}  {_total(done, plan.devices):>6}  "
                 f"{gate[0]:<{gate_width}}  {if_not(wave.gate)}"
             )
@@ -234,7 +234,8 @@ class Preview:
     def _at_once(self) -> str:
         cap = self.plan.campaign.limits.devices_in_progress
         most = _exposure(self.plan)
-        concurrency = {wave.job.maximum_concurrency for wave in self.plan.campaign.waves}
+        stated = (wave.job.maximum_concurrency for wave in self.plan.campaign.waves)
+        concurrency = {each for each in stated if each is not None}
         if cap is None:
             return (
                 f"no cap: {count(most)} devices at most, the sum of {counted(len(self.plan.batches), 'job')}"
@@ -316,8 +317,15 @@ def _bound(seconds: float) -> str:
 
 
 def _from(waves: Sequence[Wave]) -> str:
-    versions = list(dict.fromkeys(version for wave in waves for version in wave.job.version_numbers))
+    versions = list(
+        dict.fromkeys(version for wave in waves for version in wave.job.platform.get("versionNumbers", ()))
+    )
     return f" · from {', '.join(safe(version) for version in versions)}" if versions else ""
+
+
+def _kind(wave: Wave) -> str:
+    """Return what the platform calls this kind of job; empty if it has one kind only."""
+    return str(wave.job.platform.get("type", ""))
 
 
 def _devices_text(planned: PlannedWave, wave: Wave) -> str:

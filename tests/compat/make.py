@@ -20,10 +20,10 @@ from pathlib import Path
 from state_summary import summary
 
 from rollout import __version__
+from rollout.core.campaign_json import FORMAT, campaign_to_json
 from rollout.core.events import EPHEMERAL
 from rollout.core.fold import fold
 from rollout.core.state import State
-from rollout.intake.campaign_json import campaign_to_json
 from rollout.journal.codec import encode
 from rollout.proof.acts import apply_act, conclude
 from rollout.proof.trials import TROUBLES, draw_trial
@@ -168,6 +168,7 @@ def simulated():
             "plan": {
                 "digest": plan.digest,
                 "seed": plan.seed,
+                "format": FORMAT,
                 "campaign": campaign_to_json(plan.campaign),
                 "waves": [[w.index, w.name, w.devices, w.first, w.last] for w in plan.waves],
                 "batches": [

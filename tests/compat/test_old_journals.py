@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from compat.state_summary import summary
 
+from rollout.core.campaign_json import campaign_from_json
 from rollout.core.fold import fold
 from rollout.core.plan import Batch, Plan, PlannedWave
 from rollout.core.state import State
-from rollout.intake.campaign_json import campaign_from_json
+from rollout.intake.format_1 import campaign_of_format_2
 from rollout.journal.codec import decode
 from rollout.journal.format1 import HALTS, HOLDS
 
@@ -30,7 +31,13 @@ def plan_of(record):
     waves = tuple(PlannedWave(*wave) for wave in record["waves"])
     batches = tuple(Batch(*batch) for batch in record["batches"])
     devices = sum(wave.devices for wave in waves)
-    campaign = campaign_from_json(record["campaign"])
+    written_in = record.get("format", 1)
+    written = record["campaign"]
+    campaign = (
+        campaign_from_json(campaign_of_format_2(written))
+        if written_in == 1
+        else campaign_from_json(written, written_in)
+    )
     return Plan(campaign, record["seed"], waves, batches, devices, record["digest"])
 
 

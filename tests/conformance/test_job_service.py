@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from rollout.core.campaign import JobSpec, JobType, Localized, Scope
+from rollout.core.campaign import JobSpec, Localized, Scope
 from rollout.core.outcome import Accepted, Rejected, Unsent
 from rollout.core.records import JobFilter, TaskFilter, TaskState
 from rollout.emulator.http.faults import Faults
@@ -146,7 +146,7 @@ def an_order(number=1, devices=3, **changes) -> CreateOrder:
         "firmware_id": "fw-2",
         "name": f"c1-w01-b{number:06d}-0123456789ab.",
         "label": Localized("Spring", {"en_US": "Spring", "zh_CN": "春"}),
-        "spec": JobSpec(version_numbers=("1.0",)),
+        "spec": JobSpec(platform={"versionNumbers": ["1.0"]}),
         "device_keys": ",".join(f'"{key}"' for key in device_keys(number, devices)).encode(),
     }
     return CreateOrder(**{**given, **changes})
@@ -225,11 +225,11 @@ async def test_a_guard_is_asked_before_anything_happens(world):
     [
         (an_order(), Knobs(strict_firmware=True), 24404),
         (
-            an_order(device_keys=b"", scope=Scope("total"), spec=JobSpec(type=JobType.VERIFY)),
+            an_order(device_keys=b"", scope=Scope("total"), spec=JobSpec(platform={"type": "verify"})),
             AT_ONCE,
             24611,
         ),
-        (an_order(devices=6, spec=JobSpec(type=JobType.VERIFY)), AT_ONCE, 24612),
+        (an_order(devices=6, spec=JobSpec(platform={"type": "verify"})), AT_ONCE, 24612),
     ],
     ids=["no such firmware", "verification of everything", "too many to verify"],
 )
@@ -252,8 +252,8 @@ async def test_a_job_is_found_by_its_exact_name_or_its_prefix(world):
         second = await w.create(2)
         await w.create(3, name="c1-w02-b000001-0123456789ab.")
         await w.create(4, name=an_order(1).name, firmware_id="fw-3")
-        await w.create(5, name=an_order(1).name, spec=JobSpec(type=JobType.VERIFY))
-        ours = {"firmware_id": "fw-2", "job_type": "upgrade"}
+        await w.create(5, name=an_order(1).name, spec=JobSpec(platform={"type": "verify"}))
+        ours = {"firmware_id": "fw-2", "spec": JobSpec()}
         one = await w.service.find_jobs(**ours, name=an_order(1).name)
         assert ([job.job_id for job in one.jobs], one.complete) == ([first], True)
         wave = await w.service.find_jobs(**ours, name="c1-w01-b", prefix=True)
@@ -265,7 +265,7 @@ async def test_a_job_is_found_by_its_exact_name_or_its_prefix(world):
 async def test_a_record_tells_all_of_a_job(world):
     """What a campaign uses has a field; the rest is there under the platform's names."""
     async with world() as w:
-        job_id = await w.create(spec=JobSpec(version_numbers=("1.0",), maximum_concurrency=7))
+        job_id = await w.create(spec=JobSpec(platform={"versionNumbers": ["1.0"]}, maximum_concurrency=7))
         job = await w.service.get_job(job_id)
         assert (job.name, job.status, job.create_time_ms) == (an_order().name, "started", 1_000_000_000)
         assert job.names == {locale: f"{text} · {job.name}" for locale, text in an_order().label.i18n.items()}
@@ -304,7 +304,7 @@ async def test_a_filter_names_the_jobs(world, jobs, expected):
     async with world() as w:
         ids = {
             await w.create(1): 1,
-            await w.create(2, spec=JobSpec(type=JobType.VERIFY)): 2,
+            await w.create(2, spec=JobSpec(platform={"type": "verify"})): 2,
             (stopped := await w.create(3, firmware_id="fw-3")): 3,
         }
         await w.service.stop_job(stopped)
@@ -347,7 +347,7 @@ async def test_reads_may_lag_behind_writes(world):
     """A job just made may not be seen for a while, and then is; creating it again would double it."""
     async with world(knobs=Knobs(read_lag_s=2, materialise_s=0)) as w:
         job_id = await w.create()
-        look = {"firmware_id": "fw-2", "job_type": "upgrade", "name": an_order().name}
+        look = {"firmware_id": "fw-2", "spec": JobSpec(), "name": an_order().name}
         assert (await w.service.find_jobs(**look)).jobs == ()
         with pytest.raises(ServiceError) as caught:
             await w.service.get_job(job_id)
@@ -460,7 +460,9 @@ async def test_what_cannot_be_quoted_is_not_asked_for(world):
 async def test_waiting_tasks_are_cancelled(world):
     """Those in init and published end; the others' fate is theirs."""
     async with world() as w:
-        job_id = await w.create(devices=4, spec=JobSpec(version_numbers=("1.0",), maximum_concurrency=2))
+        job_id = await w.create(
+            devices=4, spec=JobSpec(platform={"versionNumbers": ["1.0"]}, maximum_concurrency=2)
+        )
         assert await w.keys(job_id, TaskState.WAITING) == {"dev-01-0002", "dev-01-0003"}
         await w.service.cancel_tasks(job_id, ["dev-01-0002", "dev-01-0000"])
         hits = await w.service.search_tasks(TaskFilter(device_keys=("dev-01-0002", "dev-01-0000")))

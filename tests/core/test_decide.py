@@ -211,7 +211,7 @@ def stalled_world(silent, failing=0.0, **job):
     """A wave of ten jobs of 20 devices, 50 of which may be in progress; a share never answers."""
     limits = Limits(CallLimit(1000.0), CallLimit(1000.0), devices_in_progress=50)
     return world(
-        ("total", [20] * 10, None, JobSpec(version_numbers=("1.0",), **job)),
+        ("total", [20] * 10, None, JobSpec(platform={"versionNumbers": ["1.0"]}, **job)),
         silent=silent,
         failing=failing,
         campaign={"limits": limits, "stragglers_after_s": 5000.0},
@@ -376,7 +376,7 @@ def test_a_lost_journal_is_made_good_from_the_platform():
 def test_devices_in_progress_is_a_cap_over_all_jobs_and_is_used():
     """Exposure never passes the cap and reaches it while work is left."""
     limits = Limits(CallLimit(1000.0, in_flight=8), CallLimit(1000.0), devices_in_progress=100)
-    spec = JobSpec(version_numbers=("1.0",), maximum_concurrency=10)
+    spec = JobSpec(platform={"versionNumbers": ["1.0"]}, maximum_concurrency=10)
     w = world(("total", [15] * 40, None, spec), campaign={"limits": limits})
     state = w.live()
     assert state.status is CampaignStatus.FINISHED

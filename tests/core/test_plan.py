@@ -2,6 +2,7 @@
 
 import random
 import string
+from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 
@@ -9,14 +10,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.core.campaign import Campaign, Count, JobSpec, Keys, Localized, Rest, Scope, Share, Wave
+from rollout.core.campaign import (
+    ApiRetry,
+    Campaign,
+    Count,
+    Gate,
+    JobSpec,
+    Keys,
+    Limits,
+    Localized,
+    Rest,
+    RetryPolicy,
+    SchedulePolicy,
+    Scope,
+    Share,
+    Wave,
+)
+from rollout.core.campaign_json import campaign_to_json
 from rollout.core.plan import (
     Quota,
     apportion,
     batch_digest,
     draw_places,
     plan_fleet,
-    seal_of,
+    seals_of,
     size_waves,
 )
 
@@ -27,8 +44,8 @@ FLEETS = st.dictionaries(
 )
 
 PINNED_KEYS = ["DEV-0003", "DEV-0012", "DEV-0017", "DEV-0010"]
-PINNED_BATCHES = ["2fa589fef60c", "07ec596f0577", "74b06f766be6", "366fa2cb8c3a"]
-PINNED_PLAN = "bad8d499897b73f02d6c4abb5c7bdbad62d8fcc02e1d1e159122aad35dd7fa29"
+PINNED_BATCHES = ["e9d0c1fbc285", "ac9b3c6f6c80", "d864f6e2378b", "8441d9dd6156"]
+PINNED_PLAN = "a948ae5a9c62b73b5430bc10bdc4d7e905b85fc35e77bc23a5b18d22efd60dc3"
 
 
 def campaign(*waves, per_job=7):
@@ -241,22 +258,53 @@ def test_digest_of_a_plan_is_the_same_on_any_machine():
     assert plan.digest == PINNED_PLAN
 
 
-def test_batch_digest_binds_content_not_order():
-    """The digest is of the set of keys, and changes with firmware, any job setting, scope or key."""
+def digest_of(order, keys=()):
+    """The digest of a batch of the order's first wave."""
+    return batch_digest(seals_of(campaign_to_json(order))[0], keys)
+
+
+def test_batch_digest_binds_what_is_sent():
+    """The digest is of the set of keys, and changes with whatever a create call sends."""
     keys = [f"DEV-{n}" for n in range(30)]
-    base = batch_digest(seal_of("f1", JOB, None), keys)
+    order = campaign(wave("one", Rest()))
+    base = digest_of(order, keys)
     shuffled = random.Random(1).sample(keys, len(keys))
-    assert base == batch_digest(seal_of("f1", JOB, None), shuffled)
+    assert base == digest_of(order, shuffled)
     assert len(base) == 12
+    sent = [
+        JobSpec(upgrade_timeout_s=7201),
+        JobSpec(maximum_concurrency=None),
+        JobSpec(retry=RetryPolicy(enabled=True, interval_s=1, count=1)),
+        JobSpec(schedule=SchedulePolicy(1, 2)),
+        JobSpec(platform={"versionNumbers": ["1.10"]}),
+    ]
     others = {
-        batch_digest(seal_of("f2", JOB, None), keys),
-        batch_digest(seal_of("f1", JobSpec(upgrade_timeout_s=7201), None), keys),
-        batch_digest(seal_of("f1", JobSpec(version_numbers=("1.10",)), None), keys),
-        batch_digest(seal_of("f1", JOB, Scope("total")), keys),
-        batch_digest(seal_of("f1", JOB, None), keys[1:]),
-        batch_digest(seal_of("f1", JOB, None), [*keys[:-1], "DEV-x"]),
+        digest_of(replace(order, firmware_id="f2"), keys),
+        digest_of(replace(order, name=Localized("Demo", {"en_US": "Demo"})), keys),
+        *(digest_of(campaign(wave("one", Rest(), job=spec)), keys) for spec in sent),
+        digest_of(campaign(wave("one", Scope("total"))), keys),
+        digest_of(campaign(wave("one", Scope("partial", "tags", {"a": ["b"]}))), keys),
+        digest_of(order, keys[1:]),
+        digest_of(order, [*keys[:-1], "DEV-x"]),
     }
-    assert len(others | {base}) == 7
+    assert len(others | {base}) == 12
+
+
+def test_batch_digest_knows_nothing_that_is_not_sent():
+    """Gates, limits, names, sizes, columns and the fleet's other columns change no batch's digest, so no job's name."""
+    order = campaign(wave("one", Rest()))
+    base = digest_of(order, ["DEV-1"])
+    others = [
+        replace(order, id="other"),
+        replace(order, name=Localized("Another")),
+        replace(order, org_id="o2"),
+        replace(order, per_job=9),
+        replace(order, limits=Limits(devices_in_progress=5)),
+        replace(order, api_retry=ApiRetry(attempts=1)),
+        replace(order, stragglers_after_s=1.0),
+        campaign(Wave("two", Count(4), JOB, Gate(soak_s=5.0), "site"), wave("total", Rest())),
+    ]
+    assert {digest_of(other, ["DEV-1"]) for other in others} == {base}
 
 
 def test_places_are_keyed():

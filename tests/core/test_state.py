@@ -16,7 +16,7 @@ from rollout.core.lifecycle import BatchStatus
 from rollout.core.polling import GROUP_MAX, PERIOD_MIN_S, SIGHT_S, Pace, group_size, next_period
 from rollout.core.state import State
 
-SPEC = JobSpec(version_numbers=("1.0",), maximum_concurrency=10)
+SPEC = JobSpec(platform={"versionNumbers": ["1.0"]}, maximum_concurrency=10)
 
 
 def opened(*waves, **campaign):

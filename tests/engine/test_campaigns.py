@@ -107,7 +107,7 @@ async def test_fifty_creates_a_second_are_never_more():
 def test_devices_in_progress_is_kept_over_all_jobs_and_used():
     """Never above the cap at any instant, at least 95 % of it used while work is left; in virtual time, so exactly."""
     limits = Limits(CallLimit(20.0, in_flight=8), CallLimit(10.0, burst=5, in_flight=8), 200)
-    spec = JobSpec(version_numbers=("1.0",), maximum_concurrency=5)
+    spec = JobSpec(platform={"versionNumbers": ["1.0"]}, maximum_concurrency=5)
     plan, manifest = build(("total", [10] * 110, None, spec), limits=limits)
     slow = Population(work_s_median=900.0, work_s_sigma=0.35, first_report_s=(1.0, 20.0))
     devices = [(key, {}) for batch in plan.batches for key in manifest.keys(batch.start, batch.stop)]
@@ -186,7 +186,7 @@ async def test_an_unreachable_platform_ends_the_run_within_the_retry_budget(tmp_
 
 async def test_abort_cancels_what_waits_then_stops_the_jobs():
     """Cancel first (a stopped job's tasks cannot be cancelled), then stop; what upgrades goes on."""
-    spec = JobSpec(version_numbers=("1.0",), maximum_concurrency=5)
+    spec = JobSpec(platform={"versionNumbers": ["1.0"]}, maximum_concurrency=5)
     plan, manifest = build(("total", [20] * 4, None, spec), limits=FAST)
     long = Population(work_s_median=7200.0)
     async with platform(population=long) as running:

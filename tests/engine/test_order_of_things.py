@@ -45,10 +45,10 @@ class Service:
         self.jobs[order.name] = job_id
         return Accepted(job_id)
 
-    async def find_jobs(self, *, firmware_id, job_type, name, prefix=False):
+    async def find_jobs(self, *, firmware_id, spec, name, prefix=False):
         self.calls.append("find")
         found = [
-            Found(job, n, firmware_id, job_type, "started", 1)
+            Found(job, n, firmware_id, spec.platform.get("type", "upgrade"), "started", 1)
             for n, job in self.jobs.items()
             if (n.startswith(name) if prefix else n == name)
         ]

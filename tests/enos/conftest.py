@@ -62,7 +62,7 @@ def order():
         firmware_id="fw1",
         name="c1-w01-b000001-0123456789ab.",
         label=Localized("Spring", {"en_US": "Spring", "zh_CN": "春"}),
-        spec=JobSpec(version_numbers=("1.0",)),
+        spec=JobSpec(platform={"versionNumbers": ["1.0"]}),
         device_keys=b'"d-001","d-002"',
     )
 

@@ -11,13 +11,14 @@ from contextlib import asynccontextmanager
 import pytest
 from scripted_server import envelope, grant, http
 
-from rollout.core.campaign import Campaign, JobSpec, JobType, Localized, Rest, Wave
+from rollout.core.campaign import Campaign, JobSpec, Localized, Rest, Wave
 from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, GatewayRules
 from rollout.emulator.http.server import EmulatorConfig, serve
 from rollout.emulator.platform.knobs import Knobs
 from rollout.enos import checkup
 from rollout.enos.caller import Caller
 from rollout.enos.checkup import Health, Target, examine
+from rollout.enos.job_settings import JobSettings, JobType
 from rollout.enos.signing import Secret
 from rollout.enos.transport import Transport
 
@@ -62,7 +63,7 @@ def health(found) -> str:
 
 
 def a_campaign(firmware_id="fw-2", first=JobType.UPGRADE, sources=("1.0",)) -> Campaign:
-    job = JobSpec(type=first, version_numbers=sources)
+    job = JobSpec(platform=JobSettings(type=first, version_numbers=sources).to_platform())
     wave = Wave("all", Rest(), job)
     return Campaign("c1", Localized("c1", {}), "o00000000000000", firmware_id, (wave,))
 

@@ -9,7 +9,7 @@ from email.policy import HTTP
 import pytest
 from scripted_server import CANARY, TOKEN_CANARY, envelope, http
 
-from rollout.core.campaign import JobSpec, JobType, Localized
+from rollout.core.campaign import JobSpec, Localized
 from rollout.core.outcome import Accepted
 from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
 from rollout.emulator.http.server import EmulatorConfig, serve
@@ -84,7 +84,7 @@ async def test_a_firmware_s_whole_life():
         assert record.more["sign"] == hashlib.sha256(CONTENT).hexdigest()
         assert record.more["desc"] == "Spring"
         assert record.needs_verification
-        spec = JobSpec(type=JobType.VERIFY, version_numbers=("1.0",))
+        spec = JobSpec(platform={"type": "verify", "versionNumbers": ["1.0"]})
         order = CreateOrder(firmware_id, "verify.", Localized("v", {}), spec, b'"dev-0000","dev-0001"')
         outcome = await service.create(order, go)
         assert isinstance(outcome, Accepted)

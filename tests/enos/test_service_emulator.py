@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from rollout.core.campaign import JobSpec, JobType, Localized, Scope
+from rollout.core.campaign import JobSpec, Localized, Scope
 from rollout.core.outcome import Accepted, Rejected, Throttled, Unknown
 from rollout.core.records import JobFilter, TaskState
 from rollout.emulator.http.faults import FaultPlan
@@ -13,6 +13,7 @@ from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Gate
 from rollout.emulator.http.server import EmulatorConfig, serve
 from rollout.emulator.platform.knobs import Knobs
 from rollout.enos.caller import Caller
+from rollout.enos.job_settings import JobSettings
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
 from rollout.enos.transport import Transport
@@ -46,7 +47,7 @@ def an_order(number=1, devices=3, **changes) -> CreateOrder:
         "firmware_id": "fw-2",
         "name": f"c1-w01-b{number:06d}-0123456789ab.",
         "label": Localized("Spring", {"en_US": "Spring", "zh_CN": "春"}),
-        "spec": JobSpec(version_numbers=("1.0",)),
+        "spec": JobSpec(platform={"versionNumbers": ["1.0"]}),
         "device_keys": keys,
     }
     return CreateOrder(**{**given, **changes})
@@ -90,11 +91,11 @@ async def test_each_kind_of_body_is_taken(platform, name):
     orders = {
         "partial": an_order(),
         "total": an_order(device_keys=b"", scope=Scope("total")),
-        "verify": an_order(spec=JobSpec(type=JobType.VERIFY, version_numbers=("1.0",))),
+        "verify": an_order(spec=JobSpec(platform={"type": "verify", "versionNumbers": ["1.0"]})),
     }
     async with platform() as (_, service, _clock):
         job_id = await create(service, orders[name])
-        assert (await service.get_job(job_id)).type == orders[name].spec.type
+        assert (await service.get_job(job_id)).type == JobSettings.of(orders[name].spec).type
 
 
 @pytest.mark.parametrize("status", ["200", "mapped"])
@@ -114,7 +115,7 @@ async def test_jobs_are_found_by_name_and_by_prefix(platform):
     """Among many jobs, over several pages, exactly ours; a wave's prefix finds the wave."""
     async with platform(page_size=3) as (_, service, _clock):
         ids = [await create(service, an_order(number, devices=1)) for number in range(1, 12)]
-        look = {"firmware_id": "fw-2", "job_type": "upgrade"}
+        look = {"firmware_id": "fw-2", "spec": JobSpec()}
         one = await service.find_jobs(**look, name="c1-w01-b000007-0123456789ab.")
         assert ([job.job_id for job in one.jobs], one.complete) == ([ids[6]], True)
         wave = await service.find_jobs(**look, name="c1-w01-b", prefix=True)
@@ -155,7 +156,7 @@ async def test_a_create_with_trouble_is_unknown_and_can_be_looked_up(platform, f
         order = an_order()
         outcome = await service.create(order, go)
         assert isinstance(outcome, Unknown), outcome
-        listing = await service.find_jobs(firmware_id="fw-2", job_type="upgrade", name=order.name)
+        listing = await service.find_jobs(firmware_id="fw-2", spec=JobSpec(), name=order.name)
         assert (len(listing.jobs), listing.complete) == (made, True)
 
 

@@ -6,6 +6,7 @@ import json
 import pytest
 from scripted_server import envelope, http
 
+from rollout.core.campaign import JobSpec
 from rollout.core.outcome import Found
 from rollout.core.records import JobFilter, JobRecord, TaskFilter, TaskRecord, TaskState
 from rollout.enos import limits
@@ -49,7 +50,7 @@ def expressions(server) -> list[str]:
 
 
 async def find(service, **more):
-    return await service.find_jobs(**{"firmware_id": "fw1", "job_type": "upgrade", "name": NAME, **more})
+    return await service.find_jobs(**{"firmware_id": "fw1", "spec": JobSpec(), "name": NAME, **more})
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.core.campaign import JobSpec, JobType, Localized, RetryPolicy, SchedulePolicy, Scope
+from rollout.core.campaign import JobSpec, Localized, RetryPolicy, SchedulePolicy, Scope
 from rollout.core.outcome import Accepted, Found, Rejected, Throttled, Unknown, Unsent
 from rollout.enos import limits
 from rollout.enos.codes import CREATE_REFUSALS, Operation
+from rollout.enos.job_settings import JobSettings, JobType
 from rollout.enos.messages import CreateJobBody, JobBrief, JobInfo, SearchBody, unknown_fields
 from rollout.enos.translate import (
     Answer,
@@ -36,15 +37,19 @@ from rollout.errors import Failure, Phase, ServiceError
 from rollout.ports import CreateOrder
 from rollout.text import safe
 
-FULL = JobSpec(
+SETTINGS = JobSettings(
     version_numbers=("1.0", "1.10"),
     upgrade_policy="incremental",
     enable_upgrade_request=True,
+    product_key="pk",
+)
+FULL = JobSpec(
     upgrade_timeout_s=600,
     maximum_concurrency=7,
     retry=RetryPolicy(enabled=True, interval_s=60, count=2),
     schedule=SchedulePolicy(start_ms=1, end_ms=2, repeat_daily=True),
-    product_key="pk",
+    grows=True,
+    platform=SETTINGS.to_platform(),
 )
 
 
@@ -98,7 +103,11 @@ def test_what_was_not_asked_for_is_left_to_the_platform():
 
 def test_a_verification_body_lists_only_its_own_fields():
     """Whether EnOS ignores or refuses upgrade fields in a verification is not documented."""
-    body = json.loads(create_body(an_order(spec=replace(FULL, type=JobType.VERIFY))))
+    body = json.loads(
+        create_body(
+            an_order(spec=replace(FULL, platform=replace(SETTINGS, type=JobType.VERIFY).to_platform()))
+        )
+    )
     assert body.keys() == {"name", "type", "upgradeTimeout", "upgradeScope"}
     assert body["type"] == "verify"
 
@@ -116,13 +125,14 @@ def test_a_verification_body_lists_only_its_own_fields():
 )
 def test_a_scope_lets_the_platform_pick(scope, expected):
     """An order with a scope names no devices."""
-    order = an_order(spec=JobSpec(version_numbers=("1.0",)), device_keys=b"", scope=scope)
+    order = an_order(spec=JobSpec(platform={"versionNumbers": ["1.0"]}), device_keys=b"", scope=scope)
     assert json.loads(create_body(order))["upgradeScope"] == expected
 
 
 def test_extra_fields_go_along_but_replace_nothing():
     """An undocumented field the operator asked for is sent; one of ours cannot be overwritten by it."""
-    spec = JobSpec(extra={"timezoneOffsetInMinutes": 60, "type": "verify", "upgradeScope": {"type": "total"}})
+    extra = {"timezoneOffsetInMinutes": 60, "type": "verify", "upgradeScope": {"type": "total"}}
+    spec = JobSpec(platform={"extra": extra})
     text = create_body(an_order(spec=spec))
     body = json.loads(text)
     assert body["timezoneOffsetInMinutes"] == 60
@@ -142,7 +152,9 @@ KEYS = st.lists(st.from_regex(r"\A[A-Za-z0-9\-_.]{4,64}\Z"), min_size=1, max_siz
 )
 def test_the_spliced_body_is_the_model_s(keys, texts, versions, verify):
     """The bytes put together by hand say what the message model reads, and nothing undocumented."""
-    spec = replace(FULL, version_numbers=tuple(versions), type=JobType.VERIFY if verify else JobType.UPGRADE)
+    kind = JobType.VERIFY if verify else JobType.UPGRADE
+    settings = replace(SETTINGS, version_numbers=tuple(versions), type=kind)
+    spec = replace(FULL, platform=settings.to_platform())
     slice_ = ",".join(json.dumps(key) for key in keys).encode()
     text = create_body(an_order(spec=spec, label=Localized("x", texts), device_keys=slice_))
     assert text.isascii()

@@ -15,7 +15,7 @@ from rollout.simulation.world import Scenario, World
 
 DAY_S = 86_400.0
 LIMITS = Limits(CallLimit(2.0, in_flight=4), CallLimit(10.0, burst=5, in_flight=4), devices_in_progress=300)
-SPEC = JobSpec(version_numbers=("1.0",), maximum_concurrency=60, upgrade_timeout_s=48 * 3600)
+SPEC = JobSpec(platform={"versionNumbers": ["1.0"]}, maximum_concurrency=60, upgrade_timeout_s=48 * 3600)
 LENIENT = gate(stop=StopRule(60))
 WAVES = (("canary", [50], LENIENT, SPEC), ("total", [100] * 8, gate(stop=None), SPEC))
 

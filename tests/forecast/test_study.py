@@ -14,7 +14,7 @@ from rollout.forecast.run import ForecastSetup, RunEnding, simulate_once
 from rollout.forecast.study import StudySpec, exposed, run_study
 
 LIMITS = Limits(CallLimit(2.0, in_flight=4), CallLimit(10.0, burst=5, in_flight=4), devices_in_progress=40)
-SPEC = JobSpec(version_numbers=("1.0",), maximum_concurrency=20)
+SPEC = JobSpec(platform={"versionNumbers": ["1.0"]}, maximum_concurrency=20)
 
 
 def setup(*waves, limits=LIMITS, campaign=None, **parts):

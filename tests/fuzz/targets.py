@@ -18,6 +18,7 @@ from pathlib import Path
 
 from rollout.codes import CATALOGUE
 from rollout.core import events as ev
+from rollout.core.campaign_json import campaign_from_json, campaign_to_json
 from rollout.core.outcome import Accepted
 from rollout.emulator.http.faults import FaultPlan
 from rollout.emulator.platform.expression import constraints, matches, parse
@@ -25,10 +26,10 @@ from rollout.emulator.platform.refusal import Refusal
 from rollout.emulator.platform.search import JOB_FIELDS
 from rollout.emulator.population_file import load_fleet_description
 from rollout.enos.codes import Operation
+from rollout.enos.job_plan import ENOS
 from rollout.enos.messages import JobBrief, TokenData
 from rollout.enos.translate import Answer, outcome_of_answer, read_reply, strict_object
 from rollout.errors import JournalCorrupt, JournalError, PlanError, ServiceError, SettingsError
-from rollout.intake.campaign_json import campaign_from_json, campaign_to_json
 from rollout.intake.complaints import Complaints
 from rollout.intake.device_search import read_search
 from rollout.intake.fleet_file import Source, read_rows
@@ -78,7 +79,7 @@ def assert_told(refusal):
 def read_plan(data):
     """A plan file; a campaign that is read is the same after it was saved."""
     try:
-        document = load_plan_file(written("plan.yaml", data), now=NOW)
+        document = load_plan_file(written("plan.yaml", data), ENOS, now=NOW)
     except PlanError as refusal:
         assert_told(refusal)
     else:
@@ -123,7 +124,7 @@ def a_saved_plan():
     """Return a plan.json, and leave its devices beside where others are read."""
     written("devices.csv", b"deviceKey\n" + b"".join(b"SN-%05d\n" % n for n in range(30)))
     plan = written("small.yaml", SMALL_PLAN)
-    return compile_plan(load_plan_file(plan, now=NOW), Path(ROOM.name)).path.read_bytes()
+    return compile_plan(load_plan_file(plan, ENOS, now=NOW), Path(ROOM.name)).path.read_bytes()
 
 
 SMALL_PLAN = b"""version: 1

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rollout.enos.job_plan import ENOS
 from rollout.errors import PlanError, Severity
 from rollout.intake.plan_file import load_plan_file
 
@@ -49,7 +50,7 @@ def faults(tmp_path, content, *, warnings=False):
     path = tmp_path / "plan.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     try:
-        complaints = load_plan_file(path, now=NOW).warnings
+        complaints = load_plan_file(path, ENOS, now=NOW).warnings
     except PlanError as error:
         complaints = error.complaints
     return [
@@ -220,7 +221,7 @@ def test_at_most_twenty_are_told(tmp_path):
     path = tmp_path / "plan.yaml"
     path.write_text(GOOD + "".join(f"unknown{number}: 1\n" for number in range(30)))
     with pytest.raises(PlanError) as refused:
-        load_plan_file(path, now=NOW)
+        load_plan_file(path, ENOS, now=NOW)
     told = refused.value.complaints
     assert [c.line for c in told[:20]] == list(range(21, 41))
     assert len(told) == 21
@@ -232,7 +233,7 @@ def test_messages_name_place_path_and_way_out(tmp_path):
     path = tmp_path / "plan.yaml"
     path.write_text(edited(("  maximumConcurrency", "  upgradePolicy: snapshots\n  maxConcurrency")))
     with pytest.raises(PlanError) as refused:
-        load_plan_file(path, now=NOW)
+        load_plan_file(path, ENOS, now=NOW)
     first, second = refused.value.complaints
     assert (
         str(first) == f"{path}:7:18: R101 job.upgradePolicy: 'snapshots' is not one of snapshot, incremental"
@@ -250,7 +251,7 @@ def test_waves_are_called_by_name(tmp_path):
     with pytest.raises(
         PlanError, match=re.escape("waves.canary.gate.success.min: '99 percent' is not a share")
     ):
-        load_plan_file(path, now=NOW)
+        load_plan_file(path, ENOS, now=NOW)
 
 
 def test_no_secret_is_repeated(tmp_path):
@@ -258,7 +259,7 @@ def test_no_secret_is_repeated(tmp_path):
     path = tmp_path / "plan.yaml"
     path.write_text(edited(("limits:", "accessSecret: s3cr3t-value\nlimits:")))
     with pytest.raises(PlanError) as refused:
-        load_plan_file(path, now=NOW)
+        load_plan_file(path, ENOS, now=NOW)
     assert not any("s3cr3t" in str(c) + c.hint for c in refused.value.complaints)
 
 
@@ -271,7 +272,7 @@ def test_only_regular_files_are_read(tmp_path, kind):
     if kind == "fifo":
         os.mkfifo(path)
     with pytest.raises(PlanError) as refused:
-        load_plan_file(path)
+        load_plan_file(path, ENOS)
     assert refused.value.code == "R100"
 
 
@@ -331,7 +332,7 @@ def test_no_edit_breaks_the_reader(tmp_path, data):
     path = tmp_path / "plan.yaml"
     path.write_text("".join(words))
     try:
-        load_plan_file(path, now=NOW)
+        load_plan_file(path, ENOS, now=NOW)
     except PlanError as refused:
         told = [str(complaint) for complaint in refused.complaints]
         assert all(re.match(re.escape(str(path)) + r"(:\d+:\d+)?: R\d{3} ", line) for line in told)

@@ -5,6 +5,7 @@ import pytest
 from rollout.core.records import Condition, DeviceFilter, Sign
 from rollout.emulator.platform.expression import parse
 from rollout.emulator.platform.search import DEVICE_FIELDS
+from rollout.enos.job_plan import ENOS
 from rollout.enos.translate import device_expression
 from rollout.errors import PlanError
 from rollout.intake.device_search import FIELDS, WORDS, read_search
@@ -102,7 +103,7 @@ def test_a_plan_names_the_place_of_a_search_that_cannot_be_read(tmp_path):
         "  exclude: [enos:status=up]\nwaves: [{name: all, size: rest}]\n"
     )
     with pytest.raises(PlanError) as refused:
-        load_plan_file(tmp_path / "p.yaml")
+        load_plan_file(tmp_path / "p.yaml", ENOS)
     faults = [(c.line, c.column, c.code) for c in refused.value.complaints if c.code == "R170"]
     assert faults == [(6, 17, "R170"), (7, 13, "R170")]
 
@@ -114,7 +115,7 @@ def test_a_plan_keeps_its_searches(tmp_path):
         "  from: [a.csv, enos:productKey=x]\n  exclude: [enos:firmwareVersion=2.0]\n"
         "waves: [{name: all, size: rest}]\n"
     )
-    devices = load_plan_file(tmp_path / "p.yaml").devices
+    devices = load_plan_file(tmp_path / "p.yaml", ENOS).devices
     assert devices.files == ("a.csv", "enos:productKey=x")
     assert devices.searches == {
         "enos:productKey=x": read_search("enos:productKey=x"),

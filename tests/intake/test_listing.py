@@ -5,6 +5,7 @@ import random
 import pytest
 from support.listings import listed
 
+from rollout.enos.job_plan import ENOS
 from rollout.errors import PlanError
 from rollout.intake.listing import DamagedListing, Listing, read_listing
 from rollout.intake.plan_file import load_plan_file
@@ -37,7 +38,7 @@ def compiled(tmp_path, rows, plan=PLAN, **options):
     out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
     out.mkdir()
     listing = listed(out, rows, **options)
-    return compile_plan(load_plan_file(tmp_path / "p.yaml"), out, listings=[listing])
+    return compile_plan(load_plan_file(tmp_path / "p.yaml", ENOS), out, listings=[listing])
 
 
 def told(refused):
@@ -117,7 +118,7 @@ def test_a_damaged_listing_is_no_shorter_fleet(tmp_path, damage):
     with pytest.raises(DamagedListing):
         listing.check()
     with pytest.raises(PlanError) as refused:
-        compile_plan(load_plan_file(tmp_path / "p.yaml"), tmp_path / "out", listings=[listing])
+        compile_plan(load_plan_file(tmp_path / "p.yaml", ENOS), tmp_path / "out", listings=[listing])
     ((code, file, _, _),) = told(refused)
     assert (code, file) == ("R172", SOURCE)
 
@@ -204,10 +205,14 @@ def test_a_search_can_exclude_and_files_can_be_added(tmp_path):
         listed(tmp_path / "out", devices()),
         listed(tmp_path / "out", done, name="plan.listing-2.gz", source="enos:firmwareVersion=2"),
     ]
-    report = compile_plan(load_plan_file(tmp_path / "p.yaml"), tmp_path / "out", listings=listings).report
+    report = compile_plan(
+        load_plan_file(tmp_path / "p.yaml", ENOS), tmp_path / "out", listings=listings
+    ).report
     assert (report.rows, report.duplicates, report.excluded, report.devices) == (102, 1, 10, 91)
     assert {warning.code for warning in report.warnings} == {"R202", "R305"}
     listings[1] = listed(tmp_path / "out", [], name="plan.listing-3.gz", source="enos:firmwareVersion=2")
-    report = compile_plan(load_plan_file(tmp_path / "p.yaml"), tmp_path / "out", listings=listings).report
+    report = compile_plan(
+        load_plan_file(tmp_path / "p.yaml", ENOS), tmp_path / "out", listings=listings
+    ).report
     assert (report.excluded, report.devices) == (0, 101)
     assert {warning.code for warning in report.warnings} == {"R202", "R305"}

@@ -18,7 +18,6 @@ from rollout.core.campaign import (
     Denominator,
     Gate,
     JobSpec,
-    JobType,
     Keys,
     Limits,
     Localized,
@@ -32,9 +31,12 @@ from rollout.core.campaign import (
     Threshold,
     WhenUnsure,
 )
+from rollout.enos.job_plan import ENOS
+from rollout.enos.job_settings import JobSettings, JobType
 from rollout.errors import PlanError
 from rollout.intake.complaints import Complaints
-from rollout.intake.plan_file import load_plan_file, plan_schema
+from rollout.intake.plan_file import load_plan_file
+from rollout.intake.plan_model import plan_schema
 from rollout.intake.saved_plan import compile_plan
 from rollout.intake.yaml_text import read_yaml
 
@@ -98,7 +100,7 @@ stragglersAfter: 2h
 def load(tmp_path, text):
     path = tmp_path / "plan.yaml"
     path.write_text(text)
-    return load_plan_file(path, now=1_795_000_000.0)
+    return load_plan_file(path, ENOS, now=1_795_000_000.0)
 
 
 def test_every_key_arrives(tmp_path):
@@ -117,21 +119,27 @@ def test_every_key_arrives(tmp_path):
     assert campaign.name == Localized("Full", {"en_US": "Full", "zh_CN": "全"})
     assert (campaign.id, campaign.org_id, campaign.per_job) == ("full", "o15724268424841", 250)
     assert campaign.firmware_id == "5ee1a90c29b990001b9c1880"
-    job = JobSpec(
-        type=JobType.UPGRADE,
+    settings = JobSettings(
         version_numbers=("1.10", "1.9", "010"),
         upgrade_policy="incremental",
         enable_upgrade_request=True,
+        product_key="0012",
+        extra={"startAfterCreate": True, "timezoneOffsetInMinutes": 60, "note": "60", "nested": [1.5, "~x"]},
+    )
+    job = JobSpec(
         upgrade_timeout_s=7200,
         maximum_concurrency=25,
         retry=RetryPolicy(enabled=True, interval_s=600, count=2),
         schedule=SchedulePolicy(1795420800000, 1795446000000, repeat_daily=True),
-        product_key="0012",
-        extra={"startAfterCreate": True, "timezoneOffsetInMinutes": 60, "note": "60", "nested": [1.5, "~x"]},
+        grows=True,
+        platform=settings.to_platform(),
     )
     lab, ten, share, scoped, rest = campaign.waves
     assert lab.size == Keys(("0012345", "1e10"))
-    assert lab.job == replace(job, type=JobType.VERIFY, upgrade_timeout_s=300)
+    verify = replace(settings, type=JobType.VERIFY)
+    assert lab.job == replace(
+        job, upgrade_timeout_s=300, maximum_concurrency=None, grows=False, platform=verify.to_platform()
+    )
     assert lab.gate == Gate(
         success=Threshold(Fraction(1), Denominator.PLANNED), deadline_s=86_400.0, on_fail=OnFail.ABORT
     )
@@ -168,7 +176,7 @@ def test_what_is_left_out_has_safe_values(tmp_path):
     """A plan of six lines has the standard job, limits and retries, the id as name, and a seed of its own."""
     document = load(tmp_path, SMALL)
     campaign = document.campaign
-    assert campaign.waves[0].job == JobSpec()
+    assert campaign.waves[0].job == JobSpec(platform=JobSettings().to_platform())
     assert (campaign.limits, campaign.api_retry) == (Limits(), ApiRetry())
     assert (campaign.name, campaign.per_job) == (Localized("small"), 500)
     assert campaign.stragglers_after_s == 7200.0
@@ -201,13 +209,13 @@ def test_the_fleet_may_come_from_elsewhere(tmp_path):
     text = SMALL.replace("devices: {from: [d.txt]}\n", "")
     with pytest.raises(PlanError, match="R106"):
         load(tmp_path, text)
-    assert load_plan_file(tmp_path / "plan.yaml", fleet_given=True).devices.files == ()
+    assert load_plan_file(tmp_path / "plan.yaml", ENOS, fleet_given=True).devices.files == ()
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_load_and_plan(tmp_path, path):
     """Every plan in plans/ is sound, covers its devices, and says nothing worse than it should."""
-    document = load_plan_file(path)
+    document = load_plan_file(path, ENOS)
     assert {warning.code for warning in document.warnings} <= {"R305"}
     listings = [
         listed(
@@ -225,7 +233,7 @@ def test_examples_load_and_plan(tmp_path, path):
 
 def test_demo_shape(tmp_path):
     """The demo is 2,000 devices in three waves: a canary of 5 % from the sites, 20 %, and the rest."""
-    saved = compile_plan(load_plan_file(PLANS / "canary-then-total.yaml"), tmp_path)
+    saved = compile_plan(load_plan_file(PLANS / "canary-then-total.yaml", ENOS), tmp_path)
     shape = [(wave.name, wave.devices, wave.last - wave.first) for wave in saved.plan.waves]
     assert shape == [("canary", 100, 1), ("early", 400, 4), ("total", 1500, 15)]
 
@@ -233,7 +241,7 @@ def test_demo_shape(tmp_path):
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_match_the_schema(path):
     """The schema accepts every example, both as our reader sees it (text) and as an editor does (numbers)."""
-    schema = plan_schema()
+    schema = plan_schema(ENOS)
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     document = read_yaml(path, Complaints(str(path)))
@@ -244,7 +252,7 @@ def test_examples_match_the_schema(path):
 
 def test_schema_refuses_what_the_reader_refuses():
     """An editor marks unknown keys, bad words and two kinds of size at once."""
-    validator = jsonschema.Draft202012Validator(plan_schema())
+    validator = jsonschema.Draft202012Validator(plan_schema(ENOS))
     sound = yaml.safe_load(SMALL)
     validator.validate(sound)
     wave = {"name": "all", "size": "rest"}
@@ -263,7 +271,7 @@ def test_schema_refuses_what_the_reader_refuses():
 
 def test_schema_explains_every_key():
     """Each key of the schema has a description, and the whole says which dialect it is."""
-    schema = plan_schema()
+    schema = plan_schema(ENOS)
     assert schema["$schema"].endswith("2020-12/schema")
     assert schema["$id"]
     assert schema["title"]

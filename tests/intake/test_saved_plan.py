@@ -18,7 +18,6 @@ from rollout.core.campaign import (
     Denominator,
     Gate,
     JobSpec,
-    JobType,
     Keys,
     Limits,
     Localized,
@@ -33,10 +32,11 @@ from rollout.core.campaign import (
     Wave,
     WhenUnsure,
 )
+from rollout.core.campaign_json import NewerFormat, campaign_from_json, campaign_to_json
 from rollout.core.plan import plan_fleet
+from rollout.enos.job_plan import ENOS
 from rollout.errors import PlanError
 from rollout.intake import fleet_order
-from rollout.intake.campaign_json import campaign_from_json, campaign_to_json
 from rollout.intake.plan_file import load_plan_file
 from rollout.intake.saved_plan import compile_plan, open_saved_plan, write_waves_csv
 
@@ -76,7 +76,7 @@ def write(tmp_path, text=PLAN, **files):
     for name, content in files.items():
         path = tmp_path / name.replace("__", ".")
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return load_plan_file(tmp_path / "plan.yaml")
+    return load_plan_file(tmp_path / "plan.yaml", ENOS)
 
 
 def refusal(document, directory, **options):
@@ -357,7 +357,7 @@ def test_any_damage_to_the_manifest_is_seen(saved):
 @pytest.mark.parametrize(
     ("content", "code"),
     [
-        ('{"schema": "rollout.plan/2"}', "R181"),
+        ('{"schema": "rollout.plan/3"}', "R181"),
         ('{"schema": "rollout.plan/x"}', "R182"),
         ('{"schema": "rollout.events/1"}', "R180"),
         ("[1, 2]", "R180"),
@@ -382,7 +382,7 @@ EVERYTHING = Campaign(
         Wave(
             "lab",
             Keys(("0012345", "1e10")),
-            JobSpec(type=JobType.VERIFY, version_numbers=("1.10",), retry=RetryPolicy(enabled=True, interval_s=5, count=2)),
+            JobSpec(maximum_concurrency=None, platform={"type": "verify", "versionNumbers": ["1.10"]}, retry=RetryPolicy(enabled=True, interval_s=5, count=2)),
             Gate(
                 Threshold(Fraction(1, 3), Denominator.PLANNED),
                 Threshold(Fraction(999, 1000), Denominator.RESOLVED),
@@ -395,8 +395,8 @@ EVERYTHING = Campaign(
             ),
         ),
         Wave("ten", Count(10), JobSpec(schedule=SchedulePolicy(1, 2, repeat_daily=False)), Gate(stop=StopRule(3))),
-        Wave("share", Share(Fraction(1, 7)), JobSpec(extra={"a": [1, 1.5, None, True, {"b": "c"}]}), None, "site"),
-        Wave("tags", Scope("partial", "tags", {"a": ["b"]}), JobSpec(product_key="p")),
+        Wave("share", Share(Fraction(1, 7)), JobSpec(platform={"extra": {"a": [1, 1.5, None, True, {"b": "c"}]}}), None, "site"),
+        Wave("tags", Scope("partial", "tags", {"a": ["b"]}), JobSpec(grows=True, platform={"productKey": "p"})),
         Wave("rest", Rest(), JobSpec()),
     ),
     limits=Limits(devices_in_progress=5),
@@ -413,8 +413,10 @@ def test_campaign_round_trip():
 
 
 def test_other_fields_are_not_half_understood():
-    """A campaign with a field more or less than this program knows is refused."""
+    """A campaign with a field that this program does not know, or without one it needs, is refused."""
     data = campaign_to_json(EVERYTHING)
-    for other in ({**data, "speed": 1}, {k: v for k, v in data.items() if k != "limits"}, [], None, "x"):
-        with pytest.raises(ValueError, match=r"Campaign|not a campaign"):
+    with pytest.raises(NewerFormat, match=r"campaign\.speed"):
+        campaign_from_json({**data, "speed": 1})
+    for other in ({k: v for k, v in data.items() if k != "org_id"}, [], None, "x"):
+        with pytest.raises(ValueError, match=r"org_id is missing|not a campaign"):
             campaign_from_json(other)

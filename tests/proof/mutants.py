@@ -221,9 +221,13 @@ def _plain_names() -> Iterator[None]:
 
     real = EnosService._walk_jobs
 
-    async def fuzzy(self, *, firmware_id, job_type, name, prefix=False):
+    async def fuzzy(self, *, firmware_id, spec, name, prefix=False):
         hits = await real(
-            self, rollout.enos.service.JobFilter((firmware_id,), type=job_type, name_part=name), fresh=True
+            self,
+            rollout.enos.service.JobFilter(
+                (firmware_id,), type=spec.platform.get("type", "upgrade"), name_part=name
+            ),
+            fresh=True,
         )
         return rollout.enos.service.Listing(
             tuple(map(rollout.enos.service.found, hits.rows))[:1], hits.complete

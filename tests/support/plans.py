@@ -62,7 +62,7 @@ def build(*waves, campaign_id="c1", limits=None, **campaign):
             blob += json.dumps(keys, separators=(",", ":"))[1:-1].encode()
             batches.append(Batch(len(batches), index, number, size, start, len(blob), f"{len(batches):012x}"))
         planned.append(PlannedWave(index, name, sum(sizes), first, len(batches)))
-        asked.append(Wave(name, Rest(), spec or JobSpec(version_numbers=("1.0",)), its_gate))
+        asked.append(Wave(name, Rest(), spec or JobSpec(platform={"versionNumbers": ["1.0"]}), its_gate))
     order = Campaign(
         campaign_id,
         Localized("test"),

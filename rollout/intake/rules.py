@@ -1,21 +1,22 @@
-"""Whether a plan whose values can all be read makes sense: to EnOS, and with itself.
+"""Rules between the values of a plan, after each value has been read.
 
-`check_plan` asks what can be asked of the file alone; `check_sizes` what depends on how many devices each
-wave gets, some of which only the planner knows. Both take waves that could be read and None for the others,
-so that a fault in one wave hides none in the next.
+`check_plan` checks what the file alone can tell; `check_sizes` what depends on how many devices each wave gets,
+which only the planner knows for some waves. Both take None for a wave that could not be read, so that a fault
+in one wave hides none in the next. What only the platform allows or forbids is checked by its own rules, which
+are handed over (`WaveRule`, `SizeRule`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Protocol
 
 from rollout.core.budget import job_exposure
 from rollout.core.campaign import (
     Count,
     Gate,
     JobSpec,
-    JobType,
     Keys,
     Limits,
     Rest,
@@ -25,24 +26,27 @@ from rollout.core.campaign import (
 )
 from rollout.intake.complaints import Complaints, Loc
 
-__all__ = ["LOCALES", "check_locales", "check_plan", "check_sizes"]
-
-ASSET_TREES_MAX = 5
-"""Asset trees per job. Source: create_ota_job page, AssetTreeScope."""
-
-VERIFY_DEVICES_CONSOLE_MAX = 5
-"""Devices per verification in the console; per firmware since 2.4. Source: verifying_firmware page."""
-
-WINDOW_MS_CONSOLE_MIN = 30 * 60 * 1000
-"""Milliseconds of the smallest schedule in the console. Source: batch_upgrading_firmware page, 2.1.0."""
-
 BUDGET_STEPS_MIN = 20
 """Jobs that must fit the device budget for 95 % of it to be usable: a job is started whole or not at all."""
 
 LOCALES = frozenset({"en_US", "zh_CN", "ja_JP", "es_ES"})
 """Locales seen in EnOS's documents and samples of StringI18n."""
 
-_VERIFY_WITHOUT = frozenset({"deviceGroupIds"})
+
+class WaveRule(Protocol):
+    """A platform's check of one wave's job and scope; faults go to `complaints`."""
+
+    def __call__(self, complaints: Complaints, index: int, wave: Wave, *, now: float) -> None:
+        """Check the wave with this index, counted from 0. `now`: seconds since the epoch."""
+        ...
+
+
+class SizeRule(Protocol):
+    """A platform's check of how many devices a wave has; faults go to `complaints`."""
+
+    def __call__(self, complaints: Complaints, index: int, wave: Wave, devices: int) -> None:
+        """Check the wave with this index, counted from 0."""
+        ...
 
 
 def check_locales(complaints: Complaints, locales: Sequence[str], loc: Loc) -> None:
@@ -58,15 +62,19 @@ def check_locales(complaints: Complaints, locales: Sequence[str], loc: Loc) -> N
             )
 
 
-def check_plan(complaints: Complaints, waves: Sequence[Wave | None], *, now: float) -> None:
+def check_plan(
+    complaints: Complaints, waves: Sequence[Wave | None], check_wave: WaveRule, *, now: float
+) -> None:
     """Check jobs, scopes, gates and the order of waves. `now`: seconds since the epoch."""
     _check_order(complaints, waves)
     for index, wave in enumerate(waves):
         if wave is None:
             continue
-        _check_job(complaints, index, wave, now=now)
-        if isinstance(wave.size, Scope):
-            _check_scope(complaints, index, wave, wave.size)
+        check_wave(complaints, index, wave, now=now)
+        if isinstance(wave.size, Scope) and wave.spread_by is not None:
+            hint = "EnOS picks the devices of a scope"
+            loc: Loc = ("waves", index, "spreadBy")
+            complaints.add("R130", "a wave with a scope cannot be spread", loc=loc, hint=hint)
         others = index + 1 < len(waves)
         if wave.gate is not None:
             _check_gate(complaints, index, wave, wave.gate)
@@ -89,6 +97,7 @@ def check_sizes(
     complaints: Complaints,
     waves: Sequence[Wave | None],
     sizes: Sequence[int | None],
+    check_size: SizeRule,
     *,
     per_job: int | None,
     limits: Limits | None,
@@ -100,13 +109,8 @@ def check_sizes(
         loc: Loc = ("waves", index)
         if size is not None and wave.gate is not None:
             _check_samples(complaints, loc, wave.gate, size)
-        if wave.job.type is JobType.VERIFY and size is not None and size > VERIFY_DEVICES_CONSOLE_MAX:
-            complaints.add(
-                "R301",
-                f"{size:,} devices in a verification; EnOS's console allows {VERIFY_DEVICES_CONSOLE_MAX}",
-                loc=loc,
-                hint="since 2.4 the firmware's maxAllowedForVerification decides; EnOS answers 24612 beyond it",
-            )
+        if size is not None:
+            check_size(complaints, index, wave, size)
         if limits is not None and limits.devices_in_progress is not None:
             _check_budget(
                 complaints, index, wave, devices=size, per_job=per_job, cap=limits.devices_in_progress
@@ -154,66 +158,10 @@ def _check_order(complaints: Complaints, waves: Sequence[Wave | None]) -> None:
                 pass
 
 
-def _job_loc(complaints: Complaints, index: int, key: str) -> Loc:
-    """Return where a wave's job has `key` from: its own override, or the common job."""
+def job_loc(complaints: Complaints, index: int, key: str) -> Loc:
+    """Return where the wave with this index has `key` of its job from: its own `job`, or the common one."""
     own: Loc = ("waves", index, "job", key)
     return own if own in complaints.places.at else ("job", key)
-
-
-def _check_job(complaints: Complaints, index: int, wave: Wave, *, now: float) -> None:
-    job = wave.job
-    retry = job.retry
-    loc = _job_loc(complaints, index, "retryPolicy")
-    if (*loc, "enableRetry") in complaints.places.at or loc in complaints.places.at:
-        for key in ("retryInterval", "retryCount"):
-            given = (*loc, key) in complaints.places.at
-            if retry.enabled and not given:
-                complaints.add("R142", f"enableRetry needs {key}", loc=loc)
-            if not retry.enabled and given:
-                message = "has no effect while enableRetry is not true"
-                complaints.add("R311", message, loc=(*loc, key))
-    if job.schedule is not None:
-        loc = _job_loc(complaints, index, "schedulePolicy")
-        length = job.schedule.end_ms - job.schedule.start_ms
-        if length <= 0:
-            complaints.add("R143", "ends before it starts", loc=(*loc, "endTimestamp"))
-        elif length < WINDOW_MS_CONSOLE_MIN:
-            complaints.add("R309", "is shorter than 30 min, the least of EnOS's console", loc=loc)
-        if job.schedule.end_ms < now * 1000 and not job.schedule.repeat_daily:
-            complaints.add(
-                "R308", "is over already: EnOS would push to no device", loc=(*loc, "endTimestamp")
-            )
-    if job.upgrade_policy == "incremental" and job.type is JobType.UPGRADE:
-        complaints.add(
-            "R310",
-            "incremental adds devices to the job after its creation, which no wave, gate or budget counts",
-            loc=_job_loc(complaints, index, "upgradePolicy"),
-            hint="snapshot keeps a wave at its devices",
-        )
-    if job.extra:
-        names = ", ".join(sorted(job.extra))
-        complaints.add(
-            "R304", f"passed to EnOS as they are: {names}", loc=_job_loc(complaints, index, "extra")
-        )
-
-
-def _check_scope(complaints: Complaints, index: int, wave: Wave, scope: Scope) -> None:
-    loc: Loc = ("waves", index, "upgradeScope")
-    if loc not in complaints.places.at:
-        loc = _job_loc(complaints, index, "upgradeScope")
-    if wave.job.type is JobType.VERIFY and scope.type == "total":
-        hint = "EnOS answers 24611; name devices or a selector"
-        complaints.add("R131", "a verification cannot have the scope total", loc=(*loc, "type"), hint=hint)
-    if wave.job.type is JobType.VERIFY and scope.selector in _VERIFY_WITHOUT:
-        complaints.add("R131", "device groups are for upgrade jobs only", loc=(*loc, scope.selector))
-    if scope.selector == "assetTrees" and len(scope.value) > ASSET_TREES_MAX:
-        message = f"{len(scope.value)} asset trees; EnOS allows {ASSET_TREES_MAX}"
-        complaints.add("R132", message, loc=(*loc, "assetTrees"))
-    if wave.spread_by is not None:
-        hint = "EnOS picks the devices of a scope"
-        complaints.add(
-            "R130", "a wave with a scope cannot be spread", loc=("waves", index, "spreadBy"), hint=hint
-        )
 
 
 def _waits_for_results(gate: Gate) -> bool:
@@ -229,11 +177,11 @@ def _check_gate(complaints: Complaints, index: int, wave: Wave, gate: Gate) -> N
         return
     loc = (*loc, "deadline")
     if gate.deadline_s <= gate.soak_s:
-        complaints.add("R141", f"passes before the soak of {_told(gate.soak_s)} can end", loc=loc)
+        complaints.add("R141", f"passes before the soak of {_shown(gate.soak_s)} can end", loc=loc)
     elif gate.deadline_s < (worst := _slowest_s(wave.job) + gate.soak_s):
         complaints.add(
             "R302",
-            f"{_told(gate.deadline_s)} is shorter than a slow device may take, {_told(worst)}: "
+            f"{_shown(gate.deadline_s)} is shorter than a slow device may take, {_shown(worst)}: "
             "upgradeTimeout with EnOS's retries, and the soak",
             loc=loc,
         )
@@ -254,11 +202,11 @@ def _check_budget(
 ) -> None:
     largest = 0
     if not isinstance(wave.size, Scope):
-        if per_job is None or devices is None:
-            return
+        if per_job is None or not devices:
+            return  # not known; or a wave without devices, which is a fault of its own
         largest = min(per_job, devices)
     job_devices = job_exposure(wave.job, largest)
-    loc = _job_loc(complaints, index, "maximumConcurrency")
+    loc = job_loc(complaints, index, "maximumConcurrency")
     if job_devices > cap:
         complaints.add(
             "R140",
@@ -283,7 +231,7 @@ def _slowest_s(job: JobSpec) -> float:
     return job.upgrade_timeout_s * (1 + job.retry.count) + job.retry.interval_s * job.retry.count
 
 
-def _told(seconds: float) -> str:
+def _shown(seconds: float) -> str:
     """Return a duration as people write it, in its two largest units."""
     parts = []
     for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
