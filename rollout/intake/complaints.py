@@ -1,11 +1,10 @@
-"""What is wrong with a document: a collector that tells all of it at once.
+"""Faults of a document, collected so that all of them are reported at once.
 
-A reader that stops at the first fault makes its user run it once per fault. So readers here never raise on
-their own: they `add` to a `Complaints` and go on with what still stands, and one `settle` at the end refuses
-the document or hands out the warnings. Whether a code refuses or only warns is a property of the code: see
-`rollout.codes`.
+A reader that stops at the first fault makes its user run it once for each fault. So the readers in this room do
+not raise for a fault: they `add` it to a `Complaints` and go on with the rest. `settle` at the end refuses the
+document, or returns the warnings. `rollout.codes` says which codes refuse and which only warn.
 
-Memory is bounded whatever the document holds: a fleet file with ten million bad rows costs a counter.
+Memory is bounded: of a fleet file with ten million bad rows, 1,000 faults are kept and the others are counted.
 """
 
 from __future__ import annotations
@@ -17,10 +16,8 @@ from dataclasses import dataclass, field
 from rollout.codes import CATALOGUE, Severity
 from rollout.errors import Complaint, PlanError
 
-__all__ = ["COMPLAINTS_SHOWN_MAX", "Complaints", "Loc", "Place", "Places", "quoted"]
-
 COMPLAINTS_SHOWN_MAX = 20
-"""Faults told in full; the others are counted. More than a screenful is not read."""
+"""Faults reported in full; the others are counted. Nobody reads more than a screenful."""
 
 _KEPT_MAX = 1000
 """Faults kept for sorting by place before the first 20 are chosen; a plan file of 1 MiB rarely has more."""
@@ -47,20 +44,20 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """All places of one document, and how its list items are called in messages."""
+    """The places of all values of one document, and the names of its list items in messages."""
 
     at: Mapping[Loc, Place] = field(default_factory=dict)
     names: Mapping[Loc, str] = field(default_factory=dict)
 
     def of(self, loc: Loc) -> Place | None:
-        """Return the place of `loc`, or of the nearest thing around it that has one."""
+        """Return the place of `loc`, or of the innermost block around it that has one; None if there is none."""
         for length in range(len(loc), -1, -1):
             if (place := self.at.get(loc[:length])) is not None:
                 return place
         return None
 
     def path(self, loc: Loc) -> str:
-        """Return how people call `loc`: `waves.canary.gate.success.min`, `waves[2].size`."""
+        """Return the path to `loc` as people write it: `waves.canary.gate.success.min`, `waves[2].size`."""
         text = ""
         for length, part in enumerate(loc, start=1):
             name = self.names.get(loc[:length], part)
@@ -80,7 +77,10 @@ class Complaints:
     def add(
         self, code: str, message: str, *, loc: Loc | None = None, hint: str = "", at_key: bool = False
     ) -> None:
-        """Add a fault of this collector's own document at `loc`; the path is put before the message."""
+        """Add a fault of this collector's own document at `loc`; the message begins with the path.
+
+        `at_key` points at the key of the value, not at the value.
+        """
         line = column = 0
         path = ""
         if loc is not None:
@@ -101,7 +101,7 @@ class Complaints:
         hint: str = "",
         field: str = "",
     ) -> None:
-        """Add a fault of any file; equal ones count once."""
+        """Add a fault of any file. A fault that was added before is not added again."""
         severity = CATALOGUE[code].severity
         complaint = Complaint(file, line, column, code, message, hint, severity, field)
         if complaint in self._kept:
@@ -112,7 +112,7 @@ class Complaints:
             self._errors_more += 1
 
     def extend(self, complaints: Iterable[Complaint]) -> None:
-        """Add complaints made elsewhere."""
+        """Add complaints that another reader made."""
         for complaint in complaints:
             self._kept.setdefault(complaint)
 

@@ -1,12 +1,12 @@
-"""`enos:` sources: which devices of EnOS are the fleet, written as conditions on EnOS's own fields.
+"""`enos:` sources: the devices that EnOS's device search finds, written as conditions on EnOS's fields.
 
     enos:productKey=inverter-x
     enos:productKey=inverter-x and firmwareVersion=1.8|1.9 and status=online
     enos:deviceTags.site in (berlin, 'Santiago de Chile') and not exists(deviceTags.spare)
 
-It is EnOS's expression grammar as far as a fleet needs it, with quotes only around values that have blanks, and
-`a|b` for any of several values. Conditions are joined by `and`; for `or`, name two sources. A field or sign that the
-search does not have is refused here, with its place, and not by the platform in the middle of planning.
+The grammar is the part of EnOS's expressions that a fleet needs. Only values with blanks need quotes, and `a|b` means
+any of several values. Conditions are joined by `and`; for `or`, name two sources. A field or sign that the search does
+not have is refused here with its place in the file, before the platform is asked.
 Source of fields and signs: search_device page, 3.0.0 and V2.4; of a tag's key: limitations page.
 """
 
@@ -21,8 +21,6 @@ from typing import Final
 from rollout.core.records import Condition, DeviceFilter, Sign
 from rollout.intake.complaints import quoted
 from rollout.intake.units import Unreadable
-
-__all__ = ["PREFIX", "is_search", "read_search"]
 
 PREFIX: Final = "enos:"
 
@@ -46,7 +44,7 @@ FIELDS: Final[Mapping[str, frozenset[Sign]]] = MappingProxyType(
         "deviceAttributes.": _EQUAL | _PRESENCE,
     }
 )
-"""Fields and how each can be compared; those that end with a dot are followed by a tag's key or an attribute's id."""
+"""Fields and the signs each can be compared by. After a dot comes a tag's key or an attribute's id."""
 
 SINGLE: Final = frozenset({"status", "productType", "deviceTags."})
 """Fields that are compared with one value: EnOS has no `in` for them."""
@@ -54,10 +52,10 @@ SINGLE: Final = frozenset({"status", "productType", "deviceTags."})
 WORDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"status": ("inactive", "online", "offline", "disable"), "productType": ("Device", "Gateway")}
 )
-"""Fields that take nothing but these."""
+"""Fields that take only these values."""
 
 ALIASES: Final = {"tags": "deviceTags", "tag": "deviceTags", "attributes": "deviceAttributes"}
-"""What the fields are called elsewhere, in a job's upgradeScope."""
+"""Other names of the fields, as a job's upgradeScope has them."""
 
 _FIELD = r"[A-Za-z][A-Za-z0-9]*(?:\.[A-Za-z0-9_/-]*)?"
 _VALUE = r"""'[^'"\\]*'|"[^'"\\]*"|[^\s'"\\()|,&=!]+"""
@@ -108,7 +106,7 @@ def _condition(match: re.Match[str]) -> Condition:
 
 
 def _checked(condition: Condition) -> Condition:
-    """Return the condition, if the search has it."""
+    """Return the condition. Raises Unreadable (R170) if EnOS's search does not have it."""
     field, values = condition.field, condition.values
     stem, dot, key = field.partition(".")
     family = stem + dot

@@ -1,6 +1,6 @@
-"""What a plan file says, as values: the campaign, where its devices are listed, and where each line stands.
+"""What a plan file says, as values: the campaign, where its devices are listed, and where each value stands.
 
-Apart from `plan_file` so that whoever only passes a document on need not load the models that read it.
+It is a module of its own so that code which only passes a document on does not load pydantic and YAML.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class DeviceSelection:
 
 @dataclass(frozen=True, slots=True)
 class PlanDocument:
-    """A plan file that was read and found sound."""
+    """A plan file that was read without a fault. Made by `load_plan_file`, used by `compile_plan`."""
 
     path: Path
     campaign: Campaign

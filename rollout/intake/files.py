@@ -1,8 +1,8 @@
-"""Files: opening what somebody else wrote without ever hanging, and writing so that nothing is half there.
+"""Opening files from elsewhere without hanging, and writing files that are complete or absent.
 
-Opening a FIFO waits for a writer, reading `/dev/zero` never ends, and a symbolic link may point anywhere. So
-a file is opened without waiting, looked at through its descriptor (no second look-up by name that could see
-another file), and only then read.
+Opening a FIFO waits for a writer, reading `/dev/zero` never ends, and a symbolic link may point anywhere. So a
+file is opened without waiting, then checked through its descriptor (a second look-up by name could find another
+file), and only then read.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
 
-__all__ = ["Unopened", "open_regular", "replacing", "unnamed_file"]
-
 
 class Unopened(Exception):
-    """The file cannot or must not be read; the text says why, to be put after the file's name."""
+    """The file cannot be read or must not be. The text says why and is shown after the file's name."""
 
 
 def open_regular(path: Path, *, pipes: bool = False, follow: bool = True) -> BinaryIO:
@@ -46,15 +44,15 @@ def open_regular(path: Path, *, pipes: bool = False, follow: bool = True) -> Bin
 
 
 def unnamed_file(directory: Path, stack: ExitStack) -> IO[bytes]:
-    """Open a temporary file without a name, so that nothing of it stays even after a kill; `stack` closes it."""
+    """Open a temporary file without a name, of which nothing remains even after a kill. `stack` closes it."""
     return stack.enter_context(tempfile.TemporaryFile(dir=directory))
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Give a file to write that takes the place of `path` when the block ends well, and vanishes otherwise.
+    """Yield a file to write. It replaces `path` if the block ends without an error, and is deleted otherwise.
 
-    The change is one step and survives a power cut. Raises OSError.
+    The replacement is atomic and survives a power cut. Raises OSError.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)

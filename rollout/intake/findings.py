@@ -1,4 +1,4 @@
-"""What pydantic finds in a document, worded for the person who wrote it: place, code, and the key that was meant."""
+"""Turns pydantic's errors into complaints for the person who wrote the document: place, code, the likely key."""
 
 from __future__ import annotations
 
@@ -14,20 +14,18 @@ from rollout.intake.complaints import Complaints, Loc, quoted
 from rollout.intake.scalars import Block
 from rollout.intake.units import Unreadable
 
-__all__ = ["SECRETS", "tell"]
-
 SECRETS = re.compile(r"secret|password|passwd|token|credential|private.?key|(app|access).?key", re.IGNORECASE)
-"""Names under which people write what no document here may hold."""
+"""Names of keys under which people write secrets, which no document here may hold."""
 
 
 def tell(
     complaints: Complaints, invalid: ValidationError, root: type[Block], *, misplaced: Mapping[str, str]
 ) -> None:
-    """Add every finding to `complaints`.
+    """Add a complaint for each of pydantic's errors.
 
     Args:
         root: the model of the whole document.
-        misplaced: keys that people write for another, with what to write instead.
+        misplaced: keys that people write in the wrong place, with what to write instead.
     """
     for error in invalid.errors(include_url=False):
         _complain(complaints, error, root, misplaced)

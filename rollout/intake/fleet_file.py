@@ -1,11 +1,10 @@
-"""Device lists as people export them → rows, streamed; or every way in which they are damaged, with the line.
+"""Reads device lists row by row: CSV, TSV, plain lines, NDJSON and JSON, plain or gzipped.
 
-CSV, TSV, plain lines, NDJSON and JSON, each plain or gzipped, from a file or standard input. A row is only
-what the plan asks for: the key and the columns it filters or spreads by. Nothing is repaired silently: a key
-that lost its zeros to a spreadsheet is another device, a stripped blank hides that two systems disagree, and
-an unclosed quote swallows the rest of the fleet. What the reader cannot take word for word it refuses.
+A row has only what the plan asks for: the key, and the columns the plan filters or spreads by. Nothing is
+repaired silently: a key that lost its zeros in a spreadsheet is another device, blanks around a value show that
+two systems disagree, and an unclosed quote takes in the rest of the file. Such a row is refused with its line.
 
-The path of a good row is short (one regular expression); why a bad one is bad is found out afterwards.
+A good row costs one regular expression. Only for a bad row is it worked out what is wrong with it.
 """
 
 from __future__ import annotations
@@ -31,8 +30,6 @@ from typing import Any, BinaryIO
 from rollout.intake.complaints import Complaints, quoted
 from rollout.intake.files import Unopened, open_regular
 from rollout.intake.listing import DamagedListing, read_listing
-
-__all__ = ["FLEET_BYTES_MAX", "Row", "Source", "read_rows"]
 
 FLEET_BYTES_MAX = 4 << 30
 """Bytes of one device file once unpacked: 10 million rows of 400 bytes. Ours."""
@@ -67,7 +64,7 @@ _FORMS = {
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 Row = tuple[str, tuple[str, ...], int]
-"""Device key, the values of the columns asked for, and the line (from 1) it stands in."""
+"""Device key, the values of the columns asked for, and the row's line in the file, counted from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +158,13 @@ def _open_text(source: Source, stack: ExitStack) -> tuple[io.TextIOWrapper, str,
         form = _FORMS.get(suffix, "")
     limit = JSON_BYTES_MAX if form == "json" else FLEET_BYTES_MAX
     bounded = io.BufferedReader(_Bounded(raw, limit), 1 << 18)
-    # undecodable bytes become lone surrogates, which the look at each line finds with their place
+    # bytes that are not UTF-8 become lone surrogates, which `_inspected` finds with their place
     text = io.TextIOWrapper(bounded, encoding="utf-8-sig", errors="surrogateescape", newline="")
     return text, form, raw
 
 
 class _Bounded(io.RawIOBase):
-    """The file's bytes, unpacked if they are gzip; refuses to go on beyond a size or a ratio."""
+    """The file's bytes, unpacked if they are gzip. Raises `_Refused` beyond a size or a ratio."""
 
     def __init__(self, file: BinaryIO, limit: int) -> None:
         super().__init__()
@@ -182,7 +179,7 @@ class _Bounded(io.RawIOBase):
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return bytes as they are in the file; what the unpacking reads from."""
+        """Return bytes as they are in the file. Called by the gzip reader."""
         head, self._head = self._head, b""
         data = head or self._file.read(size)
         self._packed += len(data)
@@ -201,7 +198,7 @@ class _Bounded(io.RawIOBase):
 
 
 class _Lines:
-    """The lines of a text with their ends, once each. `number` and `text` are those of the last one given."""
+    """Iterates over the lines of a text, line ends included. `number` and `text` are those of the last line."""
 
     def __init__(self, file: str, text: io.TextIOWrapper, complaints: Complaints) -> None:
         self.file = file
@@ -235,7 +232,7 @@ class _Lines:
         )
 
     def _inspected(self, line: str) -> str:
-        """Return the line without NULs and bytes that are not UTF-8, having complained of them."""
+        """Return the line without NULs and bytes that are not UTF-8, after adding a fault for each."""
         if (at := line.find("\0")) >= 0:
             self.fault("R161", "NUL character", at + 1)
         if (bad := _SURROGATE.search(line)) is not None:
@@ -248,7 +245,7 @@ _SURROGATE = re.compile("[\udc80-\udcff]")
 
 
 def _guess_form(lines: _Lines, key: str) -> str:
-    """Return the form of a stream whose name does not tell, by its first line."""
+    """Return the form of a stream, judged by its first line; called if the file's name does not tell it."""
     first = lines.peek().strip()
     if first.startswith("["):
         return "json"
@@ -304,7 +301,7 @@ def _read_csv(lines: _Lines, delimiter: str, key: str, columns: Sequence[str]) -
             text = str(error)
             ended = "unexpected end" in text or "field limit" in text
             if ended or lines.number > start:
-                # a row of several lines that goes wrong: its quote was closed by somebody else's opening one
+                # a bad row of several lines: its quote was closed by the opening quote of a later row
                 hint = "everything up to the next quote becomes one field"
                 lines.fault("R154", f"unclosed quote from line {start}", line=start, hint=hint)
             else:
@@ -436,7 +433,7 @@ def _after_blanks(text: str, position: int) -> int:
 def _json_row(
     lines: _Lines, item: object, key: str, columns: Sequence[str], place: tuple[int, str]
 ) -> Row | None:
-    """Return the row of one JSON item, or None having complained. `place`: its line and that line's text."""
+    """Return the row of one JSON item, or None after adding its fault. `place`: its line and that line's text."""
     number, text = place
     if isinstance(item, str) and not columns:
         item = {key: item}
@@ -489,9 +486,9 @@ def _kind(value: object) -> str:
 
 
 def _read_listed(source: Source, columns: Sequence[str], complaints: Complaints) -> Iterator[Row]:
-    """Yield the rows of a listing; `line` counts devices. What EnOS itself says of a key or value is not doubted.
+    """Yield the rows of a listing; `line` counts devices. Keys and values are taken as EnOS gave them.
 
-    A field that a device lacks is empty; one that all devices lack is no column.
+    A field that one device lacks is empty; a field that all devices lack is a fault.
     """
     assert source.path is not None, "a listing is a file"
     met: set[str] = set()
@@ -526,7 +523,7 @@ def _read_listed(source: Source, columns: Sequence[str], complaints: Complaints)
 
 
 def _diagnose_key(lines: _Lines, name: str, line: int, column: int) -> None:
-    """Add the one complaint that helps most about a device key."""
+    """Add one fault for a bad device key: the most specific one that fits."""
     if not name:
         lines.fault("R157", "the device key is empty", column, line=line)
     elif not _check_value(lines, name, line, column):
@@ -547,7 +544,7 @@ def _diagnose_key(lines: _Lines, name: str, line: int, column: int) -> None:
 
 
 def _check_value(lines: _Lines, value: str, line: int, column: int) -> bool:
-    """Return whether the value is free of blanks around it and characters that do not show."""
+    """Return whether the value has no blanks around it and no invisible characters; if not, add a fault."""
     if value != value.strip():
         lines.fault("R159", f"blanks around {quoted(value)}", column, line=line)
         return False

@@ -1,12 +1,12 @@
-"""Rows in any order → the fleet in plan order: distinct, filtered, without the excluded devices.
+"""Sorts rows into the fleet in plan order: each device once, filtered, without the excluded devices.
 
-Ten million keys do not fit into memory as objects, but they need not meet there. Each row goes, by the first
-bits of its key's place, into one of 64 buckets on disk, as one line that begins with the place and the key.
-Then one bucket at a time is sorted as text: all rows of a device come to stand together, so repeats and
-exclusions are seen by comparing neighbours, and the buckets one after the other are the fleet in plan order.
-What stays in memory is one bucket and four bytes a device for its stratum.
+Ten million keys do not fit into memory as objects, so they are sorted in parts. Each row is written into one of
+64 buckets on disk, chosen by the first bits of its key's place, as one line that begins with the place and the
+key. Then one bucket at a time is read and sorted as text. All rows of a device are then neighbours, so repeats
+and exclusions are found by comparing a row with the one before. The sorted buckets, one after the other, are the
+fleet in plan order. Memory holds one bucket, and four bytes for each device's stratum.
 
-Exclusions travel as rows of their own, marked so that they sort before the row they exclude.
+An excluded device is a row too, with a mark that sorts it before the row it excludes.
 """
 
 from __future__ import annotations
@@ -26,16 +26,14 @@ from rollout.intake.document import DeviceSelection
 from rollout.intake.files import unnamed_file
 from rollout.intake.fleet_file import Source, read_rows
 
-__all__ = ["Counts", "OrderedFleet", "order_fleet"]
-
 BUCKETS = 64
 """Parts of the fleet, one in memory at a time: 160,000 rows of ten million. A divisor of 256. Ours."""
 
 FLUSH_ROWS = 65_536
-"""Rows gathered before they go to the buckets' files. Ours."""
+"""Rows gathered in memory before they are written to the buckets' files. Ours."""
 
 TOLD_MAX = 5
-"""Repeated or missed devices named in a warning, the first ones of the files. Ours."""
+"""Devices named in a warning, the first ones in the order of the files. Ours."""
 
 _T = TypeVar("_T", bound=tuple[int | str, ...])
 
@@ -44,7 +42,7 @@ _EXCLUDED = "!"  # sorts before every stratum's code
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the rows: `rows` is the sum of the others, `devices` are in scope."""
+    """How many rows were read, and what became of them: `rows` is the sum of the others, `devices` are in scope."""
 
     rows: int = 0
     duplicates: int = 0
@@ -55,7 +53,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class OrderedFleet:
-    """The fleet in plan order. `fixed` has the wave, by place in plan order, of devices that a wave names."""
+    """The fleet in plan order. `fixed` maps the position of each device that a wave names to that wave."""
 
     counts: Counts
     strata: Strata
@@ -64,7 +62,7 @@ class OrderedFleet:
     _lengths: Sequence[int]
 
     def chunks(self) -> Iterator[list[str]]:
-        """Yield all keys in plan order, some thousands at a time."""
+        """Yield all keys in plan order, one bucket at a time."""
         self._keys.seek(0)
         for length in self._lengths:
             if length:
@@ -87,7 +85,7 @@ def order_fleet(
 
     Args:
         scratch: directory for unnamed temporary files of about twice the fleet's size; `stack` closes them.
-        progress: told the number of rows read so far, now and then.
+        progress: called with the number of rows read so far, every 65,536 rows.
     Returns: None if the files have faults, which are in `complaints`.
     """
     buckets = _Buckets(scratch, stack, seed)
@@ -135,7 +133,7 @@ def order_fleet(
 
 
 class _Buckets:
-    """Records spread over files by the first bits of their place."""
+    """64 files, each with the records whose places begin with the same bits."""
 
     def __init__(self, scratch: Path, stack: ExitStack, seed: int) -> None:
         self.place = draw_places(seed)
@@ -162,7 +160,7 @@ class _Buckets:
 
 @dataclass(slots=True)
 class _Reader:
-    """Rows of files into records of buckets: `place key cell file:line`."""
+    """Reads the rows of files and writes them as records into buckets: `place key cell file:line`."""
 
     selection: DeviceSelection
     spread: tuple[str, ...]
@@ -237,7 +235,7 @@ class _Reader:
 
 
 class _Merger:
-    """One sorted bucket after the other into distinct keys in plan order."""
+    """Merges sorted buckets, one after the other, into distinct keys in plan order."""
 
     def __init__(
         self,
@@ -298,7 +296,7 @@ class _Merger:
         return keys.write("\n".join(kept).encode())
 
     def tell(self) -> None:
-        """Complain of what the merging found."""
+        """Add complaints about repeated rows, idle exclusions, and named devices that are missing or excluded."""
         if self._repeats:
             listed = "; ".join(
                 f"{self._labels[source]}:{line} {key} (also {other})"
@@ -356,7 +354,7 @@ def _placed(where: str) -> tuple[int, int]:
 
 
 def _keep_first(told: list[_T], item: _T) -> None:
-    """Keep the few smallest items, in order: the first ones of the files whatever order they come in."""
+    """Insert the item into the sorted list, which keeps only its `TOLD_MAX` smallest items."""
     if len(told) < TOLD_MAX or item < told[-1]:
         bisect.insort(told, item)
         del told[TOLD_MAX:]

@@ -1,9 +1,9 @@
-"""Listings: what EnOS's device search gave, kept beside the saved plan so that planning again asks nobody.
+"""Listings: the devices that EnOS's device search returned, kept as a file beside the saved plan.
 
-A fleet on the platform changes by the hour. The listing is asked for once, written down whole, and from then on
-read like a device file; only so does the same plan give the same waves tomorrow, and can a campaign that has begun
-be recognised. A gzip file of one JSON line a device, `["key", {"column": "value", …}]`; what else there is to know
-of it, its digest too, stands in the saved plan.
+A fleet on the platform changes by the hour. So the platform is asked once, the whole answer is written down, and
+from then on it is read like a device file: the same plan gives the same waves tomorrow, and a campaign that was
+begun is recognised. The file is gzip with one JSON line for each device, `["key", {"column": "value", ...}]`. Its
+digest and where it came from stand in the saved plan.
 """
 
 from __future__ import annotations
@@ -20,23 +20,20 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from rollout.intake.files import Unopened, open_regular
-from rollout.ports import LISTING_GLOB
-
-__all__ = ["LISTING_GLOB", "DamagedListing", "Listing", "ListingWriter", "read_listing"]
 
 KEPT: Final = frozenset(
     {"assetId", "productKey", "productType", "modelId", "firmwareVersion", "status", "deviceName"}
 )
-"""Columns every listing keeps, with all tags. Attributes can be many: those that the plan names are kept."""
+"""Columns that every listing keeps, beside all tags. Attributes can be many: only those the plan names are kept."""
 
 PRODUCTS_TOLD_MAX: Final = 3
-"""Products of a listing that are named; more than one is too many already."""
+"""Products of a listing that are kept and named in a complaint. More than one is a fault."""
 
 _COPY_BYTES: Final = 1 << 20
 
 
 class DamagedListing(Exception):
-    """The file is not what was written; the text says why, to be put after the source's name."""
+    """The file is not as it was written. The text says why and is shown after the source's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +93,10 @@ class Listing:
 
 
 class ListingWriter:
-    """Writes devices as they come. Use as a context, and `finish` inside it; without that nothing is kept.
+    """Writes a listing device by device. Use it as a context manager and call `finish` inside.
 
     Args:
-        columns: those that the plan names, kept beside the usual ones.
+        columns: those that the plan names, kept beside those of `KEPT`.
     """
 
     def __init__(self, path: Path, columns: Collection[str]) -> None:
@@ -134,7 +131,7 @@ class ListingWriter:
             self._products.add(product)
 
     def finish(self, source: str, url: str, asked_at: float) -> Listing:
-        """End the file, have it on disk, and return what it is. Raises OSError."""
+        """End the file, wait until it is on disk, and return its listing. Raises OSError."""
         self._text.close()
         self._raw.flush()
         os.fsync(self._raw.fileno())

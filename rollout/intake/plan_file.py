@@ -1,4 +1,4 @@
-"""The plan file: YAML that a person wrote → a campaign, or every fault of it in one pass.
+"""Reads the plan file, YAML that a person wrote: returns a campaign, or refuses it with all of its faults.
 
 Three steps. `yaml_text` gives text and places, the models of `plan_model` give types, and `rules` checks whether
 the values go together. A block that cannot be read is left out of the third step, the others are not, so one
@@ -109,7 +109,7 @@ def load_plan_file(
     )
 
 
-# Reading: blocks one by one, so that a fault in one leaves the others to be checked
+# Reading: blocks one by one, so that a fault in one does not keep the others from being checked
 
 
 class _Parts:
@@ -141,7 +141,7 @@ def _standing(model: type[B], data: object) -> B | None:
     try:
         return model.model_validate(data)
     except ValidationError:
-        return None  # its faults are told by the reading of the whole
+        return None  # reading the whole plan reports its faults
 
 
 def _read_parts(document: Document, complaints: Complaints, platform: PlatformPlan) -> _Parts:
@@ -257,7 +257,7 @@ def _core_campaign(plan: PlanBlock, waves: tuple[Wave, ...], limits: Limits) -> 
 
 
 def _seed_of(campaign_id: str) -> int:
-    """Return a campaign's own seed, so that it is not in every campaign the same devices that go first."""
+    """Return a seed made from the id, so that not the same devices go first in every campaign."""
     return int.from_bytes(hashlib.sha256(campaign_id.encode()).digest()[:6], "big")
 
 

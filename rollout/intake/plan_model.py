@@ -1,4 +1,4 @@
-"""The keys of a plan file: one model per block, which is also the JSON Schema that editors read.
+"""The keys of a plan file: one model for each block. The JSON Schema for editors is made from the models.
 
 `job` and `upgradeScope` are the platform's (see `intake.platform`), `gate` stands in `gate_block`; unknown keys are
 refused. All scalars arrive as text (see `yaml_text`), so every
@@ -31,10 +31,10 @@ from rollout.intake.scalars import (
 from rollout.intake.units import RATE_PATTERN, SIZE_PATTERN, read_rate, read_size
 
 WAVES_MAX = 50
-"""Waves of a campaign; the planner keeps a device's wave in one byte. Ours."""
+"""Waves of a campaign at most; the planner keeps a device's wave in one byte. Ours."""
 
 PER_JOB_MAX = 10_000
-"""Devices per create call. EnOS states no limit; a body stays below 1 MiB. Ours."""
+"""Devices per create call at most. EnOS states no limit; so a body stays below 1 MiB. Ours."""
 
 PER_JOB_STANDARD = 500
 """Devices per create call if the plan does not say: some 20 kB of body. Ours."""
@@ -54,7 +54,7 @@ _FILE = text_like(r"[^\x00-\x1f\x7f]{1,512}", "a file name", examples=["devices.
 
 
 def _source(text: str) -> object:
-    """Return the name of a file, or a search of EnOS's that can be read."""
+    """Return the name of a file or the text of an `enos:` search. Raises Unreadable for neither."""
     if is_search(text):
         read_search(text)
         return text
@@ -177,7 +177,7 @@ class ApiRetryBlock(Block):
 
 
 def named(value: object) -> object:
-    """Return a name given as plain text in the form it has with locales; all else as it is."""
+    """Return a name that is plain text as the mapping it stands for; anything else unchanged."""
     return {"defaultValue": value} if isinstance(value, str) else value
 
 

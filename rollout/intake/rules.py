@@ -27,10 +27,10 @@ from rollout.core.campaign import (
 from rollout.intake.complaints import Complaints, Loc
 
 BUDGET_STEPS_MIN = 20
-"""Jobs that must fit the device budget for 95 % of it to be usable: a job is started whole or not at all."""
+"""Jobs that must fit into the device budget so that 95 % of it can be used: a job is created whole or not at all."""
 
 LOCALES = frozenset({"en_US", "zh_CN", "ja_JP", "es_ES"})
-"""Locales seen in EnOS's documents and samples of StringI18n."""
+"""Locales that EnOS's documents and samples of StringI18n show."""
 
 
 class WaveRule(Protocol):
@@ -50,7 +50,7 @@ class SizeRule(Protocol):
 
 
 def check_locales(complaints: Complaints, locales: Sequence[str], loc: Loc) -> None:
-    """Warn of locales that EnOS does not list; the usual slip is a hyphen."""
+    """Warn of locales that EnOS does not list; the usual mistake is a hyphen."""
     for locale in locales:
         if locale not in LOCALES:
             likely = locale.replace("-", "_")
@@ -225,14 +225,14 @@ def _check_budget(
 
 
 def _slowest_s(job: JobSpec) -> float:
-    """Return the seconds after which a device that fails each time has used up time-outs and EnOS's retries."""
+    """Return the seconds a device may take that times out in each attempt, the platform's retries included."""
     if not job.retry.enabled:
         return job.upgrade_timeout_s
     return job.upgrade_timeout_s * (1 + job.retry.count) + job.retry.interval_s * job.retry.count
 
 
 def _shown(seconds: float) -> str:
-    """Return a duration as people write it, in its two largest units."""
+    """Return a duration in its two largest units, as a plan writes it: `1h30m`; `0s` below a second."""
     parts = []
     for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
         if seconds >= length:

@@ -1,9 +1,9 @@
-"""The saved plan: what `run` executes, exactly, on any machine, however the device list has changed since.
+"""The saved plan: what `run` executes, the same on any machine, however the device list has changed since.
 
-Two files in one directory. `plan.devices` is the manifest: all keys in plan order, `"k1","k2",…`, which is
-read by slices through a memory map and never as a whole. `plan.json` is everything else: the campaign, the
-seed, the waves, and for every batch its slice and its digest. Opening costs a few milliseconds for thousands
-of batches, since nothing is done per device.
+It is two files in one directory. `plan.devices` is the manifest: all keys in plan order, `"k1","k2",...`, of which
+slices are read through a memory map. `plan.json` is everything else: the campaign, the seed, the waves, and for
+every batch its slice and its digest. Opening takes a few milliseconds for thousands of batches, since nothing is
+done for each device.
 
     {"schema": "rollout.plan/2", "checksum": sha256 of all other members, "digest": sha256 of the plan,
      "savedBy": version of rollout, "campaign": {…}, "seed": n,
@@ -16,11 +16,11 @@ the manifest's sha256. So it is the same for every later program. Plans of forma
 plan of a newer format, or with a field that this program does not know, is refused (R181) with the version that
 saved it.
 
-Where devices came from EnOS's search, `plan.listing-….gz` holds what it gave (see `intake.listing`), so that the
-same plan can be made again. Nothing that runs needs it.
+Where devices came from EnOS's search, `plan.listing-*.gz` holds the search's answer (see `intake.listing`), so that
+the same plan can be made again. `run` does not need it.
 
-Both files are written beside their names and moved into place when they are complete and on disk, the
-manifest first; a crash in between leaves a pair that `open_saved_plan` refuses, never one that misleads.
+Each file is written under another name and moved into place when it is complete and on disk, the manifest first.
+After a crash in between the two files do not fit together, and `open_saved_plan` refuses them.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ _COPY_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class PlanningReport:
-    """What became of the device list; `rows` is the sum of the other four counts.
+    """How many rows the device list had and what became of them; `rows` is the sum of the other four counts.
 
     `listings` are the searches of EnOS that the list, or what it excludes, came from.
     """
@@ -146,9 +146,9 @@ def compile_plan(
 
     Args:
         devices: device files instead of those the plan names; `-` is standard input.
-        listings: what EnOS gave for the searches among the sources, one each; lie in `directory`, or where the
-            plan will be moved.
-        progress: told the number of rows read so far, now and then.
+        listings: the listing of each `enos:` search among the sources. They lie in `directory`, or where the plan
+            will be moved.
+        progress: called with the number of rows read so far, every 65,536 rows.
     Raises: PlanError with all faults of the device files, or of the plan with this fleet; nothing is
         written then.
     """

@@ -1,7 +1,7 @@
-"""Scalars of documents in YAML: how the text of each kind is read, and what its JSON Schema lets editors accept.
+"""Types of scalars in YAML documents: how the text of each is read, and its JSON Schema for editors.
 
-All scalars arrive as text (see `yaml_text`), so every type is a reader of text from `units`; the schema beside it says
-what an editor, which reads numbers as numbers, may accept as well.
+All scalars arrive as text (see `yaml_text`), so each type has a reader of text from `units`. The schema beside it
+also accepts numbers where an editor, which reads numbers as numbers, would see one.
 """
 
 from __future__ import annotations
@@ -27,23 +27,9 @@ from rollout.intake.units import (
     read_share,
 )
 
-__all__ = [
-    "FLAG",
-    "ID",
-    "SHARE",
-    "WORD",
-    "Block",
-    "Read",
-    "choice",
-    "duration",
-    "text_like",
-    "whole",
-    "without_null",
-]
-
 
 class Read:
-    """Annotation of a scalar: how its text is read, and what the schema lets editors accept."""
+    """Annotation of a scalar's type for pydantic: how its text is read, and its JSON Schema for editors."""
 
     def __init__(self, reader: Callable[[str], object], schema: Mapping[str, Any]) -> None:
         self.reader = reader
@@ -64,7 +50,7 @@ class Read:
 
 
 def text_like(pattern: str, what: str, *, examples: Sequence[str] = ()) -> Read:
-    """Return a text that matches all of `pattern`; `what` names it in complaints."""
+    """Return the type of texts that match the whole `pattern`; complaints call them `what`."""
     compiled = re.compile(pattern, re.ASCII)
 
     def read(text: str) -> str:
@@ -80,7 +66,7 @@ def text_like(pattern: str, what: str, *, examples: Sequence[str] = ()) -> Read:
 
 
 def whole(low: int, high: int = COUNT_MAX, unit: str = "") -> Read:
-    """Return a whole number from `low` to `high`."""
+    """Return the type of whole numbers from `low` to `high`."""
     return Read(
         lambda text: read_count(text, low=low, high=high, unit=unit),
         {
@@ -93,7 +79,7 @@ def whole(low: int, high: int = COUNT_MAX, unit: str = "") -> Read:
 
 
 def choice(*words: str) -> Read:
-    """Return one of some words."""
+    """Return the type of texts that are one of `words`."""
 
     def read(text: str) -> str:
         if text not in words:
@@ -106,7 +92,7 @@ def choice(*words: str) -> Read:
 
 
 def duration(low_s: float = 0.0, high_s: float = DURATION_S_MAX) -> Read:
-    """Return a length of time from `low_s` to `high_s` seconds."""
+    """Return the type of durations from `low_s` to `high_s` seconds."""
 
     def read(text: str) -> float:
         seconds = read_duration(text)
@@ -133,13 +119,13 @@ WORD = text_like(r"[^\x00-\x1f\x7f]{1,256}", "text of 1 to 256 characters", exam
 
 
 class Block(BaseModel):
-    """Part of a document: immutable, and no key but its own."""
+    """A mapping in a document. It is immutable, and unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def without_null(node: object) -> object:
-    """Return the schema without the null that pydantic allows for optional keys: left out is not null here."""
+    """Return the schema without the null that pydantic allows for optional keys: a key is left out, never null."""
     if isinstance(node, list):
         return [without_null(item) for item in node if item != {"type": "null"}]
     if not isinstance(node, dict):

@@ -1,8 +1,8 @@
-"""How people write shares, durations, rates, sizes and times, and what they mean exactly.
+"""Readers of shares, durations, rates, sizes and times, one for each unit: text becomes an exact value.
 
-Readers of text, one per unit. A number without its unit is refused where it could be taken two ways: `5` as
-a share may mean 5 % or 500 %, and a brake that was misread is worse than one that was refused. Shares are
-exact fractions: 0.99 is 99/100, not the nearest float.
+A number without its unit is refused where it could be read in two ways: `5` as a share may mean 5 % or 500 %,
+and to misread a limit is worse than to refuse it. Shares are exact fractions: 0.99 is 99/100, not the nearest
+float.
 """
 
 from __future__ import annotations
@@ -14,33 +14,14 @@ from fractions import Fraction
 from rollout.core.campaign import Count, Rest, Share
 from rollout.intake.complaints import quoted
 
-__all__ = [
-    "COUNT_MAX",
-    "DURATION_PATTERN",
-    "DURATION_S_MAX",
-    "RATE_PATTERN",
-    "RATE_PER_S_MAX",
-    "SHARE_PATTERN",
-    "SIZE_PATTERN",
-    "Unreadable",
-    "read_count",
-    "read_duration",
-    "read_flag",
-    "read_rate",
-    "read_share",
-    "read_size",
-    "read_stop",
-    "read_timestamp_ms",
-]
-
 COUNT_MAX = 10_000_000
-"""Devices in a campaign; what the planner and the manifest are built for. Ours."""
+"""Devices in a campaign: the most that planner and manifest were built for. Ours."""
 
 DURATION_S_MAX = 366 * 86_400
-"""Seconds; a campaign that waits longer than a year is a slip of the pen. Ours."""
+"""Seconds. A longer wait than a year is taken for a mistake. Ours."""
 
 RATE_PER_S_MAX = 1000
-"""Calls per second; more than any gateway grants and near what one process can send. Ours."""
+"""Calls per second: more than any gateway allows, and about what one process can send. Ours."""
 
 SHARE_PATTERN = r"^([0-9]{1,3}(\.[0-9]{1,9})?%|[01]\.[0-9]{1,9})$"
 DURATION_PATTERN = r"^([0-9]{1,9}(\.[0-9]{1,3})?(ms|s|m|h|d))+$"
@@ -61,7 +42,7 @@ _PER_S = {"s": 1, "min": 60, "h": 3600}
 
 
 class Unreadable(ValueError):
-    """The text is not what is wanted; `code` as in the table of complaints, `hint` what to write instead."""
+    """The text cannot be read. `code` is one of `rollout.codes`, `hint` says what to write instead, or is empty."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -89,7 +70,7 @@ def read_count(text: str, *, low: int = 0, high: int = COUNT_MAX, unit: str = ""
 
 
 def read_flag(text: str) -> bool:
-    """Return true or false, written so and in no other way. Raises Unreadable (R105)."""
+    """Return what `true` or `false` says; no other spelling is read. Raises Unreadable (R105)."""
     if text not in ("true", "false"):
         raise Unreadable("R105", f"expected true or false, got {quoted(text)}")
     return text == "true"
@@ -177,7 +158,7 @@ def read_timestamp_ms(text: str) -> int:
 
 
 def _share(text: str) -> Fraction | None:
-    """Return the share a text spells, unbounded above, or None; a bare integer is not one."""
+    """Return the share that a text spells, which may be above 1; None for any other text, a plain integer included."""
     percent = text.endswith("%")
     number = text.removesuffix("%")
     if not _DECIMAL.fullmatch(number) or len(number) > 16 or not (percent or "." in number):

@@ -1,12 +1,12 @@
-"""YAML in which every scalar stays the text that was written.
+"""Reads YAML so that every scalar stays the text that was written.
 
-Usual readers decide what a scalar means before anybody asked: version `1.10` becomes 1.1, device `0012345`
-becomes 5349, `no` becomes false, and the second of two equal keys silently wins. Here PyYAML only splits the
-file into events; scalars stay text, each with its place and whether it was quoted, and the model that knows
-what it wants does the typing. What could make a small file mean something large or hidden is refused:
-anchors, aliases, merge keys, tags, several documents, deep nesting, characters that do not show.
+Usual readers convert scalars: version `1.10` becomes 1.1, device `0012345` becomes 5349, `no` becomes false, and
+the second of two equal keys replaces the first without a word. Here PyYAML only splits the file into events.
+Scalars stay text, each with its place and whether it was quoted, and the models of the document convert them.
+Whatever lets a small file mean something large or hidden is refused: anchors, aliases, merge keys, tags, several
+documents, deep nesting, invisible characters.
 
-JSON is read by the same reader, being a subset in practice.
+JSON files are read by the same reader.
 """
 
 from __future__ import annotations
@@ -21,25 +21,14 @@ import yaml
 from rollout.intake.complaints import Complaints, Loc, Place, Places, quoted
 from rollout.intake.files import Unopened, open_regular
 
-__all__ = [
-    "DEPTH_MAX",
-    "PLAN_BYTES_MAX",
-    "Data",
-    "Document",
-    "as_json",
-    "as_text",
-    "changes_elsewhere",
-    "read_yaml",
-]
-
 PLAN_BYTES_MAX = 1 << 20
-"""Bytes of a plan file; room for about 50,000 explicit keys. Ours."""
+"""Bytes of a plan file at most; about 50,000 explicit keys fit. Ours."""
 
 DEPTH_MAX = 20
-"""Levels of nesting; the deepest sound plan has 8. Ours."""
+"""Levels of nesting at most; the deepest correct plan has 8. Ours."""
 
 Data = str | list["Data"] | dict[str, "Data"]
-"""A document as the file has it: text, lists and mappings, nothing else."""
+"""A document's values: text, lists and mappings, nothing else."""
 
 # C0 and C1 but tab and line ends; separators that some readers count as lines; controls that reorder text
 _UNSHOWN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -176,7 +165,7 @@ def _count(text: str, position: int) -> tuple[int, int]:
 
 
 class _TooDeep(Exception):
-    """Leaves the recursion, never the module."""
+    """Raised inside the composer for too deep nesting, and caught in `read_yaml`."""
 
     def __init__(self, mark: yaml.Mark) -> None:
         super().__init__()
@@ -185,7 +174,7 @@ class _TooDeep(Exception):
 
 @dataclass(slots=True)
 class _Composer:
-    """Events become data and places. `sound` is lost with whatever makes the tree not the one written."""
+    """Builds data and places from events. `sound` is false once the tree is not what the file says."""
 
     complaints: Complaints
     places: dict[Loc, Place] = field(default_factory=dict)
