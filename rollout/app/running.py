@@ -105,6 +105,8 @@ async def run_campaign(request: RunRequest) -> RunResult:
     assert request.profile.in_process == (request.rehearsal is not None), "a rehearsal is inside this process"
     store, name, plan = request.prepared.store, request.prepared.name, request.prepared.saved.plan
     files = store.files(name)
+    for wave in plan.campaign.waves:
+        JobSettings.of(wave.job)  # settings of a newer program are refused before anything is begun
     async with AsyncExitStack() as stack:
         journal = store.open_journal(name, plan.campaign.id, plan.digest)
         stack.push_async_callback(journal.aclose)

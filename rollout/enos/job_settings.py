@@ -52,9 +52,11 @@ class JobSettings:
         given = spec.platform
         if unknown := sorted(given.keys() - _KEYS):
             raise _refused("R181", f"has settings of a newer program: {', '.join(unknown)}")
+        if (kind := given.get("type", JobType.UPGRADE)) not in set(JobType):
+            raise _refused("R181", f"has a type of a newer program: {kind}")
         try:
             settings = cls(
-                type=JobType(given.get("type", JobType.UPGRADE)),
+                type=JobType(kind),
                 version_numbers=tuple(given.get("versionNumbers", ())),
                 upgrade_policy=given.get("upgradePolicy", "snapshot"),
                 enable_upgrade_request=given.get("enableUpgradeRequest", False),

@@ -12,6 +12,7 @@ import sys
 import urllib.request
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ from support.plans import build
 from rollout.app.running import exit_code
 from rollout.core.state import State
 from rollout.engine.runner import Leave
+from rollout.enos.job_plan import ENOS
+from rollout.intake.plan_file import load_plan_file
+from rollout.intake.saved_plan import compile_plan
 
 SPEED = "2000"
 REHEARSE = ("run", "plan.yaml", "--emulator", "--speed", SPEED)
@@ -538,3 +542,20 @@ def test_each_end_has_its_exit_code(leave, facts, strict, code):
     for name, value in facts.items():
         setattr(state, name, value)
     assert exit_code(leave, state, None, strict=strict) == code
+
+
+def test_settings_of_a_newer_program_are_not_sent(desk):
+    """A saved plan with a job setting that this program does not know is refused before anything is begun."""
+    document = load_plan_file(desk.path / "plan.yaml", ENOS)
+    waves = [
+        replace(wave, job=replace(wave.job, platform={**wave.job.platform, "region": "eu"}))
+        for wave in document.campaign.waves
+    ]
+    campaign = replace(document.campaign, waves=tuple(waves))
+    newer = replace(document, campaign=campaign, check_size=lambda *_: None)
+    plan = compile_plan(newer, desk.campaign).path
+    done = desk.run("run", plan, "--emulator", "--speed", SPEED)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert "R181" in done.stderr
+    assert "region" in done.stderr
+    assert not (desk.campaign / "journal.db").exists()
