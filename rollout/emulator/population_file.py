@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError
 from rollout.emulator.platform.population import STEP_MIN, Habits, Population, Stratum
 from rollout.errors import Complaint
 from rollout.intake.complaints import Complaints, Loc, quoted
-from rollout.intake.findings import tell
+from rollout.intake.findings import add_errors
 from rollout.intake.scalars import SHARE, WORD, Block, Read, choice, duration, whole, without_null
 from rollout.intake.units import COUNT_MAX, Unreadable
 from rollout.intake.yaml_text import read_yaml
@@ -257,7 +257,7 @@ def load_fleet_description(path: Path) -> FleetDescription:
     try:
         fleet = FleetBlock.model_validate(document.data)
     except ValidationError as invalid:
-        tell(complaints, invalid, FleetBlock, misplaced=_MISPLACED)
+        add_errors(complaints, invalid, FleetBlock, misplaced=_MISPLACED)
     if fleet is not None:
         _check_fleet(complaints, fleet)
     warnings = complaints.settle()

@@ -18,7 +18,7 @@ SECRETS = re.compile(r"secret|password|passwd|token|credential|private.?key|(app
 """Names of keys under which people write secrets, which no document here may hold."""
 
 
-def tell(
+def add_errors(
     complaints: Complaints, invalid: ValidationError, root: type[Block], *, misplaced: Mapping[str, str]
 ) -> None:
     """Add a complaint for each of pydantic's errors.

@@ -32,7 +32,7 @@ from rollout.core.campaign import (
 from rollout.intake.complaints import Complaints, Loc, Places, quoted
 from rollout.intake.device_search import is_search, read_search
 from rollout.intake.document import DeviceSelection, PlanDocument
-from rollout.intake.findings import tell
+from rollout.intake.findings import add_errors
 from rollout.intake.plan_model import (
     PER_JOB_STANDARD,
     WAVES_MAX,
@@ -151,7 +151,7 @@ def _read_parts(document: Document, complaints: Complaints, platform: PlatformPl
     try:
         whole = model.model_validate(document.data)
     except ValidationError as invalid:
-        tell(complaints, invalid, model, misplaced=platform.misplaced)
+        add_errors(complaints, invalid, model, misplaced=platform.misplaced)
     return _Parts(document.data, whole, model, platform.job)
 
 
