@@ -187,6 +187,7 @@ for kind, field in (
     ("JobSpec", "    region: str | None = None"),
     ("Campaign", "    owner: str | None = None"),
     ("Wave", "    paused: bool = False"),
+    ("Limits", "    per_site: Mapping[str, int] = field(default_factory=dict)"),
 ):
     end = text.index(f"class {kind}:")
     end = text.find("\\n\\n\\n", end)
@@ -219,7 +220,8 @@ for name in sys.argv[1:]:
     print(plan.digest)
     for batch in plan.batches:
         print(batch_name(plan.campaign.id, batch))
-    print(plan.campaign.stragglers_after_s, plan.campaign.limits)
+    limits = plan.campaign.limits
+    print(plan.campaign.stragglers_after_s, limits.create, limits.read, limits.devices_in_progress)
     for wave in plan.campaign.waves:
         gate, job = wave.gate, wave.job
         print(wave.name, wave.size, wave.spread_by, gate and (gate.on_fail, gate.stop, gate.soak_s, gate.success))
@@ -238,7 +240,7 @@ def shown(root):
 
 
 def test_a_later_program_reads_what_was_saved_before(tmp_path):
-    """With new fields in four classes and other defaults in five places, digests, names and meaning stay."""
+    """With new fields in five classes and other defaults in five places, digests, names and meaning stay."""
     package = Path(rollout.__file__).parent
     shutil.copytree(package, tmp_path / "rollout", ignore=shutil.ignore_patterns("__pycache__"))
     before, now = shown(tmp_path)
