@@ -1,8 +1,8 @@
-"""Campaign + fleet + seed → plan: waves of batches that cover the fleet exactly.
+"""Makes the plan from campaign, fleet and seed: waves of batches that cover the fleet exactly.
 
 The fleet comes as rows in any order; the plan depends only on the set of rows, the campaign and the seed,
 never on the order of the file or on the machine. Each key has a place drawn by a keyed hash (`draw_places`);
-sorted by it, the fleet is in *plan order*, a shuffle that any machine repeats. From there on three plain steps:
+sorted by it, the fleet is in *plan order*, a shuffle that any machine repeats. Three steps follow:
 
 1. `size_waves`: how many devices each wave gets. Explicit keys first, then the sizes in order.
 2. `assign_waves`: which ones. Waves take from the front of plan order; a spread wave takes from the front of
@@ -11,7 +11,7 @@ sorted by it, the fleet is in *plan order*, a shuffle that any machine repeats. 
 
 *Digests.* A batch's digest is part of its job's name, by which a job whose create call was lost is found again.
 So it is fixed by what the create call sends, and by nothing else: the firmware, the display names by locale, the
-fields of the wave's `JobSpec` (of which a platform may leave some out for a kind of job that knows them not), the
+fields of the wave's `JobSpec` (of which a platform may leave some out for a kind of job that does not have them), the
 scope or the set of device keys. Gates, limits, the name and order of waves,
 columns of the fleet and all else that is not sent may change and no digest does (a wave's number and a batch's
 number stand in the job's name beside it). A plan's digest covers the whole campaign, every batch and the
@@ -41,10 +41,10 @@ SCHEMA: Final = f"rollout.plan/{FORMAT}"
 """What a saved plan calls its format."""
 
 NO_WAVE = 255
-"""What a device's byte holds while no wave has it; so waves are numbered 0 to 254."""
+"""The byte of a device that no wave has taken; so waves are numbered 0 to 254."""
 
 SEED_BYTES = 8
-"""Bytes of a seed as the hash's key: 0 to 2**64 - 1."""
+"""Bytes of a seed, which is the key of the hash: 0 to 2**64 - 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Batch:
     """What one create call sends.
 
     `index` counts from 0 over the plan, `number` from 1 inside the wave. `start` and `stop` are byte
-    offsets into the manifest blob (equal for a scope wave, whose devices EnOS picks; `devices` is then 0).
+    offsets into the manifest blob (equal for a scope wave, whose devices the platform picks; `devices` is then 0).
     `digest` (12 hex digits) binds what the call sends: see this module's opening.
     """
 
@@ -67,7 +67,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class PlannedWave:
-    """A wave with its place in the plan: batches `first` to `last`, exclusive; N devices."""
+    """A wave in the plan. Its batches are `first` to `last`, `last` excluded; a scope wave has 0 devices."""
 
     index: int
     name: str
@@ -90,7 +90,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """How many devices a wave asked for, and how many are left for it; fewer only if the fleet is too small."""
+    """How many devices a wave asks for, and how many it is given: fewer only if the fleet is too small."""
 
     asked: int
     given: int
@@ -98,10 +98,9 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Strata:
-    """Each device's stratum, in plan order, for all waves of a campaign that are spread.
+    """The stratum of each device, in plan order, for the waves of a campaign that are spread.
 
-    `cells` has one code a device; `labels` the cell's values by code, one for each of `columns`. A campaign
-    that spreads by one column has one value a cell.
+    `cells` has one code for each device. `labels[code]` has that cell's values, one for each of `columns`.
     """
 
     columns: tuple[str, ...] = ()
@@ -111,7 +110,7 @@ class Strata:
 
 @dataclass(frozen=True, slots=True)
 class ThinSpread:
-    """A spread wave in which `missed` of `strata` strata that still had devices got none."""
+    """A spread wave that takes no device from `missed` of the `strata` strata that still had devices."""
 
     wave: int
     missed: int
@@ -120,7 +119,7 @@ class ThinSpread:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Every device's wave, one byte each in plan order, `NO_WAVE` if none; and the spreads that were too thin."""
+    """Every device's wave in plan order, one byte each, `NO_WAVE` if none; and the waves whose spread is too thin."""
 
     wave_of: bytearray
     thin: tuple[ThinSpread, ...]
@@ -129,7 +128,7 @@ class Assignment:
 def draw_places(seed: int) -> Callable[[str], str]:
     """Return the function from a device key to its place in plan order: 16 hex digits.
 
-    Equal places are as good as impossible (64 bits) and harmless: the key itself decides then.
+    Two keys practically never have the same place (64 bits); if they do, the order of the keys decides.
     """
     keyed = hashlib.blake2b(digest_size=8, key=seed.to_bytes(SEED_BYTES, "big"))
 
@@ -144,8 +143,8 @@ def draw_places(seed: int) -> Callable[[str], str]:
 def size_waves(waves: Sequence[Wave], devices: int) -> tuple[list[Quota], int]:
     """Return each wave's quota of `devices`, and how many devices no wave takes.
 
-    Explicit keys count first wherever they stand; a share is of the whole fleet and rounds up, at most to
-    what is left; a scope takes nothing from the fleet, since EnOS picks its devices.
+    Waves with explicit keys are served first, wherever they stand in the plan. A share is a share of the whole
+    fleet, rounded up, but not more than is left. A scope takes nothing: the platform picks its devices.
     """
     quotas = {
         index: Quota(len(wave.size.keys), len(wave.size.keys))
@@ -328,10 +327,10 @@ def plan_digest(written: Mapping[str, Any], blob_sha256: str) -> str:
 
 
 class Cutter:
-    """Cuts devices, as they come in plan order, into sealed batches wave by wave.
+    """Cuts devices that come in plan order into batches of their waves, and gives each batch its digest.
 
     `write(wave, text)` appends to the wave's part of the blob; the parts, joined by commas in the order of
-    the waves, are the blob. Holds less than one batch of keys per wave.
+    the waves, are the blob. Memory holds less than one batch of keys for each wave.
     """
 
     def __init__(self, campaign: Campaign, write: Callable[[int, bytes], object]) -> None:
@@ -399,7 +398,7 @@ class _Bytes(Protocol):
 class KeyBlob:
     """The manifest: all device keys in plan order as `"k1","k2",…`; bytes or a memory-mapped file.
 
-    A batch is a slice, so nothing is loaded but what is asked for. Satisfies `ports.Manifest`.
+    A batch is a slice of it, so only the batches asked for are loaded. It is a `ports.Manifest`.
     """
 
     def __init__(self, blob: _Bytes) -> None:
