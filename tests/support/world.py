@@ -283,7 +283,7 @@ class _Service:
             case "rejected":
                 return Rejected(24404, "Firmware not found")
 
-    async def find_jobs(self, *, firmware_id, job_type, name, prefix=False):
+    async def find_jobs(self, *, firmware_id, spec, name, prefix=False):
         listing = self.world.platform.listing(
             (lambda known: known.startswith(name)) if prefix else (lambda known: known == name),
             self.loop.time(),
