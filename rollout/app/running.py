@@ -25,7 +25,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from rollout import __version__
 from rollout.app.caller import caller_of
 from rollout.app.planning import Prepared
 from rollout.app.profiles import check_org
@@ -46,6 +45,7 @@ from rollout.settings import Profile
 from rollout.telemetry.observer import EventLog
 from rollout.telemetry.setup import LogFormat, Outlet, configure
 from rollout.telemetry.sink import open_log
+from rollout.version import __version__
 from rollout.views.progress import MARKS, Marks
 
 

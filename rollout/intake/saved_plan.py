@@ -36,7 +36,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from rollout import __version__
 from rollout.codes import Severity
 from rollout.core.campaign import Campaign, Scope, Share
 from rollout.core.campaign_json import FORMAT, NewerFormat, campaign_from_json, canonical
@@ -69,6 +68,7 @@ from rollout.intake.fleet_order import Counts, OrderedFleet, order_fleet
 from rollout.intake.listing import Listing
 from rollout.intake.rules import check_sizes
 from rollout.ports import PLAN_NAME
+from rollout.version import __version__
 
 MANIFEST_NAME = "plan.devices"
 MANIFEST_SCHEMA = "rollout.devices/1"

@@ -9,6 +9,7 @@ import pytest
 
 from rollout.core import events as ev
 from rollout.core.orders import Abort, Approve, Pause, Resume
+from rollout.enos.job_plan import ENOS
 from rollout.errors import JournalHeld, NoCampaign
 from rollout.intake.plan_file import load_plan_file
 from rollout.intake.saved_plan import compile_plan, open_saved_plan
@@ -86,7 +87,7 @@ def save(store, tmp_path):
         (tmp_path / "plan.yaml").write_text(PLAN.format(name=name, seed=seed))
         (tmp_path / "devices.csv").write_text("deviceKey\n" + "".join(f"dev-{n}\n" for n in range(30)))
         with store.workplace() as place:
-            compile_plan(load_plan_file(tmp_path / "plan.yaml"), place)
+            compile_plan(load_plan_file(tmp_path / "plan.yaml", ENOS), place)
             for number, content in files.items():
                 (place / f"plan.listing-{number}.gz").write_bytes(content)
             store.save_plan(name, place, keep=keep)
