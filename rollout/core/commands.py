@@ -9,22 +9,10 @@ from dataclasses import dataclass, field
 
 from rollout.core.events import Event
 
-__all__ = [
-    "AuditWave",
-    "CancelTasks",
-    "Command",
-    "CountTasks",
-    "CreateJob",
-    "FindJob",
-    "Record",
-    "StopJob",
-    "UnderWay",
-]
-
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """Make this decision a fact."""
+class RecordFact:
+    """Append this decision to the journal: it is a fact from then on."""
 
     event: Event
 
@@ -74,7 +62,7 @@ class CancelTasks:
     job_id: str
 
 
-Command = Record | CreateJob | FindJob | CountTasks | AuditWave | StopJob | CancelTasks
+Command = RecordFact | CreateJob | FindJob | CountTasks | AuditWave | StopJob | CancelTasks
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from rollout.core.commands import (
     CountTasks,
     CreateJob,
     FindJob,
-    Record,
+    RecordFact,
     UnderWay,
 )
 from rollout.core.gate import Halt, Hold, Open, WaveKnowledge, is_satisfied, judge
@@ -74,7 +74,7 @@ def decide(state: State, now: float, under_way: UnderWay) -> Decision:
         return decision
     facts, wake_at = _facts(state, now, under_way)
     if facts:
-        return Decision([Record(fact) for fact in facts], now)
+        return Decision([RecordFact(fact) for fact in facts], now)
     decision.wake(wake_at)
     _brakes(state, now, under_way, decision)
     _lookups(state, now, under_way, decision)

@@ -18,8 +18,6 @@ from typing import TypeVar
 
 from rollout.core import events as ev
 
-__all__ = ["BATCH", "CAMPAIGN", "WAVE", "BatchStatus", "CampaignStatus", "WaveStatus", "step"]
-
 
 class CampaignStatus(StrEnum):
     """Where the campaign as a whole stands."""

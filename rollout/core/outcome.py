@@ -1,4 +1,4 @@
-"""What one create call came to. Five answers, no more: only a positive proof is definite.
+"""What one create call led to. Five outcomes, no more: only a positive proof is definite.
 
 `Unsent` may be repeated, `Throttled` and `Rejected` were refused before any effect, `Accepted` made a job.
 Whatever is none of these is `Unknown`: it may or may not have taken effect and is looked up before

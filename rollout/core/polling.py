@@ -5,12 +5,15 @@ expression may name many jobs (`jobId in (…)`). Counting a group of jobs costs
 tells less about each, and the budget can only give back what a group has surely finished. So groups are as
 small as the read budget allows: a full round over all open jobs should take about `ROUND_S`.
 
-How often: when there should be something to tell. A group is asked again when, at the pace seen last, `LATE` of its
-devices have come to an end; the wait grows while nothing happens, and is at most `LATE` of the group's age, so
-that what took ten minutes to happen is known half a minute later; the very first end, `FIRST` of its time. A group that only waits for a few devices to wake
-can change little in the figures of its wave, so it is looked at the less often, the fewer they are: a thousand
-jobs that each wait for sleepers must not take the read budget from the one that is going wrong. A gate
-that waits for a count of its own does not wait for this rhythm: `decide` asks at once.
+How often: when something should have happened. A group is counted again when, at the pace seen last, the share `LATE` of its
+devices has come to an end. The wait grows while nothing happens. It is at most the share `LATE` of the group's age: what
+took ten minutes to happen is known half a minute later. Before the first device has ended it is the share `FIRST`.
+
+A group of which only a few devices are still open can change little in the figures of its wave. The fewer they are, the
+less often it is counted: a thousand jobs that each wait for sleeping devices must not take the read budget from the
+one that goes wrong. A gate that waits for a count does not wait for this rhythm: `decide` asks at once.
+
+The results go into events (`CampaignStarted`, `TasksCounted`), so the constants here may change at any time.
 """
 
 from __future__ import annotations

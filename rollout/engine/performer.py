@@ -19,7 +19,7 @@ from rollout.core.commands import (
     CountTasks,
     CreateJob,
     FindJob,
-    Record,
+    RecordFact,
     StopJob,
 )
 from rollout.core.counting import Numbers, counted, is_news
@@ -99,7 +99,7 @@ class Performer:
                 return self._stop(command)
             case CancelTasks():
                 return self._cancel(command)
-            case Record():
+            case RecordFact():
                 return self._record([command.event])
             case _:
                 assert_never(command)

@@ -21,7 +21,7 @@ from random import Random
 import anyio
 
 from rollout.core import events as ev
-from rollout.core.commands import CancelTasks, Command, CountTasks, CreateJob, Record, StopJob, UnderWay
+from rollout.core.commands import CancelTasks, Command, CountTasks, CreateJob, RecordFact, StopJob, UnderWay
 from rollout.core.decide import decide
 from rollout.core.fold import fold
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
@@ -217,7 +217,7 @@ class Runner:
                     await self.record([ev.EngineStopped(self._clock(), reason, self._stop_message)])
                 return leave
             decision = decide(self.state, self._clock(), self._under_way)
-            facts = [command.event for command in decision.commands if isinstance(command, Record)]
+            facts = [command.event for command in decision.commands if isinstance(command, RecordFact)]
             if facts:
                 await self.record(facts)
                 continue
