@@ -259,7 +259,7 @@ def run_rollout(port, args, result):
                 self.begin()
             if isinstance(event, ev.BatchJobCreated) and state.jobs == args.creates:
                 self.end()
-                runner.stop("measured")
+                runner.stop()
 
     async def main(directory):
         nonlocal runner

@@ -49,7 +49,9 @@ FAULTS = {"answer_lost": 0.02, "request_lost": 0.01, "throttled": 0.02}
 def live(batches: int):
     """Return a plan and the events of its campaign up to the moment when half of the devices are done."""
     canary = max(1, batches // 20)
-    plan, _ = build(("canary", [1] * canary, None, None), ("rest", [1] * (batches - canary), None, None))
+    plan, manifest = build(
+        ("canary", [1] * canary, None, None), ("rest", [1] * (batches - canary), None, None)
+    )
     plan = replace(
         plan,
         devices=plan.devices * DEVICES,
@@ -58,7 +60,7 @@ def live(batches: int):
             replace(batch, devices=DEVICES) for batch in plan.batches
         ),  # nobody asks for their keys
     )
-    world = World(plan, seed=7, faults=FAULTS)
+    world = World(plan, manifest, seed=7, faults=FAULTS)
     world.live()
     story = [event for event in world.journal if event.kind not in EPHEMERAL]
     assert isinstance(story[0], CampaignStarted)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Literal, assert_never
 
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
-from rollout.core.names import batch_name
+from rollout.core.names import JobName, batch_name
 from rollout.core.orders import Approve, Order, Resume
 from rollout.core.reasons import HoldReason
 from rollout.emulator.http.faults import Fault, FaultPlan
@@ -154,7 +154,7 @@ def _tamper(world: World, act: Tamper) -> None:
     ours = [
         job
         for job in world.platform.jobs.values()
-        if job.definition.name and not job.definition.name.default.startswith(COPY)
+        if job.definition.name and JobName.parse(job.definition.name.default) is not None
     ]
     if not ours:
         return
