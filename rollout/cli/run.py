@@ -36,8 +36,7 @@ from rollout.errors import CampaignBusy, JournalHeld, OtherRehearsal, RolloutErr
 from rollout.settings import Profile, emulator_profile, load_profile
 from rollout.telemetry.setup import LogFormat, Outlet
 from rollout.telemetry.sink import stream_sink
-from rollout.views.progress import marks_for, summary_lines, wave_rows
-from rollout.views.words import state_evidence, state_reason
+from rollout.views.progress import marks_for, run_document, summary_lines
 
 STDOUT, STDERR = 1, 2
 
@@ -264,34 +263,10 @@ def _in_loop(main: Callable[[], Coroutine[Any, Any, RunResult]]) -> RunResult:
 
 
 def _tell(console: Console, result: RunResult, code: int, jobs_line: str, *, to_stderr: bool) -> None:
+    """Print how the run ended, to standard error where standard output has the event log."""
     state = result.state
-    total = state.tally()
     if console.is_json and not to_stderr:
-        console.json(
-            "run",
-            campaignId=state.campaign.id,
-            result=result.leave.value,
-            status=state.status.value,
-            exitCode=code,
-            reason=state_reason(state),
-            reasonCode=state.reason or None,
-            evidence=state_evidence(state),
-            jobs={
-                "created": state.jobs,
-                "adopted": state.adopted,
-                "unknown": state.unknown,
-                "parked": len(state.parked),
-                "duplicated": len(state.duplicated),
-                "notStopped": len(state.brakes_failed),
-            },
-            devices={
-                "planned": total.planned,
-                "succeeded": total.succeeded,
-                "failed": total.failed_final,
-                "open": total.open,
-            },
-            waves=list(wave_rows(state)),
-        )
+        console.json("run", **run_document(state, result=result.leave.value, exit_code=code))
         return
     stream = sys.stderr if to_stderr else sys.stdout
     text = "\n".join(summary_lines(state, marks_for(getattr(stream, "encoding", None))))

@@ -101,10 +101,10 @@ _REASONS = frozenset(
         e.JobStopFailed.kind,
     }
 )
-"""Events whose `message` is told as the reason."""
+"""Events whose `message` is logged as `reason`."""
 _REASONED = frozenset({e.GateHeld.kind, e.CampaignHalted.kind})
-"""Events that are told with their reason and evidence first."""
-_UNTOLD = {
+"""Events whose reason and evidence are logged first."""
+_LEFT_OUT = {
     e.CampaignStarted.kind: {"group_sizes", "first_count_s"},
     e.EngineStopped.kind: {"message"},
     e.BatchOutcomeUnknown.kind: {"look_at"},
@@ -124,28 +124,28 @@ _UNTOLD = {
     e.CampaignAbortRequested.kind: {"halt", "tally", "settled", "evidence"},
     e.JobTasksCancelled.kind: {"again_at", "decided"},
 }
-"""Fields that are no news to people: what was decided about looking again, and numbers that `_words` puts into words."""
+"""Fields that are not logged: when to look again, and the numbers of which `_words` makes a sentence."""
 
 
 def _names(event: type[e.Event]) -> tuple[tuple[str, str], ...]:
-    """Return the fields of an event that are told, each with its name in a record."""
-    untold = {"at", "campaign_id", *_UNTOLD.get(event.kind, ())}
-    told = [
+    """Return the fields of an event that are logged, each with its name in the record."""
+    left_out = {"at", "campaign_id", *_LEFT_OUT.get(event.kind, ())}
+    logged = [
         (f.name, "reason" if f.name == "message" and event.kind in _REASONS else _json_name(f.name))
         for f in fields(event)
-        if f.name not in untold
+        if f.name not in left_out
     ]
     if event.kind not in _REASONED:
-        return tuple(told)
+        return tuple(logged)
     first = ("wave", "reason", "evidence")
-    return tuple(sorted(told, key=lambda pair: first.index(pair[0]) if pair[0] in first else len(first)))
+    return tuple(sorted(logged, key=lambda pair: first.index(pair[0]) if pair[0] in first else len(first)))
 
 
 _NAMES = {kind: _names(event) for kind, event in e.EVENTS.items()}
 
 
 def _words(event: e.Event, plan: Plan) -> dict[str, str]:
-    """Return the fields of an event that are told in words made of its codes and numbers."""
+    """Return the fields of an event that are logged as sentences, made of its codes and numbers."""
     match event:
         case e.EngineStopped():
             return {"reason": stop_text(event)}
@@ -174,7 +174,7 @@ def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> LogRecord:
     data: dict[str, Any] = {"campaignId": plan.campaign.id}
     if seq is not None:
         data["seq"] = seq
-    words = _words(event, plan) if event.kind in _UNTOLD else {}
+    words = _words(event, plan) if event.kind in _LEFT_OUT else {}
     values: dict[str, Any] = {
         shown: value
         for name, shown in _NAMES[event.kind]

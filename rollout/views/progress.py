@@ -279,6 +279,35 @@ def summary_lines(state: State, marks: Marks) -> list[str]:
     return lines
 
 
+def run_document(state: State, *, result: str, exit_code: int) -> dict[str, Any]:
+    """Return how a run ended as the content of a JSON document; `result` is why the runner left."""
+    total = state.tally()
+    return {
+        "campaignId": state.campaign.id,
+        "result": result,
+        "status": state.status.value,
+        "exitCode": exit_code,
+        "reason": state_reason(state),
+        "reasonCode": state.reason or None,
+        "evidence": state_evidence(state),
+        "jobs": {
+            "created": state.jobs,
+            "adopted": state.adopted,
+            "unknown": state.unknown,
+            "parked": len(state.parked),
+            "duplicated": len(state.duplicated),
+            "notStopped": len(state.brakes_failed),
+        },
+        "devices": {
+            "planned": total.planned,
+            "succeeded": total.succeeded,
+            "failed": total.failed_final,
+            "open": total.open,
+        },
+        "waves": list(wave_rows(state)),
+    }
+
+
 def heartbeat(state: State, now: float) -> dict[str, Any]:
     """Return the fields of the log line that is written once a minute where no live view is drawn."""
     wave = current_wave(state)

@@ -21,6 +21,7 @@ from rollout.views.progress import (
     in_doubt,
     live_lines,
     marks_for,
+    run_document,
     summary_lines,
     waiting_for,
     wave_mark,
@@ -210,3 +211,13 @@ def test_what_is_in_doubt_is_told_by_name(folded):
     assert "could not be stopped" in lines[1]
     assert "canary/0002" in lines[1]
     assert any("could not be stopped" in line for line in summary_lines(state, MARKS))
+
+
+def test_the_end_of_a_run_is_a_document_for_programs(folded):
+    """Result and exit code as they were given, the reason as a code and in words, and sums that add up to the fleet."""
+    found = run_document(folded(*CANARY), result="finished", exit_code=5)
+    assert (found["result"], found["exitCode"], found["status"]) == ("finished", 5, "running")
+    assert (found["reason"], found["reasonCode"], found["evidence"]) == ("", None, "")
+    devices = found["devices"]
+    assert devices["succeeded"] + devices["failed"] + devices["open"] == devices["planned"] == 30
+    assert [wave["name"] for wave in found["waves"]] == ["canary", "total"]
