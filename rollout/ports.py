@@ -1,4 +1,4 @@
-"""All we ask of the world: a platform, a store with its journals and orders, a fleet, and observers.
+"""What the program needs from outside: a platform, a store with its journals and orders, observers, lists of devices.
 
 Each Protocol says what it guarantees and raises. For the platform, the store and the journal
 `tests/conformance` says the same in code, and every implementation runs it.
@@ -28,11 +28,13 @@ class NotNow(Exception):
 
 
 Guard = Callable[[], Awaitable[None]]
-"""Awaited after the connection stands and before the first byte; takes the rate permit; may raise `NotNow`."""
+"""The last check of a create call: awaited when the connection stands, before the first byte is sent.
+
+It waits for the permit of the rate limit, and raises `NotNow` if the call must not be sent any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class CreateOrder:
+class CreateCall:
     """One create call. `name` is the unique job name (ASCII); `label` the campaign's display names.
 
     Exactly one of `device_keys` (a slice of the manifest: `"k1","k2"`, ASCII bytes) and `scope` is given.
@@ -47,7 +49,7 @@ class CreateOrder:
 
     @classmethod
     def of_batch(cls, campaign: Campaign, batch: Batch, manifest: Manifest) -> Self:
-        """Return the create call of a planned batch: the one that is sent is the one that was shown before."""
+        """Return the create call of a planned batch. Both the preview and the engine take it from here."""
         wave = campaign.waves[batch.wave]
         return cls(
             campaign.firmware_id,
@@ -60,20 +62,20 @@ class CreateOrder:
 
 
 class JobService(Protocol):
-    """The platform's OTA service: every operation on jobs and tasks, and the looks a campaign takes with them.
+    """The calls to the platform that the engine makes, and no others.
 
-    No method repeats a call by itself, except once after renewing a refused token; searches read as many pages as
-    they need. Every method but `create` raises `ServiceError`, with the phase the call had reached and the
-    platform's code in `platform_code`; `create` never raises for what the network or the platform does: that is its
-    `Outcome`. Reads may lag behind writes by seconds: a job not found (24404) may be a job just made.
+    A method sends its call once; only after the platform refused the token it renews the token and sends once more.
+    A search reads as many pages as it needs. `create` answers with an `Outcome` whatever the network or the platform
+    does. Every other method raises `ServiceError`; its `failure` says what happened.
+    Reads may lag behind writes by seconds: a job that is GONE may be a job just made.
     """
 
-    async def create(self, order: CreateOrder, guard: Guard) -> Outcome:
-        """Send one create call on a connection of its own.
+    async def create(self, call: CreateCall, guard: Guard) -> Outcome:
+        """Send one create call on a connection of its own; return what came of it.
 
-        `guard` is awaited before any byte of the request, nothing is sent if it raises; it is asked again where
-        a refused token made a second sending necessary.
-        A call that is cancelled from outside raises the cancellation; its outcome is unknown.
+        `guard` is awaited before the first byte is sent; if it raises, nothing is sent. It is awaited a second time
+        where a refused token makes a second sending necessary.
+        If this coroutine is cancelled, the outcome of the call is unknown.
         """
         ...
 
@@ -85,8 +87,48 @@ class JobService(Protocol):
         """
         ...
 
+    async def find_witnesses(
+        self, *, firmware_id: str, device_keys: Sequence[str], known: frozenset[str]
+    ) -> tuple[str, ...]:
+        """Return ids of jobs of this firmware, outside `known`, that have tasks for any of the devices.
+
+        A job that cannot be read counts as one of them. Asked before a create call is sent again.
+        """
+        ...
+
+    async def count_tasks(self, job_ids: Sequence[str], states: Collection[TaskState] = ()) -> int:
+        """Return how many tasks the jobs have, in any of `states` (all when empty), by one read call."""
+        ...
+
+    async def stop_job(self, job_id: str) -> None:
+        """Stop the job. A success too if the job is stopped already, or gone."""
+        ...
+
+    async def list_task_keys(self, job_id: str, states: Collection[TaskState]) -> list[str]:
+        """Return the keys of the job's devices whose task is in any of `states`, each once, in no promised order."""
+        ...
+
+    async def cancel_tasks(self, job_id: str, device_keys: Sequence[str]) -> None:
+        """Cancel the tasks of these devices, which must be WAITING or NOTIFIED, in a job that runs.
+
+        Raises `ServiceError`: NOT_RUNNING if the job is stopped; NOT_CANCELLABLE_NOW, after all keys were tried, if
+        some tasks were in another state. Whether the other tasks are cancelled then is not promised: read them again.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections; idempotent."""
+        ...
+
+
+class JobConsole(Protocol):
+    """The other calls on jobs and tasks: those a person makes in a console. The engine makes none of them.
+
+    Every method raises `ServiceError`; its `failure` says what happened.
+    """
+
     async def get_job(self, job_id: str) -> JobRecord:
-        """Return the job's record. Raises `ServiceError` with code 24404 where there is none."""
+        """Return the job's record. Raises `ServiceError`: GONE if there is no such job."""
         ...
 
     async def search_jobs(self, jobs: JobFilter) -> Hits[JobRecord]:
@@ -96,60 +138,31 @@ class JobService(Protocol):
     async def search_tasks(self, tasks: TaskFilter) -> Hits[TaskRecord]:
         """Return the tasks that match, in no promised order.
 
-        Tasks change while pages are read: a record shows one that matched when its page was made.
+        Tasks change while pages are read: a record shows a task as it was when its page was made.
         """
-        ...
-
-    async def find_witnesses(
-        self, *, firmware_id: str, device_keys: Sequence[str], known: frozenset[str]
-    ) -> tuple[str, ...]:
-        """Return ids of jobs of this firmware, outside `known`, that have tasks for any of the devices."""
-        ...
-
-    async def count_tasks(self, job_ids: Sequence[str], states: Collection[TaskState] = ()) -> int:
-        """Return how many tasks the jobs have, in any of `states` (all when empty), by one read call."""
         ...
 
     async def start_job(self, job_id: str) -> None:
-        """Start the job; a job already started (24615) is a success.
+        """Start the job. A success too if it is started already.
 
-        Repeating it after somebody stopped the job would undo that: check what is wanted right before each call.
+        Do not repeat the call blindly: somebody may have stopped the job since, and a repeat would undo that.
         """
-        ...
-
-    async def stop_job(self, job_id: str) -> None:
-        """Stop the job; a job already stopped (24616) or gone is a success."""
         ...
 
     async def delete_job(self, job_id: str) -> None:
-        """Delete the job, for good and perhaps with its tasks' records; one already gone is a success.
+        """Delete the job, for good and perhaps with its tasks' records. A success too if it is gone already.
 
-        Raises `ServiceError` with code 24618 while the job is started.
-        """
-        ...
-
-    async def list_task_keys(self, job_id: str, states: Collection[TaskState]) -> list[str]:
-        """Return the keys of the job's devices whose task is in any of `states`, each once, in no promised order."""
-        ...
-
-    async def cancel_tasks(self, job_id: str, device_keys: Sequence[str]) -> None:
-        """Cancel tasks in init or published of a started job (24617 otherwise).
-
-        Raises `ServiceError` with code 24620, after all keys were tried, if some had moved on; whether the
-        others are cancelled then is not promised: re-read.
+        Raises `ServiceError`: IN_USE while the job is started.
         """
         ...
 
     async def retry_tasks(self, job_id: str, device_keys: Sequence[str]) -> None:
-        """Start failed tasks of a started job anew (24617 otherwise).
+        """Start the tasks of these devices anew, which must be FAILED, in a job that runs.
 
-        Raises `ServiceError` with code 24621, after all keys were tried, if some are not failed; re-read as above.
-        A repeat is not harmless: a task that failed again meanwhile gets one more attempt.
+        Raises `ServiceError`: NOT_RUNNING if the job is stopped; NOT_RETRYABLE_NOW, after all keys were tried, if some
+        tasks were in another state; read them again. A repeat is not harmless: a task that failed again meanwhile
+        gets one more attempt.
         """
-        ...
-
-    async def aclose(self) -> None:
-        """Release connections; idempotent."""
         ...
 
 
@@ -162,9 +175,9 @@ class Journal(Protocol):
     async def append(self, events: Sequence[Event]) -> int:
         """Store the events, in this order and after all appended before; return when they are durable.
 
-        What comes back is how many of all events appended in this life are durable by then, the first of them
-        counted as 1: these and all before, and perhaps some of those after. Raises `JournalError` if they may
-        not be; then every later call raises too, until reopened.
+        Returns: how many events appended since the journal was opened are durable now. These are among them, and all
+            before them, and perhaps some appended after them.
+        Raises: `JournalError` if they may not be durable; then every later call raises too, until reopened.
         """
         ...
 
@@ -190,10 +203,10 @@ class Manifest(Protocol):
 
 
 class Observer(Protocol):
-    """Somebody who is told what happened. Must return at once and never raise."""
+    """Told of every event, such as the log and the live view. Must return at once and never raise."""
 
     def notice(self, event: Event, state: State) -> None:
-        """Take note of `event`, already folded into `state`."""
+        """Handle the event. `state` has it already; do not change `state`."""
         ...
 
 

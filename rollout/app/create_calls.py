@@ -20,7 +20,7 @@ from rollout.core.plan import Batch, Plan
 from rollout.enos.signing import params_data
 from rollout.enos.translate import JOBS_PATH, JSON_TYPE, create_body, create_query
 from rollout.errors import WrongArgument
-from rollout.ports import CreateOrder, Manifest
+from rollout.ports import CreateCall, Manifest
 from rollout.settings import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Profile
 from rollout.telemetry.redact import HIDDEN
 from rollout.text import counted
@@ -110,12 +110,12 @@ def batches_asked_for(plan: Plan, wanted: str, wave: str | None) -> Sequence[Bat
 
 def shown(campaign: Campaign, batch: Batch, manifest: Manifest) -> Shown:
     """Return the create call of a planned batch."""
-    order = CreateOrder.of_batch(campaign, batch, manifest)
+    call = CreateCall.of_batch(campaign, batch, manifest)
     return Shown(
         f"{campaign.waves[batch.wave].name}/{batch.number:04d}",
         batch.devices,
-        create_query(campaign.org_id, order),
-        create_body(order).decode("ascii"),
+        create_query(campaign.org_id, call),
+        create_body(call).decode("ascii"),
     )
 
 

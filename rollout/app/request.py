@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 from rollout.enos.caller import Caller
 from rollout.enos.codes import CODES, GATEWAY, PROXY, Code, Meaning
 from rollout.enos.signing import Secret, params_data, signed_text
-from rollout.enos.translate import Answer, BrokenOff, Unreadable, strict_object
+from rollout.enos.translate import Answer, NoResponse, Unreadable, strict_object
 from rollout.enos.transport import Request
 from rollout.errors import WrongArgument
 from rollout.settings import Profile
@@ -142,7 +142,7 @@ async def sign(
 async def send(caller: Caller, signed: SignedCall) -> CallResult:
     """Send the call once and return what came of it. Exit codes: 0 success, 4 credentials, 8 unknown outcome, else 1."""
     answer = await caller.exchange(signed.request)
-    if isinstance(answer, BrokenOff):
+    if isinstance(answer, NoResponse):
         lost = answer.handed and signed.call.may_change
         return CallResult(answer.reason, 8 if lost else 1, handed=answer.handed)
     reply: dict[str, Any] = {

@@ -1,14 +1,14 @@
-"""One command → port calls → the facts they came to.
+"""One command → calls to the platform → the events that say what came of them.
 
-Every method records what happened before it returns, so that the engine's next decision already knows. No
-call is repeated here: when and whether to try again is part of the fact (`retry_at`) and `decide` acts on it.
+Every method records what happened before it returns, so the engine's next decision knows it. No call is repeated
+here. Whether and when to try again is part of the event (`retry_at`); `decide` acts on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from random import Random
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from rollout.core import events as ev
 from rollout.core.audit import compare
@@ -41,7 +41,7 @@ from rollout.core.state import BatchState, State
 from rollout.engine.clock import Clock
 from rollout.engine.pacing import Pacers
 from rollout.errors import Failure, Phase, ServiceError
-from rollout.ports import CreateOrder, JobService, Manifest, NotNow
+from rollout.ports import CreateCall, JobService, Manifest, NotNow
 
 IN_PROGRESS = (TaskState.NOTIFIED, TaskState.UPGRADING)
 PENDING = (TaskState.WAITING, TaskState.NOTIFIED)
@@ -49,12 +49,29 @@ BRAKE_TRIES = 6
 """Attempts to stop one job, or cancel its tasks, before it is reported as not stopped. Calls."""
 
 
-class Performer:
-    """Carries out commands through the ports.
+class Engine(Protocol):
+    """What the performer needs from the engine it works for; the runner is one."""
 
-    `record` makes facts durable, then folds them; `note` folds a fact that need not be kept. `stopping` tells
-    whether the engine is about to leave. `give_up` ends the run with an error once open calls are done.
-    """
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the run is about to end, so that no new call may go out."""
+        ...
+
+    async def record(self, events: list[ev.Event]) -> None:
+        """Make the events durable, then fold them."""
+        ...
+
+    def note(self, event: ev.Event) -> None:
+        """Fold an event that need not be kept."""
+        ...
+
+    def give_up(self, error: ServiceError) -> None:
+        """End the run with this error, once the calls under way are done."""
+        ...
+
+
+class Performer:
+    """Makes the calls that commands ask for, and tells the engine what came of them. One for each run."""
 
     def __init__(
         self,
@@ -65,10 +82,7 @@ class Performer:
         clock: Clock,
         pacers: Pacers,
         rng: Random,
-        record: Callable[[list[ev.Event]], Awaitable[None]],
-        note: Callable[[ev.Event], None],
-        stopping: Callable[[], bool],
-        give_up: Callable[[ServiceError], None],
+        engine: Engine,
     ) -> None:
         self._state = state
         self._plan = state.plan
@@ -78,14 +92,11 @@ class Performer:
         self._clock = clock
         self._pacers = pacers
         self._rng = rng
-        self._record = record
-        self._note = note
-        self._stopping = stopping
-        self._give_up = give_up
+        self._engine = engine
         self._read_failures: dict[Command, int] = {}
 
     def perform(self, command: Command) -> Awaitable[None]:
-        """Carry out one command and record what came of it, once awaited."""
+        """Return what, once awaited, makes the command's calls and records what came of them."""
         match command:
             case CreateJob():
                 return self._create(command)
@@ -100,7 +111,7 @@ class Performer:
             case CancelTasks():
                 return self._cancel(command)
             case RecordFact():
-                return self._record([command.event])
+                return self._engine.record([command.event])
             case _:
                 assert_never(command)
 
@@ -109,7 +120,7 @@ class Performer:
     async def _create(self, command: CreateJob) -> None:
         await self._pacers.create.join()
         try:
-            if self._stopping() or not may_create(self._state, command.batch, self._clock()):
+            if self._engine.is_stopping or not may_create(self._state, command.batch, self._clock()):
                 return
             await self._send(command)
         finally:
@@ -117,15 +128,17 @@ class Performer:
 
     async def _send(self, command: CreateJob) -> None:
         batch = self._plan.batches[command.batch]
-        order = CreateOrder.of_batch(self._campaign, batch, self._manifest)
+        call = CreateCall.of_batch(self._campaign, batch, self._manifest)
 
         async def guard() -> None:
             await self._pacers.create.permit()
-            if self._stopping() or not may_create(self._state, command.batch, self._clock()):
+            if self._engine.is_stopping or not may_create(self._state, command.batch, self._clock()):
                 raise NotNow
 
-        await self._record([ev.BatchCreateSent(self._clock(), command.batch, command.attempt, order.name)])
-        outcome = await self._service.create(order, guard)
+        await self._engine.record(
+            [ev.BatchCreateSent(self._clock(), command.batch, command.attempt, call.name)]
+        )
+        outcome = await self._service.create(call, guard)
         touched = self._state.batches[command.batch]
         fact = after_create(
             outcome,
@@ -140,20 +153,20 @@ class Performer:
         elif isinstance(outcome, Throttled):
             await self._pacers.create.slow_down(outcome.retry_after_s)
         elif isinstance(outcome, Unknown) and outcome.throttled:
-            # whether the call took effect is open, that it came too fast is not
+            # it is not known whether the call took effect, but calls go out too fast
             await self._pacers.create.slow_down(None)
-        await self._record([fact])
+        await self._engine.record([fact])
         self._weigh(fact, touched)
 
     def _weigh(self, fact: ev.Event, batch: BatchState) -> None:
-        """End the run where no batch can get through: refused credentials, endless throttling, nobody there.
+        """End the run if no batch can get through: credentials refused, endless throttling, platform out of reach.
 
-        A campaign that has jobs outlasts an outage: its calls are repeated at the slowest pace until one passes.
+        A campaign that has jobs already does not end because of an outage: its calls are repeated until one passes.
         """
         match fact:
             case ev.BatchCreateRejected(credentials=True):
                 told = f"the platform refuses our credentials: {fact.code} {fact.message}"
-                self._give_up(
+                self._engine.give_up(
                     ServiceError(
                         told, phase=Phase.REFUSED, failure=Failure.CREDENTIALS, request_id=fact.request_id
                     )
@@ -162,7 +175,7 @@ class Performer:
                 not self._state.jobs and batch.failures >= self._campaign.api_retry.attempts
             ):
                 told = f"the platform cannot be reached: {fact.message} ({batch.failures} attempts)"
-                self._give_up(
+                self._engine.give_up(
                     ServiceError(
                         told,
                         phase=Phase.CONNECT,
@@ -172,7 +185,7 @@ class Performer:
                 )
             case ev.BatchCreateThrottled() if batch.throttles >= THROTTLES_MAX:
                 told = f"flow control refused one call {batch.throttles} times in a row"
-                self._give_up(
+                self._engine.give_up(
                     ServiceError(
                         told, phase=Phase.REFUSED, failure=Failure.THROTTLED, hint="lower limits.create.rate"
                     )
@@ -227,7 +240,7 @@ class Performer:
                 draw=self._rng.random(),
                 now=self._clock(),
             )
-        await self._record([fact])
+        await self._engine.record([fact])
 
     async def _audit(self, command: AuditWave) -> None:
         began_at = self._clock()
@@ -242,15 +255,17 @@ class Performer:
         except ServiceError as error:
             wait = await self._read_failed(command, error)
             now = self._clock()
-            self._note(ev.WaveAuditFailed(now, command.wave, str(error), now + wait))
+            self._engine.note(ev.WaveAuditFailed(now, command.wave, str(error), now + wait))
             return
         now = self._clock()
         if not listing.complete:
             wait = self._failed_again(command)
-            self._note(ev.WaveAuditFailed(now, command.wave, "the listing was not complete", now + wait))
+            self._engine.note(
+                ev.WaveAuditFailed(now, command.wave, "the listing was not complete", now + wait)
+            )
             return
         await self._read_went_well(command)
-        await self._record(compare(self._state, command.wave, listing, began_at=began_at, now=now))
+        await self._engine.record(compare(self._state, command.wave, listing, began_at=began_at, now=now))
 
     # --- counting ------------------------------------------------------------------------------------------
 
@@ -268,20 +283,20 @@ class Performer:
             succeeded = await self._service.count_tasks(jobs, (TaskState.SUCCEEDED,))
             failed = await self._service.count_tasks(jobs, (TaskState.FAILED,))
             if settling and succeeded + failed >= enrolled:
-                # about to be looked at no more: tasks that appeared late must not be missed
+                # the last count of these jobs: tasks that appeared late must not be missed
                 enrolled = await self._service.count_tasks(jobs)
         except ServiceError as error:
             wait = await self._read_failed(command, error)
             now = self._clock()
-            self._note(ev.TasksCountFailed(now, command.group, str(error), now + wait))
+            self._engine.note(ev.TasksCountFailed(now, command.group, str(error), now + wait))
             return
         await self._read_went_well(command)
         numbers = Numbers(enrolled, in_progress, succeeded, failed)
         fact = counted(self._state, group, numbers, jobs=len(jobs), asked_at=asked_at, now=self._clock())
         if is_news(self._state, fact):
-            await self._record([fact])
+            await self._engine.record([fact])
         else:
-            self._note(fact)
+            self._engine.note(fact)
 
     # --- braking -------------------------------------------------------------------------------------------
 
@@ -292,7 +307,7 @@ class Performer:
             await self._brake_failed(command, error)
             return
         await self._read_went_well(command)
-        await self._record([ev.JobStopped(self._clock(), command.batch, command.job_id)])
+        await self._engine.record([ev.JobStopped(self._clock(), command.batch, command.job_id)])
 
     async def _cancel(self, command: CancelTasks) -> None:
         try:
@@ -307,7 +322,7 @@ class Performer:
         now = self._clock()
         passes = self._state.batches[command.batch].cancel_passes + 1
         again_at = cancel_again_at(len(keys), passes, search_lag_s=self._state.search_lag_s, now=now)
-        await self._record(
+        await self._engine.record(
             [ev.JobTasksCancelled(now, command.batch, command.job_id, len(keys), moving, again_at)]
         )
 
@@ -320,7 +335,9 @@ class Performer:
         if given_up:
             del self._read_failures[command]
         retry_at = None if given_up else now + wait
-        await self._record([ev.JobStopFailed(now, command.batch, command.job_id, str(error), retry_at)])
+        await self._engine.record(
+            [ev.JobStopFailed(now, command.batch, command.job_id, str(error), retry_at)]
+        )
 
     # --- reads that fail -----------------------------------------------------------------------------------
 
@@ -332,7 +349,11 @@ class Performer:
         return policy.first_s + backoff(tries, policy, self._rng.random())
 
     async def _read_failed(self, command: Command, error: ServiceError) -> float:
-        """Weigh a failed read. A campaign with jobs outlasts any outage; one that never reached the platform ends."""
+        """Count the failure, slow down if throttled; return how long to wait, engine seconds. For brakes too.
+
+        The run ends if no repeat can help, and if a campaign without jobs never got an answer. A campaign that has
+        jobs already does not end because of an outage.
+        """
         wait = self._failed_again(command)
         braking = isinstance(command, StopJob | CancelTasks)
         if error.failure is Failure.THROTTLED:
@@ -340,7 +361,7 @@ class Performer:
         refused = error.failure is Failure.REFUSED and not braking
         hopeless = not self._state.jobs and self._read_failures[command] >= self._campaign.api_retry.attempts
         if error.failure is Failure.CREDENTIALS or refused or hopeless:
-            self._give_up(error)
+            self._engine.give_up(error)
         return wait
 
     async def _read_went_well(self, command: Command) -> None:

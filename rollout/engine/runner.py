@@ -116,15 +116,17 @@ class Runner:
             clock=clock,
             pacers=pacers,
             rng=rng,
-            record=self.record,
-            note=self._note,
-            stopping=lambda: self._stop_reason is not None,
-            give_up=self._give_up,
+            engine=self,
         )
 
     def observe(self, observer: Observer) -> None:
         """Tell `observer` of every event from now on, after it was folded and after those who came before."""
         self._observers.append(observer)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called: no new call may go out."""
+        return self._stop_reason is not None
 
     def stop(self, reason: StopReason = StopReason.INTERRUPTED, message: str = "") -> None:
         """Leave in good order: no new call, open ones may end. Safe to call at any time; the first reason stands.
@@ -174,7 +176,7 @@ class Runner:
         # all of the commit at once, not each caller its own: the same work done in a row takes half the time
         while self._folded < durable:
             self._folded += 1
-            self._note(self._unfolded.popleft())
+            self.note(self._unfolded.popleft())
 
     # --- steering ------------------------------------------------------------------------------------------
 
@@ -303,13 +305,15 @@ class Runner:
                 self._under_way.end(command)
                 self._wake.set()
 
-    def _note(self, event: ev.Event) -> None:
+    def note(self, event: ev.Event) -> None:
+        """Fold an event and tell the observers; it is not kept."""
         fold(self.state, event)
         for observer in self._observers:
             observer.notice(event, self.state)
         self._wake.set()
 
-    def _give_up(self, error: ServiceError) -> None:
+    def give_up(self, error: ServiceError) -> None:
+        """End the run with this error, once the calls under way are done."""
         self._error = self._error or error
         self.stop(StopReason.GAVE_UP, str(error))
 

@@ -20,7 +20,14 @@ from rollout.enos.codes import Operation
 from rollout.enos.messages import Envelope
 from rollout.enos.signing import Secret, Timestamps, sign
 from rollout.enos.tokens import TokenKeeper
-from rollout.enos.translate import JSON_TYPE, Answer, BrokenOff, error_of_break, is_token_refused, read_reply
+from rollout.enos.translate import (
+    JSON_TYPE,
+    Answer,
+    NoResponse,
+    error_of_no_response,
+    is_token_refused,
+    read_reply,
+)
 from rollout.enos.transport import Exchange, Request
 from rollout.ports import Guard
 
@@ -107,8 +114,8 @@ class Caller:
             fresh=fresh,
             kind=kind,
         )
-        if isinstance(answer, BrokenOff):
-            raise error_of_break(answer, operation)
+        if isinstance(answer, NoResponse):
+            raise error_of_no_response(answer, operation)
         return read_reply(answer, operation, data, renewed=renewed, of_firmware=of_firmware)
 
     async def send(
@@ -121,12 +128,12 @@ class Caller:
         fresh: bool,
         guard: Guard | None = None,
         kind: str = JSON_TYPE,
-    ) -> tuple[Answer | BrokenOff, bool]:
+    ) -> tuple[Answer | NoResponse, bool]:
         """Send a call as it is, once more after renewing a refused token; tell whether that was so.
 
         Raises `ServiceError` (phase connect) if there is no token.
         """
-        answer: Answer | BrokenOff
+        answer: Answer | NoResponse
         for renewed in (False, True):
             token = await self.tokens.current()
             answer = await self._exchange.exchange(
@@ -135,7 +142,7 @@ class Caller:
                 fresh=fresh,
                 guard=guard,
             )
-            if isinstance(answer, BrokenOff) or not is_token_refused(answer):
+            if isinstance(answer, NoResponse) or not is_token_refused(answer):
                 return answer, renewed
             self.tokens.refuse(token)
         return answer, True
@@ -172,7 +179,7 @@ class Caller:
         method = method or ("GET" if query.get("action") in GET_ACTIONS else "POST")
         return Request(method, path, query, headers, body, None if is_json else limits.UPLOAD_TIMEOUT_S)
 
-    async def exchange(self, request: Request) -> Answer | BrokenOff:
+    async def exchange(self, request: Request) -> Answer | NoResponse:
         """Send a request that is signed already, once, on a connection of its own."""
         return await self._exchange.exchange(request, body_bytes_max=limits.PAGE_REPLY_BYTES_MAX, fresh=True)
 

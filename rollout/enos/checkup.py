@@ -31,7 +31,7 @@ from rollout.enos.codes import TOKEN_STATUS, Code, Operation, TokenStatus
 from rollout.enos.firmware import EnosFirmware
 from rollout.enos.job_settings import JobSettings, JobType
 from rollout.enos.service import EnosService
-from rollout.enos.translate import BrokenOff, clean, search_body
+from rollout.enos.translate import NoResponse, clean, search_body
 from rollout.enos.transport import Request, Transport, check_base_url, trust
 from rollout.errors import RolloutError, ServiceError
 
@@ -249,7 +249,7 @@ async def _compare_clocks(target: Target) -> Finding:
         )
     finally:
         await transport.aclose()
-    if isinstance(answer, BrokenOff):
+    if isinstance(answer, NoResponse):
         return _failed(answer.reason, "this is not how a gateway behaves: check the url", UNREACHABLE)
     answered_at = target.now() - answer.elapsed_s / 2
     try:

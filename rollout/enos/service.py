@@ -1,4 +1,4 @@
-"""EnOS's OTA service as the engine wants it: `JobService` over HTTP.
+"""EnOS's OTA service: the ports `JobService` and `JobConsole`, over HTTP.
 
 Each method is one documented operation, or a walk over its pages; signing, sending and reading are `enos.caller`'s.
 
@@ -27,7 +27,7 @@ from rollout.enos.paging import Reading, gather
 from rollout.enos.translate import (
     JOBS_PATH,
     STATUS_OF,
-    BrokenOff,
+    NoResponse,
     any_of,
     create_body,
     create_query,
@@ -35,18 +35,18 @@ from rollout.enos.translate import (
     job_expression,
     job_record,
     outcome_of_answer,
-    outcome_of_break,
+    outcome_of_no_response,
     search_body,
     task_expression,
     task_record,
 )
 from rollout.errors import Failure, Phase, ServiceError
-from rollout.ports import CreateOrder, Guard, JobService
+from rollout.ports import CreateCall, Guard, JobConsole, JobService
 
 Row = TypeVar("Row", bound=JobBrief | TaskBrief)
 
 
-class EnosService(JobService):
+class EnosService(JobService, JobConsole):
     """The OTA service of one organisation.
 
     Args:
@@ -66,7 +66,7 @@ class EnosService(JobService):
 
     # ── creating ─────────────────────────────────────────────────────────────────────────────────
 
-    async def create(self, order: CreateOrder, guard: Guard) -> Outcome:
+    async def create(self, call: CreateCall, guard: Guard) -> Outcome:
         """Send one create call on a connection of its own. Page: create_ota_job.
 
         After a refused token the guard is asked a second time, for the second sending.
@@ -74,8 +74,8 @@ class EnosService(JobService):
         try:
             answer, _ = await self._caller.send(
                 JOBS_PATH,
-                create_query(self._caller.org_id, order),
-                create_body(order),
+                create_query(self._caller.org_id, call),
+                create_body(call),
                 body_bytes_max=limits.CREATE_REPLY_BYTES_MAX,
                 fresh=True,
                 guard=guard,
@@ -86,7 +86,7 @@ class EnosService(JobService):
                     error.platform_code or error.http_status or 0, error.message, credentials=True
                 )
             return Unsent(error.message)
-        return outcome_of_break(answer) if isinstance(answer, BrokenOff) else outcome_of_answer(answer)
+        return outcome_of_no_response(answer) if isinstance(answer, NoResponse) else outcome_of_answer(answer)
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────
 
@@ -198,11 +198,11 @@ class EnosService(JobService):
     # ── steering ─────────────────────────────────────────────────────────────────────────────────
 
     async def start_job(self, job_id: str) -> None:
-        """Start the job; a started one (24615) is a success. Page: start_ota_job."""
+        """Start the job; a started one is a success (24615). Page: start_ota_job."""
         await self._steer(Operation.START, "start", job_id)
 
     async def stop_job(self, job_id: str) -> None:
-        """Stop the job; a job already stopped (24616) or gone is a success. Page: stop_ota_job."""
+        """Stop the job; one that is stopped (24616) or gone (24404) is a success. Page: stop_ota_job."""
         await self._steer(Operation.STOP, "stop", job_id, fine=Failure.GONE)
 
     async def delete_job(self, job_id: str) -> None:
@@ -212,13 +212,13 @@ class EnosService(JobService):
     async def cancel_tasks(self, job_id: str, device_keys: Sequence[str]) -> None:
         """Cancel tasks in init or published. Page: cancel_ota_task.
 
-        Raises `ServiceError` with code 24620, after all keys were tried, if some had moved on: whether
-        EnOS then cancelled the others is not documented, so re-read.
+        Raises `ServiceError`: NOT_CANCELLABLE_NOW (24620), after all keys were tried, if some had moved on. Whether
+        EnOS then cancelled the others is not documented, so read them again.
         """
         await self._steer_tasks("cancelTask", job_id, device_keys, Failure.NOT_CANCELLABLE_NOW)
 
     async def retry_tasks(self, job_id: str, device_keys: Sequence[str]) -> None:
-        """Start failed tasks anew. Raises as `cancel_tasks`, with code 24621. Page: retry_ota_task."""
+        """Start failed tasks anew. Raises as `cancel_tasks`, but NOT_RETRYABLE_NOW (24621). Page: retry_ota_task."""
         await self._steer_tasks("retryTask", job_id, device_keys, Failure.NOT_RETRYABLE_NOW)
 
     async def aclose(self) -> None:

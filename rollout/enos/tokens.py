@@ -34,7 +34,7 @@ from rollout.enos.signing import Secret, Timestamps, encrypt
 from rollout.enos.translate import (
     JSON_TYPE,
     Answer,
-    BrokenOff,
+    NoResponse,
     Unreadable,
     clean,
     retry_after_s,
@@ -78,9 +78,9 @@ class NoToken:
         )
 
 
-def read_token(answer: Answer | BrokenOff) -> Grant | NoToken:
+def read_token(answer: Answer | NoResponse) -> Grant | NoToken:
     """Return the token in the token service's answer, or why there is none."""
-    if isinstance(answer, BrokenOff):
+    if isinstance(answer, NoResponse):
         return NoToken(answer.reason, Signal.NO_ANSWER if answer.handed else Signal.NOT_CONNECTED)
     document = Unreadable("answer too large") if answer.truncated else strict_object(answer.body)
     if isinstance(document, Unreadable) or "status" not in document:

@@ -1,6 +1,6 @@
 """Between our values and EnOS's bytes, both ways. No I/O.
 
-*Out*: an order becomes a query and a body. The body's bytes are put together around the ready slice of device
+*Out*: a create call becomes a query and a body. The body's bytes are put together around the ready slice of device
 keys, because they are signed and sent as they are and half a thousand keys need not be parsed again.
 
 *In*: what came back becomes an `Outcome` or a reply. For a create, only a complete and well-formed success and a
@@ -52,7 +52,7 @@ from rollout.enos.codes import (
 from rollout.enos.job_settings import JobSettings, JobType
 from rollout.enos.messages import Envelope, JobBrief, Pagination, SearchBody, TaskBrief
 from rollout.errors import Failure, Phase, ServiceError
-from rollout.ports import CreateOrder
+from rollout.ports import CreateCall
 from rollout.text import clipped, safe
 
 T = TypeVar("T")
@@ -80,27 +80,27 @@ STATUS_OF: Final[Mapping[TaskState, str]] = MappingProxyType(
 # ── out ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def create_query(org_id: str, order: CreateOrder) -> dict[str, str]:
-    """Return the query of the order's create call."""
-    return {"action": "create", "orgId": org_id, "firmwareId": order.firmware_id}
+def create_query(org_id: str, call: CreateCall) -> dict[str, str]:
+    """Return the query of a create call."""
+    return {"action": "create", "orgId": org_id, "firmwareId": call.firmware_id}
 
 
-def create_body(order: CreateOrder) -> bytes:
-    """Return the body of the order's create call: ASCII JSON, `name` first, `upgradeScope` with its selector last.
+def create_body(call: CreateCall) -> bytes:
+    """Return the body of a create call: ASCII JSON, `name` first, `upgradeScope` with its selector last.
 
     A verification job gets only the fields documented for it; `extra` goes into both, since the operator
     asked for it by name.
     """
     shown = ",".join(
-        f"{_quote(locale)}:{_quote(f'{text} · {order.name}')}" for locale, text in order.label.i18n.items()
+        f"{_quote(locale)}:{_quote(f'{text} · {call.name}')}" for locale, text in call.label.i18n.items()
     )
-    name = f'{{"defaultValue":{_quote(order.name)},"i18nValue":{{{shown}}}}}'.encode("ascii")
+    name = f'{{"defaultValue":{_quote(call.name)},"i18nValue":{{{shown}}}}}'.encode("ascii")
     keys: tuple[bytes, ...] = ()
-    if order.scope is None:
-        keys = (b',"deviceKeys":[', order.device_keys, b"]")
+    if call.scope is None:
+        keys = (b',"deviceKeys":[', call.device_keys, b"]")
     else:
-        assert not order.device_keys, "an order names its devices or a scope, not both"
-    return b"".join((b'{"name":', name, b",", _frame(order.spec, order.scope), *keys, b"}}"))
+        assert not call.device_keys, "a create call names its devices or a scope, not both"
+    return b"".join((b'{"name":', name, b",", _frame(call.spec, call.scope), *keys, b"}}"))
 
 
 _frames: dict[tuple[int, int], tuple[JobSpec, Scope | None, bytes]] = {}
@@ -281,10 +281,10 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenOff:
-    """No answer came back. `handed` tells whether a connection may have got any byte of the request.
+class NoResponse:
+    """No answer came back; `reason` says why.
 
-    `withheld` if our own last check stopped it.
+    `handed`: a connection may have got some bytes of the request. `withheld`: the caller's guard stopped it.
     """
 
     reason: str
@@ -383,11 +383,11 @@ def is_token_refused(answer: Answer) -> bool:
     return isinstance(document, dict) and _is_gateway_refusal(401, document)
 
 
-def outcome_of_break(broken: BrokenOff) -> Unsent | Unknown:
+def outcome_of_no_response(lost: NoResponse) -> Unsent | Unknown:
     """Return what a create without an answer came to."""
-    if broken.handed:
-        return Unknown(broken.reason)
-    return Unsent(broken.reason, withheld=broken.withheld)
+    if lost.handed:
+        return Unknown(lost.reason)
+    return Unsent(lost.reason, withheld=lost.withheld)
 
 
 def outcome_of_answer(answer: Answer) -> Accepted | Rejected | Throttled | Unknown:
@@ -437,12 +437,12 @@ def _request_id(document: Mapping[str, Any]) -> str:
     return clean(value, limits.ID_CHARS_MAX) if isinstance(value, str) else ""
 
 
-def error_of_break(broken: BrokenOff, operation: Operation) -> ServiceError:
+def error_of_no_response(lost: NoResponse, operation: Operation) -> ServiceError:
     """Return what a call other than create, without an answer, raises."""
-    signal = Signal.NO_ANSWER if broken.handed else Signal.NOT_CONNECTED
+    signal = Signal.NO_ANSWER if lost.handed else Signal.NOT_CONNECTED
     return ServiceError(
-        f"{operation}: {broken.reason}",
-        phase=Phase.SENT if broken.handed else Phase.CONNECT,
+        f"{operation}: {lost.reason}",
+        phase=Phase.SENT if lost.handed else Phase.CONNECT,
         failure=failure_of(signal, operation),
         hint=advise(signal, operation).note,
     )

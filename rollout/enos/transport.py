@@ -1,6 +1,6 @@
 """One HTTP exchange on aiohttp: bounded in time and size, and sure of whether anything was sent.
 
-Every exchange ends as a value, an `Answer` or a `BrokenOff`; aiohttp's exceptions stop here, because their texts
+Every exchange ends as a value, an `Answer` or a `NoResponse`; aiohttp's exceptions stop here, because their texts
 hold every request header, the token among them.
 
 *Sent or not* is decided by one fact. aiohttp's trace hooks `on_connection_create_end` and
@@ -39,7 +39,7 @@ from yarl import URL
 
 from rollout.enos import limits
 from rollout.enos.deadlines import Deadlines
-from rollout.enos.translate import Answer, BrokenOff, clean
+from rollout.enos.translate import Answer, NoResponse, clean
 from rollout.errors import SettingsError
 from rollout.ports import Guard, NotNow
 
@@ -163,11 +163,11 @@ class Exchange(Protocol):
 
     async def exchange(
         self, request: Request, *, body_bytes_max: int, fresh: bool = False, guard: Guard | None = None
-    ) -> Answer | BrokenOff:
+    ) -> Answer | NoResponse:
         """Send the request and return what came of it; never raises for what network or server do.
 
         `guard` is awaited once the connection stands, before the first byte; nothing is sent if it raises.
-        `NotNow` comes back as `BrokenOff(withheld=True)`, any other exception of the guard is raised again.
+        `NotNow` comes back as `NoResponse(withheld=True)`, any other exception of the guard is raised again.
         """
         ...
 
@@ -208,7 +208,7 @@ class Transport(Exchange):
 
     async def exchange(
         self, request: Request, *, body_bytes_max: int, fresh: bool = False, guard: Guard | None = None
-    ) -> Answer | BrokenOff:
+    ) -> Answer | NoResponse:
         """Send the request on a connection of its own if it is `fresh`, else on a kept one."""
         assert not self._closed, "the service is closed"
         if self._pooled and guard is not None:
@@ -228,14 +228,14 @@ class Transport(Exchange):
                 attempt.hang_up()
         # Raised and returned out here, where no exception of aiohttp hangs on as context
         if isinstance(attempt.guard_error, NotNow):
-            return BrokenOff(clean(attempt.guard_error) or "withheld", handed=False, withheld=True)
+            return NoResponse(clean(attempt.guard_error) or "withheld", handed=False, withheld=True)
         if attempt.guard_error is not None:
             raise attempt.guard_error
-        return BrokenOff(reason, handed=attempt.handed_at is not None)
+        return NoResponse(reason, handed=attempt.handed_at is not None)
 
     async def _exchange_pooled(
         self, request: Request, body_bytes_max: int, guard: Guard
-    ) -> Answer | BrokenOff:
+    ) -> Answer | NoResponse:
         """Send a guarded request on a kept connection, without the hooks: a load test's calls should cost little.
 
         The guard is asked first, so a failure to connect counts as sent too, which is the cautious reading.
@@ -243,7 +243,7 @@ class Transport(Exchange):
         try:
             await guard()
         except NotNow as error:
-            return BrokenOff(clean(error) or "withheld", handed=False, withheld=True)
+            return NoResponse(clean(error) or "withheld", handed=False, withheld=True)
         self._bare = self._bare or self._open(force_close=False, hooked=False)
         handed_at = time.monotonic()
         try:
@@ -251,7 +251,7 @@ class Transport(Exchange):
                 return await _read(await self._request(self._bare, request), body_bytes_max, handed_at)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, it may have been sent
             reason = _reason(error)
-        return BrokenOff(reason, handed=True)
+        return NoResponse(reason, handed=True)
 
     def _request(self, session: aiohttp.ClientSession, request: Request) -> Awaitable[aiohttp.ClientResponse]:
         return session.request(

@@ -26,7 +26,7 @@ from rollout.enos import limits
 from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
-from rollout.enos.translate import STATUS_OF, Answer, BrokenOff, is_token_refused
+from rollout.enos.translate import STATUS_OF, Answer, NoResponse, is_token_refused
 from rollout.enos.transport import Exchange, Request
 from rollout.ports import Guard, NotNow
 from rollout.simulation.power import Power
@@ -190,19 +190,19 @@ class _SimExchange(Exchange):
         body_bytes_max: int,
         fresh: bool = False,  # noqa: ARG002 - every connection is fresh here
         guard: Guard | None = None,
-    ) -> Answer | BrokenOff:
+    ) -> Answer | NoResponse:
         """Send the request and return what came of it; the promise is that of `Exchange`."""
         network = self._network
         await asyncio.sleep(network.draw_connect_s())
         if network.is_unreachable():
-            return BrokenOff("connection refused", handed=False)
+            return NoResponse("connection refused", handed=False)
         sent = None
         if guard is not None:
             await self._power.step("before the guard")
             try:
                 await guard()
             except NotNow as error:
-                return BrokenOff(str(error) or "withheld", handed=False, withheld=True)
+                return NoResponse(str(error) or "withheld", handed=False, withheld=True)
             await self._power.step("before the first byte")
             sent = network.note_create(_job_name(request.body), self._life)
         coming = network.send(_call(request), sent)
@@ -212,11 +212,11 @@ class _SimExchange(Exchange):
             async with asyncio.timeout(limits.READ_TIMEOUT_S):
                 reply = await coming
         except TimeoutError:
-            return BrokenOff("no answer in time", handed=True)
+            return NoResponse("no answer in time", handed=True)
         if sent is not None:
             await self._power.step("after the answer")
         if reply.delivery is not Delivery.WHOLE:
-            return BrokenOff(f"connection ended ({reply.delivery.name.lower()})", handed=True)
+            return NoResponse(f"connection ended ({reply.delivery.name.lower()})", handed=True)
         answer = Answer(
             reply.status,
             reply.body[:body_bytes_max],

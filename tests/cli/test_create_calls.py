@@ -12,7 +12,7 @@ from rollout.app.stores import open_store
 from rollout.cli.console import Console
 from rollout.enos.signing import Secret, sign
 from rollout.enos.translate import create_body, create_query
-from rollout.ports import CreateOrder
+from rollout.ports import CreateCall
 from rollout.settings import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
 
 CANARY = "cAnAry-secret-91"
@@ -32,9 +32,9 @@ def test_json_is_what_the_engine_sends(desk):
     campaign = saved.plan.campaign
     assert len(shown) == len(saved.plan.batches) == 4
     for told, batch in zip(shown, saved.plan.batches, strict=True):
-        order = CreateOrder.of_batch(campaign, batch, saved.manifest)
-        assert told["bodyText"].encode() == create_body(order)
-        assert told["query"] == create_query("o1", order)
+        create_call = CreateCall.of_batch(campaign, batch, saved.manifest)
+        assert told["bodyText"].encode() == create_body(create_call)
+        assert told["query"] == create_query("o1", create_call)
         assert told["body"] == json.loads(told["bodyText"])
 
 

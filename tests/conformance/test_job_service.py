@@ -27,7 +27,7 @@ from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
 from rollout.enos.transport import Transport
 from rollout.errors import Failure, ServiceError
-from rollout.ports import CreateOrder, JobService, NotNow
+from rollout.ports import CreateCall, JobService, NotNow
 from rollout.simulation.power import Power
 from rollout.simulation.wires import Network, SimService, Wires
 
@@ -123,8 +123,8 @@ class World:
         self.clock.now += seconds
 
     async def create(self, number=1, **changes) -> str:
-        """Make a job of `an_order` and return its id."""
-        outcome = await self.service.create(an_order(number, **changes), go)
+        """Make a job of `a_call` and return its id."""
+        outcome = await self.service.create(a_call(number, **changes), go)
         assert isinstance(outcome, Accepted), outcome
         return outcome.job_id
 
@@ -140,7 +140,7 @@ def device_keys(number, devices=3) -> list[str]:
     return [f"dev-{number:02d}-{n:04d}" for n in range(devices)]
 
 
-def an_order(number=1, devices=3, **changes) -> CreateOrder:
+def a_call(number=1, devices=3, **changes) -> CreateCall:
     """An upgrade of devices of its own."""
     given = {
         "firmware_id": "fw-2",
@@ -149,7 +149,7 @@ def an_order(number=1, devices=3, **changes) -> CreateOrder:
         "spec": JobSpec(platform={"versionNumbers": ["1.0"]}),
         "device_keys": ",".join(f'"{key}"' for key in device_keys(number, devices)).encode(),
     }
-    return CreateOrder(**{**given, **changes})
+    return CreateCall(**{**given, **changes})
 
 
 @pytest.fixture(params=IMPLEMENTATIONS, ids=lambda implementation: implementation.__name__)
@@ -169,13 +169,13 @@ def world(request):
 
 
 async def test_a_create_that_is_let_go_makes_one_job(world):
-    """Accepted names the job, and the job is of the order."""
+    """Accepted names the job, and the job is that of the call."""
     async with world() as w:
         job_id = await w.create()
         (job,) = (await w.service.search_jobs(JobFilter())).rows
         assert (job.job_id, job.name, job.firmware_id, job.type) == (
             job_id,
-            an_order().name,
+            a_call().name,
             "fw-2",
             "upgrade",
         )
@@ -191,7 +191,7 @@ async def test_a_create_its_guard_withholds_makes_no_job(world):
         raise NotNow("paused")
 
     async with world() as w:
-        assert await w.service.create(an_order(), stay) == Unsent("paused", withheld=True)
+        assert await w.service.create(a_call(), stay) == Unsent("paused", withheld=True)
         assert (await w.service.search_jobs(JobFilter())).rows == ()
 
 
@@ -203,7 +203,7 @@ async def test_what_a_guard_raises_reaches_the_caller(world):
 
     async with world() as w:
         with pytest.raises(KeyError, match="slip"):
-            await w.service.create(an_order(), fail)
+            await w.service.create(a_call(), fail)
         assert (await w.service.search_jobs(JobFilter())).rows == ()
 
 
@@ -216,27 +216,27 @@ async def test_a_guard_is_asked_before_anything_happens(world):
         async def look():
             seen.append((await w.service.search_jobs(JobFilter())).rows)
 
-        assert isinstance(await w.service.create(an_order(), look), Accepted)
+        assert isinstance(await w.service.create(a_call(), look), Accepted)
     assert seen == [()]
 
 
 @pytest.mark.parametrize(
-    ("order", "knobs", "code"),
+    ("create_call", "knobs", "code"),
     [
-        (an_order(), Knobs(strict_firmware=True), 24404),
+        (a_call(), Knobs(strict_firmware=True), 24404),
         (
-            an_order(device_keys=b"", scope=Scope("total"), spec=JobSpec(platform={"type": "verify"})),
+            a_call(device_keys=b"", scope=Scope("total"), spec=JobSpec(platform={"type": "verify"})),
             AT_ONCE,
             24611,
         ),
-        (an_order(devices=6, spec=JobSpec(platform={"type": "verify"})), AT_ONCE, 24612),
+        (a_call(devices=6, spec=JobSpec(platform={"type": "verify"})), AT_ONCE, 24612),
     ],
     ids=["no such firmware", "verification of everything", "too many to verify"],
 )
-async def test_a_refused_create_is_an_outcome(world, order, knobs, code):
+async def test_a_refused_create_is_an_outcome(world, create_call, knobs, code):
     """The platform's no is a value with its code, and no job is there."""
     async with world(knobs=knobs) as w:
-        outcome = await w.service.create(order, go)
+        outcome = await w.service.create(create_call, go)
         assert isinstance(outcome, Rejected)
         assert outcome.code == code
         assert (await w.service.search_jobs(JobFilter())).rows == ()
@@ -251,10 +251,10 @@ async def test_a_job_is_found_by_its_exact_name_or_its_prefix(world):
         first = await w.create(1)
         second = await w.create(2)
         await w.create(3, name="c1-w02-b000001-0123456789ab.")
-        await w.create(4, name=an_order(1).name, firmware_id="fw-3")
-        await w.create(5, name=an_order(1).name, spec=JobSpec(platform={"type": "verify"}))
+        await w.create(4, name=a_call(1).name, firmware_id="fw-3")
+        await w.create(5, name=a_call(1).name, spec=JobSpec(platform={"type": "verify"}))
         ours = {"firmware_id": "fw-2", "spec": JobSpec()}
-        one = await w.service.find_jobs(**ours, name=an_order(1).name)
+        one = await w.service.find_jobs(**ours, name=a_call(1).name)
         assert ([job.job_id for job in one.jobs], one.complete) == ([first], True)
         wave = await w.service.find_jobs(**ours, name="c1-w01-b", prefix=True)
         assert ({job.job_id for job in wave.jobs}, wave.complete) == ({first, second}, True)
@@ -267,8 +267,8 @@ async def test_a_record_tells_all_of_a_job(world):
     async with world() as w:
         job_id = await w.create(spec=JobSpec(platform={"versionNumbers": ["1.0"]}, maximum_concurrency=7))
         job = await w.service.get_job(job_id)
-        assert (job.name, job.status, job.create_time_ms) == (an_order().name, "started", 1_000_000_000)
-        assert job.names == {locale: f"{text} · {job.name}" for locale, text in an_order().label.i18n.items()}
+        assert (job.name, job.status, job.create_time_ms) == (a_call().name, "started", 1_000_000_000)
+        assert job.names == {locale: f"{text} · {job.name}" for locale, text in a_call().label.i18n.items()}
         assert job.more["maximumConcurrency"] == 7
         assert job.more["upgradeScope"]["deviceKeys"] == device_keys(1)
 
@@ -347,7 +347,7 @@ async def test_reads_may_lag_behind_writes(world):
     """A job just made may not be seen for a while, and then is; creating it again would double it."""
     async with world(knobs=Knobs(read_lag_s=2, materialise_s=0)) as w:
         job_id = await w.create()
-        look = {"firmware_id": "fw-2", "spec": JobSpec(), "name": an_order().name}
+        look = {"firmware_id": "fw-2", "spec": JobSpec(), "name": a_call().name}
         assert (await w.service.find_jobs(**look)).jobs == ()
         with pytest.raises(ServiceError) as caught:
             await w.service.get_job(job_id)

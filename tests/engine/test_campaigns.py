@@ -23,7 +23,7 @@ from rollout.enos.signing import Secret
 from rollout.enos.transport import Transport
 from rollout.errors import ServiceError
 from rollout.journal.memory import MemoryJournal
-from rollout.ports import CreateOrder
+from rollout.ports import CreateCall
 from rollout.simulation.world import Scenario, World
 from rollout.views.words import state_evidence
 
@@ -239,7 +239,7 @@ async def test_naive_client_makes_duplicates_in_the_same_harness():
             )
         )
         for batch in plan.batches:
-            order = CreateOrder.of_batch(plan.campaign, batch, manifest)
+            order = CreateCall.of_batch(plan.campaign, batch, manifest)
             while not isinstance(await service.create(order, at_once), Accepted):
                 pass
         await service.aclose()
@@ -303,7 +303,7 @@ async def test_a_create_not_found_by_name_is_not_sent_again_where_its_devices_ar
     plan, manifest = build(("total", [3], None, None), limits=FAST)
     async with platform("drop_before_commit=1") as running:
         async with engine(running, plan, manifest) as runner:
-            order = CreateOrder(
+            order = CreateCall(
                 "fw1",
                 "by-hand",
                 plan.campaign.name,

@@ -1,4 +1,4 @@
-"""A scripted server, a client for it, and an order to send."""
+"""A scripted server, a client for it, and a create call to send."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
 from rollout.enos.transport import Transport
-from rollout.ports import CreateOrder
+from rollout.ports import CreateCall
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ async def connect():
 
 
 @pytest.fixture
-def order():
-    """An order for two devices."""
-    return CreateOrder(
+def create_call():
+    """A create call for two devices."""
+    return CreateCall(
         firmware_id="fw1",
         name="c1-w01-b000001-0123456789ab.",
         label=Localized("Spring", {"en_US": "Spring", "zh_CN": "春"}),

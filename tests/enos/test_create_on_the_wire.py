@@ -100,10 +100,10 @@ UNBELIEVABLE = {
 
 
 @pytest.mark.parametrize("answer", UNBELIEVABLE.values(), ids=UNBELIEVABLE.keys())
-async def test_what_is_not_on_the_list_is_unknown(server, connect, order, passing, answer):
+async def test_what_is_not_on_the_list_is_unknown(server, connect, create_call, passing, answer):
     """A garbled, foreign or unlisted answer never counts as success or refusal: the job may exist."""
     server.answers = [answer]
-    outcome = await connect(server.url).create(order, passing)
+    outcome = await connect(server.url).create(create_call, passing)
     assert isinstance(outcome, Unknown), outcome
     assert outcome.reason.isprintable()
     assert len(outcome.reason) <= limits.MESSAGE_CHARS_MAX
@@ -148,40 +148,40 @@ async def test_what_is_not_on_the_list_is_unknown(server, connect, order, passin
     ),
 )
 async def test_a_listed_refusal_is_definite(  # noqa: PLR0917 - pytest passes them by name
-    server, connect, order, passing, answer, expected
+    server, connect, create_call, passing, answer, expected
 ):
     """A09: what the platform or its gateway is documented to refuse, made no job."""
     server.answers = [answer]
-    assert await connect(server.url).create(order, passing) == expected
+    assert await connect(server.url).create(create_call, passing) == expected
 
 
-async def test_a_complete_success_is_accepted(server, connect, order, passing):
+async def test_a_complete_success_is_accepted(server, connect, create_call, passing):
     """A well-formed success gives the job's id, and takes time."""
     server.answers = [ACCEPTED]
-    outcome = await connect(server.url).create(order, passing)
+    outcome = await connect(server.url).create(create_call, passing)
     assert isinstance(outcome, Accepted)
     assert (outcome.job_id, outcome.request_id) == ("5e9f0c1d2b3a4f5e6d7c8b9a", "r-1")
     assert outcome.elapsed_s > 0
 
 
-async def test_a_success_in_chunks_is_accepted(server, connect, order, passing):
+async def test_a_success_in_chunks_is_accepted(server, connect, create_call, passing):
     """How the answer is framed does not matter as long as it is whole."""
     server.answers = [
         headed(b"Transfer-Encoding: chunked", body=b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY))
     ]
-    assert isinstance(await connect(server.url).create(order, passing), Accepted)
+    assert isinstance(await connect(server.url).create(create_call, passing), Accepted)
 
 
-async def test_an_informational_answer_may_come_first(server, connect, order, passing):
+async def test_an_informational_answer_may_come_first(server, connect, create_call, passing):
     """100 Continue and 103 Early Hints are no answer; the one after them is."""
     server.answers = [b"HTTP/1.1 103 Early Hints\r\n\r\n" + ACCEPTED]
-    assert isinstance(await connect(server.url).create(order, passing), Accepted)
+    assert isinstance(await connect(server.url).create(create_call, passing), Accepted)
 
 
-async def test_the_request_is_as_documented(server, connect, order, passing):
+async def test_the_request_is_as_documented(server, connect, create_call, passing):
     """Path, query, headers and body arrive as the create page describes them, and the signature fits the bytes."""
     server.answers = [ACCEPTED]
-    await connect(server.url, app_secret=Secret("s3")).create(order, passing)
+    await connect(server.url, app_secret=Secret("s3")).create(create_call, passing)
     (call,) = server.calls
     assert call.target == "/connect-service/v2.1/ota-jobs?action=create&orgId=o1&firmwareId=fw1"
     headers = call.headers
@@ -193,15 +193,15 @@ async def test_the_request_is_as_documented(server, connect, order, passing):
     assert headers["apim-signature"] == signature
 
 
-async def test_an_answer_too_large_is_unknown(server, connect, order, passing):
+async def test_an_answer_too_large_is_unknown(server, connect, create_call, passing):
     """A22: reading stops at the cap, however much is offered."""
     server.answers = [http(envelope({"jobId": "j1"}, pad="x" * limits.CREATE_REPLY_BYTES_MAX))]
-    outcome = await connect(server.url).create(order, passing)
+    outcome = await connect(server.url).create(create_call, passing)
     assert isinstance(outcome, Unknown)
     assert "too large" in outcome.reason
 
 
-async def test_an_endless_answer_is_cut(server, connect, order, passing):
+async def test_an_endless_answer_is_cut(server, connect, create_call, passing):
     """F22: a server that never stops sending does not fill the memory."""
     sent = 0
 
@@ -214,14 +214,14 @@ async def test_an_endless_answer_is_cut(server, connect, order, passing):
             await writer.drain()
 
     server.answers = [flood]
-    assert isinstance(await connect(server.url).create(order, passing), Unknown)
+    assert isinstance(await connect(server.url).create(create_call, passing), Unknown)
     assert sent < 64 * limits.CREATE_REPLY_BYTES_MAX
 
 
-async def test_the_message_of_a_refusal_is_harmless(server, connect, order, passing):
+async def test_the_message_of_a_refusal_is_harmless(server, connect, create_call, passing):
     """A24: escape codes, line feeds and length of a foreign text never reach a log."""
     server.answers = [http(envelope(None, 99400, "\x1b[31mred\n" + "x" * 5000 + "\u202e"))]
-    outcome = await connect(server.url).create(order, passing)
+    outcome = await connect(server.url).create(create_call, passing)
     assert isinstance(outcome, Rejected)
     assert outcome.message.startswith("\\x1b[31mred\\n")
     assert outcome.message.isprintable()
@@ -245,10 +245,10 @@ async def half_an_answer_then_reset(call, writer):
 
 
 @pytest.mark.parametrize("script", [reset, hang_up, half_an_answer_then_reset])
-async def test_a_connection_lost_after_sending_is_unknown(server, connect, order, passing, script):
+async def test_a_connection_lost_after_sending_is_unknown(server, connect, create_call, passing, script):
     """F14, F15: the service may have acted before the line went dead."""
     server.answers = [script]
-    assert isinstance(await connect(server.url).create(order, passing), Unknown)
+    assert isinstance(await connect(server.url).create(create_call, passing), Unknown)
     assert len(server.calls) == 1
 
 
@@ -272,31 +272,33 @@ async def endless_prelude(call, writer):
 
 
 @pytest.mark.parametrize("script", [silence, drop_by_drop, endless_prelude])
-async def test_a_server_that_does_not_come_to_an_end_is_given_up(server, connect, order, passing, script):
+async def test_a_server_that_does_not_come_to_an_end_is_given_up(
+    server, connect, create_call, passing, script
+):
     """F21: the read time-out is a total, so a byte now and then does not keep a call alive."""
     server.answers = [script]
-    outcome = await connect(server.url, read_timeout_s=0.05).create(order, passing)
+    outcome = await connect(server.url, read_timeout_s=0.05).create(create_call, passing)
     assert outcome == Unknown("time-out")
 
 
-async def test_a_late_answer_reaches_nobody_else(server, connect, order, passing):
+async def test_a_late_answer_reaches_nobody_else(server, connect, create_call, passing):
     """A26: a second answer on the same connection is not taken for the next create's."""
     server.answers = [ACCEPTED + http(envelope({"jobId": "forged"})), ACCEPTED]
     service = connect(server.url)
-    outcomes = [await service.create(order, passing) for _ in range(3)]
+    outcomes = [await service.create(create_call, passing) for _ in range(3)]
     assert {outcome.job_id for outcome in outcomes} == {"5e9f0c1d2b3a4f5e6d7c8b9a"}
 
 
-async def test_each_create_has_a_connection_of_its_own(server, connect, order, passing):
+async def test_each_create_has_a_connection_of_its_own(server, connect, create_call, passing):
     """Nothing left over on a kept connection can be taken for the answer to a create."""
     server.answers = [ACCEPTED]
     service = connect(server.url)
     for _ in range(3):
-        await service.create(order, passing)
+        await service.create(create_call, passing)
     assert len({call.connection for call in server.calls}) == 3
 
 
-async def test_creates_share_connections_when_told_to(server, connect, order):
+async def test_creates_share_connections_when_told_to(server, connect, create_call):
     """A load test may keep connections, and the guard is still asked each time."""
     asked = 0
 
@@ -307,17 +309,17 @@ async def test_creates_share_connections_when_told_to(server, connect, order):
     server.answers = [ACCEPTED]
     service = connect(server.url, pooled=True)
     for _ in range(3):
-        await service.create(order, guard)
+        await service.create(create_call, guard)
     assert {call.connection for call in server.calls} == {server.calls[0].connection}
     assert asked == 3
 
 
-async def test_a_call_on_a_shared_connection_has_its_deadline_too(server, connect, order, passing):
+async def test_a_call_on_a_shared_connection_has_its_deadline_too(server, connect, create_call, passing):
     """Never answered, it ends as unknown, and its connection is not used again."""
     server.answers = [silence, ACCEPTED]
     service = connect(server.url, pooled=True, connect_timeout_s=0.2, read_timeout_s=0.2)
-    assert await service.create(order, passing) == Unknown("time-out")
-    assert isinstance(await service.create(order, passing), Accepted)
+    assert await service.create(create_call, passing) == Unknown("time-out")
+    assert isinstance(await service.create(create_call, passing), Accepted)
     assert len({call.connection for call in server.calls}) == 2
 
 
@@ -330,13 +332,13 @@ def test_the_kept_address_is_not_that_of_another_query():
     assert transport._url(request).query["action"] == "delete"
 
 
-async def test_no_redirect_is_followed(server, connect, order, passing):
+async def test_no_redirect_is_followed(server, connect, create_call, passing):
     """A17: headers, body and belief stay with the gateway we were told of; the reason names a host and no more."""
     server.answers = [
         http({}, "307 Temporary Redirect", "Location: " + server.url + "/else?token=x"),
         ACCEPTED,
     ]
-    outcome = await connect(server.url).create(order, passing)
+    outcome = await connect(server.url).create(create_call, passing)
     assert outcome == Unknown("HTTP 307: unexpected redirect to 127.0.0.1", None, 307)
     assert len(server.calls) == 1
 
@@ -344,7 +346,7 @@ async def test_no_redirect_is_followed(server, connect, order, passing):
 # ── the guard ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_guard_is_asked_before_the_first_byte(server, connect, order):
+async def test_the_guard_is_asked_before_the_first_byte(server, connect, create_call):
     """While the guard thinks, the connection stands and the server has not seen a byte of the request."""
     seen = []
 
@@ -355,15 +357,15 @@ async def test_the_guard_is_asked_before_the_first_byte(server, connect, order):
 
     server.answers = [ACCEPTED]
     service = connect(server.url)
-    await service.create(order, guard)
+    await service.create(create_call, guard)
     server.bytes_received = 0
-    await service.create(order, guard)
+    await service.create(create_call, guard)
     # One connection for the token, then one for each create
     assert [(connections, calls) for connections, _, calls in seen] == [(2, 0), (3, 1)]
     assert seen[1][1] == 0
 
 
-async def test_a_guard_that_says_not_now_withholds_the_call(server, connect, order):
+async def test_a_guard_that_says_not_now_withholds_the_call(server, connect, create_call):
     """Nothing is sent, the connection is closed, and the outcome says that it was we who stopped it."""
 
     async def guard():
@@ -371,12 +373,14 @@ async def test_a_guard_that_says_not_now_withholds_the_call(server, connect, ord
 
     server.answers = [ACCEPTED]
     service = connect(server.url)
-    assert await service.create(order, guard) == Unsent("the campaign is paused", withheld=True)
+    assert await service.create(create_call, guard) == Unsent("the campaign is paused", withheld=True)
     assert not server.calls
 
 
 @pytest.mark.parametrize("error", [OSError("disk"), TimeoutError("journal"), ValueError("bug")])
-async def test_a_guard_that_fails_sends_nothing_and_its_error_comes_through(server, connect, order, error):
+async def test_a_guard_that_fails_sends_nothing_and_its_error_comes_through(
+    server, connect, create_call, error
+):
     """Even a type that HTTP clients raise themselves comes back as the very same exception."""
 
     async def guard():
@@ -384,12 +388,12 @@ async def test_a_guard_that_fails_sends_nothing_and_its_error_comes_through(serv
 
     server.answers = [ACCEPTED]
     with pytest.raises(type(error)) as caught:
-        await connect(server.url).create(order, guard)
+        await connect(server.url).create(create_call, guard)
     assert caught.value is error
     assert not server.calls
 
 
-async def test_a_create_cancelled_while_the_guard_waits_is_not_sent(server, connect, order):
+async def test_a_create_cancelled_while_the_guard_waits_is_not_sent(server, connect, create_call):
     """A cancelled permit leaves no request and no open connection."""
     waiting = asyncio.Event()
 
@@ -398,7 +402,7 @@ async def test_a_create_cancelled_while_the_guard_waits_is_not_sent(server, conn
         await asyncio.Event().wait()
 
     server.answers = [ACCEPTED]
-    task = asyncio.create_task(connect(server.url).create(order, guard))
+    task = asyncio.create_task(connect(server.url).create(create_call, guard))
     await waiting.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -406,7 +410,7 @@ async def test_a_create_cancelled_while_the_guard_waits_is_not_sent(server, conn
     assert not server.calls
 
 
-async def test_a_withheld_connection_is_closed(connect, server, order):
+async def test_a_withheld_connection_is_closed(connect, server, create_call):
     """The server sees the end of a connection that was opened for nothing."""
     ended = asyncio.Event()
 
@@ -425,12 +429,12 @@ async def test_a_withheld_connection_is_closed(connect, server, order):
     service._caller._exchange._base = service._caller._exchange._base.with_port(
         listener.sockets[0].getsockname()[1]
     )
-    assert (await service.create(order, guard)).withheld
+    assert (await service.create(create_call, guard)).withheld
     await asyncio.wait_for(ended.wait(), 5)
     listener.close()
 
 
-async def test_the_guard_may_wait_longer_than_the_time_outs(server, connect, order):
+async def test_the_guard_may_wait_longer_than_the_time_outs(server, connect, create_call):
     """Waiting for a permit is neither connecting nor reading: no deadline runs meanwhile, one does afterwards."""
     deadlines = []
 
@@ -443,7 +447,7 @@ async def test_the_guard_may_wait_longer_than_the_time_outs(server, connect, ord
         writer.write(ACCEPTED)
 
     server.answers = [look]
-    assert isinstance(await connect(server.url).create(order, guard), Accepted)
+    assert isinstance(await connect(server.url).create(create_call, guard), Accepted)
 
 
 # ── before anything is sent ──────────────────────────────────────────────────────────────────────
@@ -469,22 +473,22 @@ async def moved_to(service, **parts):
     return service
 
 
-async def test_a_closed_port_is_unsent(server, connect, order):
+async def test_a_closed_port_is_unsent(server, connect, create_call):
     """F12: where nobody listens, nothing arrives."""
     service = await moved_to(connect(server.url), port=closed_port())
-    outcome = await service.create(order, never)
+    outcome = await service.create(create_call, never)
     assert isinstance(outcome, Unsent)
     assert not outcome.withheld
     assert "refused" in outcome.reason
 
 
-async def test_an_unknown_host_is_unsent(server, connect, order):
+async def test_an_unknown_host_is_unsent(server, connect, create_call):
     """F12: without an address there is no connection."""
     service = await moved_to(connect(server.url), host="gateway.invalid", port=443)
-    assert isinstance(await service.create(order, never), Unsent)
+    assert isinstance(await service.create(create_call, never), Unsent)
 
 
-async def test_a_failed_tls_handshake_is_unsent(server, connect, order):
+async def test_a_failed_tls_handshake_is_unsent(server, connect, create_call):
     """F12: a plain server behind an https address gets no request."""
 
     async def plain(reader, writer):
@@ -495,11 +499,11 @@ async def test_a_failed_tls_handshake_is_unsent(server, connect, order):
     listener = await asyncio.start_server(plain, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     service = await moved_to(connect(server.url), port=port, scheme="https")
-    assert await service.create(order, never) == Unsent("TLS handshake failed")
+    assert await service.create(create_call, never) == Unsent("TLS handshake failed")
     listener.close()
 
 
-async def test_a_connection_that_does_not_come_about_is_unsent(server, connect, order):
+async def test_a_connection_that_does_not_come_about_is_unsent(server, connect, create_call):
     """F12, F13: a time-out before the connection is as harmless as a refusal."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -510,29 +514,29 @@ async def test_a_connection_that_does_not_come_about_is_unsent(server, connect, 
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
         service = await moved_to(connect(server.url, connect_timeout_s=0.05), port=port)
-        outcome = await service.create(order, never)
+        outcome = await service.create(create_call, never)
         for filler in fillers:
             filler.close()
     assert outcome == Unsent("time-out")
 
 
-async def test_without_a_token_nothing_is_sent(server, connect, order):
+async def test_without_a_token_nothing_is_sent(server, connect, create_call):
     """A token service that is away for now is not a refusal of the batch."""
     server.tokens = [http({"message": "Service unavailable"}, "503 Service Unavailable")]
-    outcome = await connect(server.url).create(order, never)
+    outcome = await connect(server.url).create(create_call, never)
     assert isinstance(outcome, Unsent)
 
 
 @pytest.mark.parametrize("status", [1002, 1003, 1004, 1202])
-async def test_wrong_credentials_refuse_every_batch(server, connect, order, status):
+async def test_wrong_credentials_refuse_every_batch(server, connect, create_call, status):
     """No batch can pass with a wrong key or secret, and the outcome says so."""
     server.tokens = [http({"status": status, "msg": "no", "data": None})]
-    outcome = await connect(server.url).create(order, never)
+    outcome = await connect(server.url).create(create_call, never)
     assert isinstance(outcome, Rejected)
     assert (outcome.code, outcome.credentials) == (status, True)
 
 
-async def test_a_refused_token_is_renewed_once_and_the_create_sent_again(server, connect, order):
+async def test_a_refused_token_is_renewed_once_and_the_create_sent_again(server, connect, create_call):
     """The gateway refuses before the service acts, so a second sending makes one job; the guard is asked again."""
     asked = 0
 
@@ -541,14 +545,14 @@ async def test_a_refused_token_is_renewed_once_and_the_create_sent_again(server,
         asked += 1
 
     server.answers = [http({"message": "Invalid authentication credentials"}, "401 Unauthorized"), ACCEPTED]
-    assert isinstance(await connect(server.url).create(order, guard), Accepted)
+    assert isinstance(await connect(server.url).create(create_call, guard), Accepted)
     assert len(server.token_calls) == 2
     assert asked == 2
 
 
-async def test_a_second_refused_token_stops(server, connect, order, passing):
+async def test_a_second_refused_token_stops(server, connect, create_call, passing):
     """When a new token does not help, clock or secret are wrong."""
     server.answers = [http({"message": "Invalid authentication credentials"}, "401 Unauthorized")]
-    outcome = await connect(server.url).create(order, passing)
+    outcome = await connect(server.url).create(create_call, passing)
     assert outcome == Rejected(401, "Invalid authentication credentials", credentials=True)
     assert len(server.calls) == 2

@@ -20,7 +20,7 @@ from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret, sign
 from rollout.enos.transport import Transport
 from rollout.errors import Failure, ServiceError, SettingsError
-from rollout.ports import CreateOrder
+from rollout.ports import CreateCall
 
 pytestmark = pytest.mark.anyio
 
@@ -85,8 +85,8 @@ async def test_a_firmware_s_whole_life():
         assert record.more["desc"] == "Spring"
         assert record.needs_verification
         spec = JobSpec(platform={"type": "verify", "versionNumbers": ["1.0"]})
-        order = CreateOrder(firmware_id, "verify.", Localized("v", {}), spec, b'"dev-0000","dev-0001"')
-        outcome = await service.create(order, go)
+        create_call = CreateCall(firmware_id, "verify.", Localized("v", {}), spec, b'"dev-0000","dev-0001"')
+        outcome = await service.create(create_call, go)
         assert isinstance(outcome, Accepted)
         busy = [device.device_key async for device in firmware.device_versions(is_upgrading=True)]
         assert sorted(busy) == ["dev-0000", "dev-0001"]

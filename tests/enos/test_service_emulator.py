@@ -18,7 +18,7 @@ from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
 from rollout.enos.transport import Transport
 from rollout.errors import Failure, ServiceError
-from rollout.ports import CreateOrder
+from rollout.ports import CreateCall
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +41,7 @@ async def go():
     """A guard that lets everything through."""
 
 
-def an_order(number=1, devices=3, **changes) -> CreateOrder:
+def a_call(number=1, devices=3, **changes) -> CreateCall:
     keys = ",".join(f'"dev-{number:02d}-{n:04d}"' for n in range(devices)).encode()
     given = {
         "firmware_id": "fw-2",
@@ -50,7 +50,7 @@ def an_order(number=1, devices=3, **changes) -> CreateOrder:
         "spec": JobSpec(platform={"versionNumbers": ["1.0"]}),
         "device_keys": keys,
     }
-    return CreateOrder(**{**given, **changes})
+    return CreateCall(**{**given, **changes})
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def platform():
     return start
 
 
-async def create(service, order) -> str:
-    outcome = await service.create(order, go)
+async def create(service, create_call) -> str:
+    outcome = await service.create(create_call, go)
     assert isinstance(outcome, Accepted), outcome
     return outcome.job_id
 
@@ -89,9 +89,9 @@ async def create(service, order) -> str:
 async def test_each_kind_of_body_is_taken(platform, name):
     """The platform, strict about unknown fields, accepts what we send for each kind of job."""
     orders = {
-        "partial": an_order(),
-        "total": an_order(device_keys=b"", scope=Scope("total")),
-        "verify": an_order(spec=JobSpec(platform={"type": "verify", "versionNumbers": ["1.0"]})),
+        "partial": a_call(),
+        "total": a_call(device_keys=b"", scope=Scope("total")),
+        "verify": a_call(spec=JobSpec(platform={"type": "verify", "versionNumbers": ["1.0"]})),
     }
     async with platform() as (_, service, _clock):
         job_id = await create(service, orders[name])
@@ -103,7 +103,7 @@ async def test_refusals_are_definite_however_their_status(platform, status):
     """A code decides, whether the platform sends it with 200 or with a status of its own."""
     knobs = replace(AT_ONCE, error_status=status, strict_firmware=True)
     async with platform(knobs=knobs) as (_, service, _clock):
-        outcome = await service.create(an_order(), go)
+        outcome = await service.create(a_call(), go)
         assert isinstance(outcome, Rejected)
         assert outcome.code == 24404
         with pytest.raises(ServiceError) as caught:
@@ -114,7 +114,7 @@ async def test_refusals_are_definite_however_their_status(platform, status):
 async def test_jobs_are_found_by_name_and_by_prefix(platform):
     """Among many jobs, over several pages, exactly ours; a wave's prefix finds the wave."""
     async with platform(page_size=3) as (_, service, _clock):
-        ids = [await create(service, an_order(number, devices=1)) for number in range(1, 12)]
+        ids = [await create(service, a_call(number, devices=1)) for number in range(1, 12)]
         look = {"firmware_id": "fw-2", "spec": JobSpec()}
         one = await service.find_jobs(**look, name="c1-w01-b000007-0123456789ab.")
         assert ([job.job_id for job in one.jobs], one.complete) == ([ids[6]], True)
@@ -127,7 +127,7 @@ async def test_jobs_are_found_by_name_and_by_prefix(platform):
 async def test_tasks_in_shuffled_order_are_all_seen(platform):
     """The order of tasks may change with every page; no device is missed and none comes twice."""
     async with platform(page_size=20, knobs=replace(AT_ONCE, task_order="shuffled")) as (_, service, _clock):
-        job_id = await create(service, an_order(devices=60))
+        job_id = await create(service, a_call(devices=60))
         keys = await service.list_task_keys(
             job_id, [TaskState.WAITING, TaskState.NOTIFIED, TaskState.UPGRADING]
         )
@@ -153,42 +153,42 @@ async def test_tasks_in_shuffled_order_are_all_seen(platform):
 async def test_a_create_with_trouble_is_unknown_and_can_be_looked_up(platform, fault, made):
     """Done or not done, the caller cannot tell from the answer, and can tell from the search."""
     async with platform(faults=[fault]) as (_, service, _clock):
-        order = an_order()
-        outcome = await service.create(order, go)
+        create_call = a_call()
+        outcome = await service.create(create_call, go)
         assert isinstance(outcome, Unknown), outcome
-        listing = await service.find_jobs(firmware_id="fw-2", spec=JobSpec(), name=order.name)
+        listing = await service.find_jobs(firmware_id="fw-2", spec=JobSpec(), name=create_call.name)
         assert (len(listing.jobs), listing.complete) == (made, True)
 
 
 async def test_flow_control_is_a_definite_no(platform):
     """429 made no job, and its wait is passed on."""
     async with platform(faults=["http_429=1,limit=1,seconds=3"]) as (_, service, _clock):
-        assert await service.create(an_order(), go) == Throttled(3.0, "API rate limit exceeded")
-        await create(service, an_order())
+        assert await service.create(a_call(), go) == Throttled(3.0, "API rate limit exceeded")
+        await create(service, a_call())
 
 
 @pytest.mark.parametrize("struck", ["create", "search"])
 async def test_a_revoked_token_is_renewed_unseen(platform, struck):
     """A token that another process ended costs one renewal and makes one job."""
     async with platform(faults=[f"unauthorized=1,limit=1,on={struck}"]) as (_, service, _clock):
-        job_id = await create(service, an_order())
+        job_id = await create(service, a_call())
         hits = await service.search_jobs(JobFilter(firmware_ids=("fw-2",)))
         assert [job.job_id for job in hits.rows] == [job_id]
 
 
 async def test_signatures_hold_for_every_operation_and_text(platform):
     """A gateway that checks strictly takes names in any script, spaces and signs."""
-    order = an_order(label=Localized("é", {"zh_CN": "春 & 夏 + 100 %"}), firmware_id="fw 2+%/é")
+    create_call = a_call(label=Localized("é", {"zh_CN": "春 & 夏 + 100 %"}), firmware_id="fw 2+%/é")
     async with platform(rules=GatewayRules(signature="strict", skew_s_max=60)) as (_, service, _clock):
-        job = await service.get_job(await create(service, order))
+        job = await service.get_job(await create(service, create_call))
         assert job.firmware_id == "fw 2+%/é"
-        assert job.names == {"zh_CN": f"春 & 夏 + 100 % · {order.name}"}
+        assert job.names == {"zh_CN": f"春 & 夏 + 100 % · {create_call.name}"}
 
 
 async def test_a_wrong_secret_stops_everything(platform):
     """No batch passes, and the operator is told that it is the credentials."""
     async with platform(secret="wrong") as (_, service, _clock):
-        outcome = await service.create(an_order(), go)
+        outcome = await service.create(a_call(), go)
         assert isinstance(outcome, Rejected)
         assert outcome.credentials
         with pytest.raises(ServiceError) as caught:
@@ -199,6 +199,6 @@ async def test_a_wrong_secret_stops_everything(platform):
 async def test_a_denied_operation_says_so(platform):
     """99403 on create concerns every batch."""
     async with platform(denied=frozenset({"create"})) as (_, service, _clock):
-        outcome = await service.create(an_order(), go)
+        outcome = await service.create(a_call(), go)
         assert isinstance(outcome, Rejected)
         assert (outcome.code, outcome.credentials) == (99403, True)

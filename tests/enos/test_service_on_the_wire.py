@@ -456,7 +456,7 @@ async def test_a_name_part_is_compared_here(server, connect):
 # ── permits, time, addresses ─────────────────────────────────────────────────────────────────────
 
 
-async def test_every_read_takes_a_permit(server, connect, order, passing):
+async def test_every_read_takes_a_permit(server, connect, create_call, passing):
     """Each page is a call and waits for its turn; creates have a pace of their own."""
     taken = []
 
@@ -465,7 +465,7 @@ async def test_every_read_takes_a_permit(server, connect, order, passing):
 
     server.answers = [http(envelope({"jobId": "j1"})), page([job(1)], 2, 1), page([job(2)], 2, 2), DONE]
     service = connect(server.url, read_permit=permit)
-    await service.create(order, passing)
+    await service.create(create_call, passing)
     await find(service)
     await service.stop_job("j1")
     assert taken == [1, 2, 3]

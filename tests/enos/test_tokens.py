@@ -11,7 +11,7 @@ from scripted_server import CANARY, TOKEN_CANARY, envelope, grant, http
 from rollout.enos import limits
 from rollout.enos.signing import Secret, encrypt
 from rollout.enos.tokens import Grant, NoToken, read_token
-from rollout.enos.translate import Answer, BrokenOff
+from rollout.enos.translate import Answer, NoResponse
 from rollout.errors import Failure, Phase, ServiceError
 
 pytestmark = pytest.mark.anyio
@@ -240,8 +240,8 @@ def test_a_lifetime_left_out_is_short():
         reply({"status": 0, "data": {"accessToken": "a b"}}),
         reply({"status": 0, "data": {"accessToken": 5}}),
         reply({"status": 0, "data": {"accessToken": "t", "expire": "soon"}}),
-        BrokenOff("time-out", handed=True),
-        BrokenOff("name not resolved", handed=False),
+        NoResponse("time-out", handed=True),
+        NoResponse("name not resolved", handed=False),
     ],
 )
 def test_no_token_comes_out_of_a_garbled_answer(answer):
@@ -311,7 +311,7 @@ def every_form(error: BaseException) -> str:
         "cut",
     ],
 )
-async def test_no_error_shows_a_secret(server, connect, order, tokens, answers):
+async def test_no_error_shows_a_secret(server, connect, create_call, tokens, answers):
     """Neither the text of an error nor the locals of its frames hold secret, token or signature."""
     server.tokens, server.answers = tokens, answers
     with pytest.raises(ServiceError) as caught:
@@ -324,23 +324,23 @@ async def test_no_error_shows_a_secret(server, connect, order, tokens, answers):
 
 
 @pytest.mark.parametrize("error", [OSError("disk"), ValueError("bug")])
-async def test_a_guard_s_error_carries_nothing_of_the_call(server, connect, order, error):
+async def test_a_guard_s_error_carries_nothing_of_the_call(server, connect, create_call, error):
     """It passes through the HTTP client without its frames, whose locals hold the headers."""
 
     async def guard():
         raise error
 
     with pytest.raises(type(error)) as caught:
-        await connect(server.url).create(order, guard)
+        await connect(server.url).create(create_call, guard)
     shown = every_form(caught.value)
     assert CANARY not in shown
     assert TOKEN_CANARY not in shown
 
 
-async def test_no_outcome_shows_a_secret(server, connect, order, passing):
+async def test_no_outcome_shows_a_secret(server, connect, create_call, passing):
     """A garbled answer's reason holds nothing of the request."""
     server.answers = [b"\x00garbage\r\n\r\n"]
-    shown = repr(await connect(server.url).create(order, passing))
+    shown = repr(await connect(server.url).create(create_call, passing))
     assert CANARY not in shown
     assert TOKEN_CANARY not in shown
 

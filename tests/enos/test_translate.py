@@ -15,26 +15,26 @@ from rollout.enos.job_settings import JobSettings, JobType
 from rollout.enos.messages import CreateJobBody, JobBrief, JobInfo, SearchBody, unknown_fields
 from rollout.enos.translate import (
     Answer,
-    BrokenOff,
+    NoResponse,
     Unreadable,
     any_of,
     clean,
     create_body,
     create_query,
     equals,
-    error_of_break,
+    error_of_no_response,
     found,
     is_token_refused,
     like,
     outcome_of_answer,
-    outcome_of_break,
+    outcome_of_no_response,
     read_reply,
     retry_after_s,
     search_body,
     strict_object,
 )
 from rollout.errors import Failure, Phase, ServiceError
-from rollout.ports import CreateOrder
+from rollout.ports import CreateCall
 from rollout.text import safe
 
 SETTINGS = JobSettings(
@@ -53,7 +53,7 @@ FULL = JobSpec(
 )
 
 
-def an_order(**changes) -> CreateOrder:
+def a_call(**changes) -> CreateCall:
     given = {
         "firmware_id": "fw1",
         "name": "c1-w01-b000001-0123456789ab.",
@@ -61,12 +61,12 @@ def an_order(**changes) -> CreateOrder:
         "spec": FULL,
         "device_keys": b'"d-001","d-002"',
     }
-    return CreateOrder(**{**given, **changes})
+    return CreateCall(**{**given, **changes})
 
 
 def test_a_whole_upgrade_body():
-    """Every setting of the order is in the body, under EnOS's name and in EnOS's unit."""
-    assert json.loads(create_body(an_order())) == {
+    """Every setting of the call is in the body, under EnOS's name and in EnOS's unit."""
+    assert json.loads(create_body(a_call())) == {
         "name": {
             "defaultValue": "c1-w01-b000001-0123456789ab.",
             "i18nValue": {
@@ -88,12 +88,12 @@ def test_a_whole_upgrade_body():
             "deviceKeys": ["d-001", "d-002"],
         },
     }
-    assert create_query("o1", an_order()) == {"action": "create", "orgId": "o1", "firmwareId": "fw1"}
+    assert create_query("o1", a_call()) == {"action": "create", "orgId": "o1", "firmwareId": "fw1"}
 
 
 def test_what_was_not_asked_for_is_left_to_the_platform():
     """No retries, no schedule, no product: no field."""
-    body = json.loads(create_body(an_order(spec=JobSpec(), label=Localized("x"))))
+    body = json.loads(create_body(a_call(spec=JobSpec(), label=Localized("x"))))
     assert body.keys() == {
         "name", "type", "upgradePolicy", "enableUpgradeRequest", "upgradeTimeout", "maximumConcurrency", "upgradeScope",
     }  # fmt: skip
@@ -104,9 +104,7 @@ def test_what_was_not_asked_for_is_left_to_the_platform():
 def test_a_verification_body_lists_only_its_own_fields():
     """Whether EnOS ignores or refuses upgrade fields in a verification is not documented."""
     body = json.loads(
-        create_body(
-            an_order(spec=replace(FULL, platform=replace(SETTINGS, type=JobType.VERIFY).to_platform()))
-        )
+        create_body(a_call(spec=replace(FULL, platform=replace(SETTINGS, type=JobType.VERIFY).to_platform())))
     )
     assert body.keys() == {"name", "type", "upgradeTimeout", "upgradeScope"}
     assert body["type"] == "verify"
@@ -124,16 +122,16 @@ def test_a_verification_body_lists_only_its_own_fields():
     ids=["total", "selector"],
 )
 def test_a_scope_lets_the_platform_pick(scope, expected):
-    """An order with a scope names no devices."""
-    order = an_order(spec=JobSpec(platform={"versionNumbers": ["1.0"]}), device_keys=b"", scope=scope)
-    assert json.loads(create_body(order))["upgradeScope"] == expected
+    """A call with a scope names no devices."""
+    create_call = a_call(spec=JobSpec(platform={"versionNumbers": ["1.0"]}), device_keys=b"", scope=scope)
+    assert json.loads(create_body(create_call))["upgradeScope"] == expected
 
 
 def test_extra_fields_go_along_but_replace_nothing():
     """An undocumented field the operator asked for is sent; one of ours cannot be overwritten by it."""
     extra = {"timezoneOffsetInMinutes": 60, "type": "verify", "upgradeScope": {"type": "total"}}
     spec = JobSpec(platform={"extra": extra})
-    text = create_body(an_order(spec=spec))
+    text = create_body(a_call(spec=spec))
     body = json.loads(text)
     assert body["timezoneOffsetInMinutes"] == 60
     assert body["type"] == "upgrade"
@@ -156,7 +154,7 @@ def test_the_spliced_body_is_the_model_s(keys, texts, versions, verify):
     settings = replace(SETTINGS, version_numbers=tuple(versions), type=kind)
     spec = replace(FULL, platform=settings.to_platform())
     slice_ = ",".join(json.dumps(key) for key in keys).encode()
-    text = create_body(an_order(spec=spec, label=Localized("x", texts), device_keys=slice_))
+    text = create_body(a_call(spec=spec, label=Localized("x", texts), device_keys=slice_))
     assert text.isascii()
     message = CreateJobBody.model_validate_json(text)
     assert not list(unknown_fields(message))
@@ -278,13 +276,13 @@ def test_only_the_positive_list_is_definite(status, body):
 
 def test_a_break_is_judged_by_whether_the_request_was_handed_over():
     """The same reason is harmless before the first byte and unknown after it."""
-    assert outcome_of_break(BrokenOff("time-out", handed=False)) == Unsent("time-out")
-    assert outcome_of_break(BrokenOff("paused", handed=False, withheld=True)) == Unsent(
+    assert outcome_of_no_response(NoResponse("time-out", handed=False)) == Unsent("time-out")
+    assert outcome_of_no_response(NoResponse("paused", handed=False, withheld=True)) == Unsent(
         "paused", withheld=True
     )
-    assert outcome_of_break(BrokenOff("time-out", handed=True)) == Unknown("time-out")
-    assert error_of_break(BrokenOff("time-out", handed=False), Operation.READ).phase is Phase.CONNECT
-    assert error_of_break(BrokenOff("time-out", handed=True), Operation.READ).phase is Phase.SENT
+    assert outcome_of_no_response(NoResponse("time-out", handed=True)) == Unknown("time-out")
+    assert error_of_no_response(NoResponse("time-out", handed=False), Operation.READ).phase is Phase.CONNECT
+    assert error_of_no_response(NoResponse("time-out", handed=True), Operation.READ).phase is Phase.SENT
 
 
 def reply(status=200, body=None, **changes) -> Answer:

@@ -31,7 +31,7 @@ from rollout.engine.pacing import Pacer
 from rollout.engine.performer import Performer
 from rollout.engine.runner import Leave, Runner
 from rollout.enos.service import EnosService
-from rollout.ports import CreateOrder
+from rollout.ports import CreateCall
 from rollout.proof.acts import Live, Quit
 from rollout.proof.trials import Crash, Trial, draw_crash, draw_trial
 
@@ -82,7 +82,7 @@ class NaiveRunner:
             wave = campaign.waves[batch.wave]
             keys = self._manifest.json_slice(batch.start, batch.stop)
             name = batch_name(campaign.id, batch)
-            order = CreateOrder(campaign.firmware_id, name, campaign.name, wave.job, keys)
+            order = CreateCall(campaign.firmware_id, name, campaign.name, wave.job, keys)
             while not isinstance(await self._service.create(order, _wave_through), Accepted):  # noqa: ASYNC110
                 await asyncio.sleep(1.0)
         return Leave.FINISHED
@@ -103,7 +103,7 @@ def _no_intent():
     async def forgetful(self, events):
         for event in events:
             if isinstance(event, ev.BatchCreateSent):
-                self._note(event)
+                self.note(event)
             else:
                 await record(self, [event])
 
@@ -254,7 +254,7 @@ def _everywhere(real, other) -> Iterator[None]:
 async def _blind_audit(self, command):
     began_at = self._clock()
     await asyncio.sleep(0.1)
-    await self._record([ev.WaveAudited(self._clock(), command.wave, began_at, 0)])
+    await self._engine.record([ev.WaveAudited(self._clock(), command.wave, began_at, 0)])
 
 
 def _no_audit():
