@@ -1,12 +1,12 @@
-"""Signed calls of one app key, through one gateway, in the name of one organisation.
+"""Signed calls: one app key, one gateway, one organisation.
 
-A call is signed, sent once and read strictly. Nothing here retries, except that a call whose token the gateway
-refused goes out once more with a new one, which is safe because the gateway refuses before the service sees anything.
-Everything that knows an EnOS operation (`service`, `firmware`, `devices`) calls through one of these and so shares its
-token, its connections and its pace.
+A call is signed, sent once and read strictly. It is repeated in one case only: the gateway refused the token. Then
+it goes out once more with a new token. That is safe, because the gateway refuses before the service sees the call.
+Everything that knows an EnOS operation (`service`, `firmware`, `devices`) calls through one `Caller` and so shares
+its token, its connections and its pace.
 
-The signature is made just before connecting. While a guard waits for its permit the timestamp ages with it:
-the window the gateway grants is not published, so guards should not wait for minutes.
+The call is signed before the connection is made, so the timestamp grows old while a guard waits for its permit. How
+old a timestamp may be is not published: a guard should not wait for minutes.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ GET_ACTIONS: Final = frozenset({"get", "listVersion"})
 
 
 async def at_once() -> None:
-    """The permit of a caller who sets no pace."""
+    """Return at once: the permit of a caller without a rate limit."""
 
 
 class Calling(Protocol):
-    """Whoever makes calls: a `Caller`, or something around one."""
+    """Makes calls: a `Caller`, or a wrapper that repeats its calls."""
 
     async def call(
         self,
@@ -55,14 +55,14 @@ class Calling(Protocol):
 
 
 class Caller:
-    """What every call of one application shares.
+    """Makes the calls of one application; every call shares its token, its connections and its pace.
 
     Args:
-        exchange: how requests travel; closed with the caller.
+        exchange: sends the requests; closed with the caller.
         read_permit: awaited before every call that reads.
-        steer_permit: awaited before every call that changes something, but for creates, which bring a guard of
-            their own; `read_permit` if None. One of its own keeps brakes from waiting behind reads.
-        now: the wall clock in seconds since the epoch; signs calls, decides nothing.
+        steer_permit: awaited before every call that changes something, except creates, which bring their own guard;
+            `read_permit` if None. A permit of its own keeps a brake from waiting behind reads.
+        now: the wall clock, seconds since the epoch; used for timestamps only.
     """
 
     def __init__(
@@ -96,14 +96,14 @@ class Caller:
         *,
         fresh: bool = False,
         of_firmware: bool = False,
-        kind: str = JSON_TYPE,
     ) -> Envelope[Any]:
         """Return the reply of any operation but the creation of a job, its data read as `data`.
 
-        `orgId` is added to the query. Raises `ServiceError`; `of_firmware` says what 24404 then did not find.
-
         Args:
-            kind: content type of the body; anything but JSON is sent unsigned, and given time as a file is.
+            query: without `orgId`, which is added.
+            fresh: use a connection of its own, where a wrong answer could do harm.
+            of_firmware: the call is about a firmware, which 24404 then names.
+        Raises: `ServiceError`.
         """
         await (self._read_permit if operation is Operation.READ else self._steer_permit)()
         answer, renewed = await self.send(
@@ -112,7 +112,6 @@ class Caller:
             body,
             body_bytes_max=limits.PAGE_REPLY_BYTES_MAX,
             fresh=fresh,
-            kind=kind,
         )
         if isinstance(answer, NoResponse):
             raise error_of_no_response(answer, operation)
@@ -127,17 +126,17 @@ class Caller:
         body_bytes_max: int,
         fresh: bool,
         guard: Guard | None = None,
-        kind: str = JSON_TYPE,
     ) -> tuple[Answer | NoResponse, bool]:
-        """Send a call as it is, once more after renewing a refused token; tell whether that was so.
+        """Send a call as it is. If the gateway refuses the token, renew it and send once more.
 
-        Raises `ServiceError` (phase connect) if there is no token.
+        Returns: what came back last, and whether the token was renewed.
+        Raises: `ServiceError` (phase connect) if no token can be had.
         """
         answer: Answer | NoResponse
         for renewed in (False, True):
             token = await self.tokens.current()
             answer = await self._exchange.exchange(
-                self.signed(token, path, query, body, kind),
+                self.signed(token, path, query, body),
                 body_bytes_max=body_bytes_max,
                 fresh=fresh,
                 guard=guard,
@@ -153,34 +152,30 @@ class Caller:
         path: str,
         query: Mapping[str, str],
         body: bytes | None,
-        kind: str = JSON_TYPE,
         *,
         method: str | None = None,
         timestamp_ms: int | None = None,
     ) -> Request:
-        """Return the call with its signature, made now unless `timestamp_ms` is given.
-
-        A multipart body is not part of the signature. Source: inferred from Envision's Python sample, which signs
-        the parameters of an upload alone.
+        """Return the call with its signature.
 
         Args:
-            method: the action's own if None.
+            method: GET or POST; None for the one that the query's `action` has in the documentation.
+            timestamp_ms: the moment to sign for, ms since 1970; None for now.
         """
-        is_json = kind == JSON_TYPE
         if timestamp_ms is None:
             timestamp_ms = self._timestamps.next_ms()
         headers = {
             "apim-accesstoken": token.reveal(),
             "apim-timestamp": str(timestamp_ms),
-            "apim-signature": sign(token, query, body if is_json else None, timestamp_ms, self._app_secret),
+            "apim-signature": sign(token, query, body, timestamp_ms, self._app_secret),
         }
         if body is not None:
-            headers["Content-Type"] = kind
+            headers["Content-Type"] = JSON_TYPE
         method = method or ("GET" if query.get("action") in GET_ACTIONS else "POST")
-        return Request(method, path, query, headers, body, None if is_json else limits.UPLOAD_TIMEOUT_S)
+        return Request(method, path, query, headers, body)
 
     async def exchange(self, request: Request) -> Answer | NoResponse:
-        """Send a request that is signed already, once, on a connection of its own."""
+        """Send a request that is signed already, once, on a connection of its own; return what came back."""
         return await self._exchange.exchange(request, body_bytes_max=limits.PAGE_REPLY_BYTES_MAX, fresh=True)
 
     async def aclose(self) -> None:

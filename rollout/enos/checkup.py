@@ -28,7 +28,7 @@ from rollout.core.campaign import Campaign
 from rollout.enos import limits
 from rollout.enos.caller import Caller
 from rollout.enos.codes import TOKEN_STATUS, Code, Operation, TokenStatus
-from rollout.enos.firmware import EnosFirmware
+from rollout.enos.firmware import get_firmware
 from rollout.enos.job_settings import JobSettings, JobType
 from rollout.enos.service import EnosService
 from rollout.enos.translate import NoResponse, clean, search_body
@@ -390,7 +390,7 @@ async def _find_firmware(target: Target) -> Finding:
     """Look the plan's firmware up, and whether it may be rolled out."""
     campaign = _campaign(target)
     try:
-        firmware = await EnosFirmware(_caller(target)).get(campaign.firmware_id)
+        firmware = await get_firmware(_caller(target), campaign.firmware_id)
     except ServiceError as error:
         if error.platform_code == Code.NOT_FOUND:
             return _service_failure(error, "check firmwareId and orgId of the plan", CONFIGURATION)

@@ -57,9 +57,6 @@ TOKEN_TRIES_MAX: Final = 3
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 30.0
 
-# Ours: for a firmware file, on a slow line: 100 MB (the console's limit in 2.1) at 170 KB/s
-UPLOAD_TIMEOUT_S: Final = 600.0
-
 # Ours: how much of an answer is read before it is given up as none of the platform's
 CREATE_REPLY_BYTES_MAX: Final = 64 * 1024
 TOKEN_REPLY_BYTES_MAX: Final = 64 * 1024

@@ -49,17 +49,13 @@ _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connec
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send. The headers carry token and signature, so no printed form shows them.
-
-    `timeout_s` runs from the first byte sent to the last one read; the transport's own if None.
-    """
+    """What to send. The headers carry token and signature, so no printed form shows them."""
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
-    timeout_s: float | None = None
 
 
 class _GuardRaisedError(Exception):
@@ -67,7 +63,7 @@ class _GuardRaisedError(Exception):
 
 
 class _Attempt:
-    """One exchange on its way; the hooks and the socket factory find it through `_under_way`."""
+    """One exchange that is being made. aiohttp's hooks and the socket factory find it through `_under_way`."""
 
     def __init__(self, guard: Guard | None, connect_timeout_s: float, read_timeout_s: float) -> None:
         self.guard = guard
@@ -78,7 +74,7 @@ class _Attempt:
         self.sockets: list[socket.socket] = []
 
     async def hand_over(self) -> None:
-        """Ask the guard; from its consent on the request counts as sent."""
+        """Await the guard. When it returns, the request counts as sent; when it raises, nothing is sent."""
         if self.guard is not None:
             self.deadline.reschedule(None)
             try:
@@ -90,7 +86,7 @@ class _Attempt:
         self.deadline.reschedule(asyncio.get_running_loop().time() + self.read_timeout_s)
 
     def hang_up(self) -> None:
-        """Close the connections of an attempt that ended unsent: aiohttp forgets them open."""
+        """Close the sockets of an attempt that sent nothing: aiohttp leaves them open."""
         for sock in self.sockets:
             with contextlib.suppress(OSError):  # closed already
                 sock.shutdown(socket.SHUT_RDWR)
@@ -145,7 +141,7 @@ def check_base_url(text: str) -> URL:
 
 
 def trust(ca_file: Path | None = None) -> ssl.SSLContext:
-    """Return what decides whom to believe: the system's certificates, or only those in `ca_file`.
+    """Return the TLS settings: trust the system's certificates, or only those in `ca_file`.
 
     Raises `SettingsError` if the file holds none.
     """
@@ -159,7 +155,7 @@ def trust(ca_file: Path | None = None) -> ssl.SSLContext:
 
 
 class Exchange(Protocol):
-    """How requests travel: `Transport` over HTTP; in virtual time whatever a simulation puts in its place."""
+    """Sends requests. `Transport` does it over HTTP; a simulation puts its own in virtual time here."""
 
     async def exchange(
         self, request: Request, *, body_bytes_max: int, fresh: bool = False, guard: Guard | None = None
@@ -179,7 +175,7 @@ class Exchange(Protocol):
 class Transport(Exchange):
     """Exchanges with one gateway. Sessions open with the first exchange and close with `aclose`.
 
-    `pooled` lets guarded exchanges use kept connections too; for load tests only, see the module's theory.
+    `pooled`: guarded exchanges use kept connections too. For load tests only: see the module's opening.
     """
 
     def __init__(
@@ -213,7 +209,7 @@ class Transport(Exchange):
         assert not self._closed, "the service is closed"
         if self._pooled and guard is not None:
             return await self._exchange_pooled(request, body_bytes_max, guard)
-        attempt = _Attempt(guard, self._connect_timeout_s, request.timeout_s or self._read_timeout_s)
+        attempt = _Attempt(guard, self._connect_timeout_s, self._read_timeout_s)
         under_way = _under_way.set(attempt)
         try:
             async with attempt.deadline:
@@ -236,9 +232,10 @@ class Transport(Exchange):
     async def _exchange_pooled(
         self, request: Request, body_bytes_max: int, guard: Guard
     ) -> Answer | NoResponse:
-        """Send a guarded request on a kept connection, without the hooks: a load test's calls should cost little.
+        """Send a guarded request on a kept connection, without the hooks, so that a call of a load test costs little.
 
-        The guard is asked first, so a failure to connect counts as sent too, which is the cautious reading.
+        The guard is awaited before the connection stands. A failure to connect therefore counts as sent: whoever
+        must know better does not use `pooled`.
         """
         try:
             await guard()
@@ -263,7 +260,7 @@ class Transport(Exchange):
         )
 
     def _url(self, request: Request) -> URL:
-        """Return the whole address; that of the last request is kept, since all creates of a campaign share one."""
+        """Return the whole address. The last one is kept, because all creates of a campaign have the same."""
         if self._last_url is not None:
             path, query, url = self._last_url
             if path == request.path and query == request.query:
@@ -346,7 +343,7 @@ def _host(location: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong, in words that hold nothing of the request."""
+    """Return what went wrong, in words that hold nothing of the request: aiohttp's own texts hold its headers."""
     if isinstance(error, TimeoutError):
         return "time-out"
     if isinstance(error, aiohttp.ClientResponseError):
