@@ -1,8 +1,8 @@
-"""The engine's clock: seconds since the epoch that never go backwards, perhaps faster than real ones.
+"""The engine's clock: seconds since the epoch that never go backwards. It may run faster than real time.
 
-Within one life it runs on the monotonic clock that keeps counting while the machine sleeps, so a wall clock
-set back or forward changes no soak, deadline or quarantine. A new life starts no earlier than the last
-recorded event. `speed` above 1 is for emulated platforms only: an engine second then lasts 1/speed real ones.
+Within one process it runs on the monotonic clock that keeps counting while the machine sleeps, so setting the
+machine's clock changes no soak, deadline or wait. A new process starts no earlier than the last recorded event.
+`speed` above 1 is for emulated platforms only: an engine second then lasts 1/speed real seconds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ class Clock:
     """Callable time: `clock()` is now, in seconds since the epoch.
 
     Args:
-        wall: seconds since the epoch, asked once.
-        monotonic: seconds that never go back; with `wall`, all the time there is in a simulation.
+        not_before: the clock starts no earlier than this, seconds since the epoch.
+        speed: engine seconds for each real second.
+        wall: returns seconds since the epoch; called once. A simulation passes its own, and its own `monotonic`.
+        monotonic: returns seconds that never go back.
     """
 
     __slots__ = ("_began", "_monotonic", "_start", "speed")

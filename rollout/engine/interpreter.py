@@ -1,13 +1,14 @@
-"""The Python interpreter, set for what the engine is: one busy event loop that keeps what it builds.
+"""Settings of the Python interpreter for an engine: one busy event loop whose data only grows.
 
-*Garbage.* A campaign's state only grows, and none of it is garbage; the default thresholds make the collector walk all of
-it again and again (measured: a seventh of the create path's CPU). What exists when the engine starts is taken out
-of its sight, and full walks become rare.
+*Garbage collection.* A campaign's state grows and none of it is garbage. With the default thresholds the collector
+walks all of it again and again (measured: a seventh of the create path's CPU). Objects that exist when the engine
+starts are taken out of the collector's sight, and full collections become rare.
 
-*Threads.* The writers of journal and log need the interpreter for moments, while the loop uses it all the time. A loop
-that lets go of it (to hash a body, to read a socket) wakes whoever waits, and has it back before they are awake; by
-default they insist only after 5 ms without such a false alarm, and under load there never are 5 ms without one. Measured at
-5,000 creates a second: three futile wakings a create, a tenth of its CPU. Told to insist sooner, they need one.
+*Threads.* The threads that write journal and log need the interpreter lock for moments; the event loop needs it all
+the time. When the loop releases the lock (to hash a body, to read a socket), a waiting thread is woken, but the loop has
+taken the lock again before the thread runs. By default the thread forces a switch only after it has waited 5 ms without
+such a wake-up, and under load there never are 5 ms without one. Measured at 5,000 creates a second: three vain wake-ups
+for each create, a tenth of its CPU. With a shorter switch interval it is one.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import gc
 import sys
 
 YOUNG = 50_000
-"""Allocations, less releases, between two looks at the youngest objects; Python's default is 700 to 2,000."""
+"""Allocations minus releases between two collections of the youngest objects; Python's default is 700 to 2,000."""
 SWITCH_S = 0.00002
-"""How long a thread waits before it insists on having the interpreter, in seconds; Python's default is 5 ms."""
+"""How long a thread waits before it forces a switch, in seconds; Python's default is 5 ms."""
 
 
 def settle() -> None:
-    """Take all that exists now for permanent, and let threads insist; for the whole process and for good.
+    """Set garbage collection and thread switching as described above, for the whole process and for good.
 
     Call once, when everything is loaded and before the engine runs.
     """

@@ -1,14 +1,14 @@
 """How fast calls go out: a rate, a burst, and slowing down when the platform asks for it.
 
-The rate is kept by a leaky bucket (aiolimiter) whose permit is taken at the last moment, between connecting
-and the first byte, so that neither a slow commit nor a slow handshake bunches calls. A bucket of capacity
-`burst` leaking `rate` a second lets `burst` calls through at once and then one every 1/rate; with burst 1 it is
-a serial gate and a stall is never made up for. `MARGIN` keeps the count at the receiver below the rate
-although calls spend unequal times on the way.
+A leaky bucket (aiolimiter) keeps the rate. Its permit is taken at the last moment, between connecting and the first
+byte, so that neither a slow commit nor a slow handshake makes calls go out in bunches. A bucket of capacity `burst`
+that leaks `rate` a second lets `burst` calls through at once and then one every 1/rate seconds. With a burst of 1,
+calls go out one by one, and time lost in a stall is not made up for. `MARGIN` keeps the number of calls that arrive in
+a second below the rate, although calls spend unequal times on the way.
 
-A new life starts as if it had just sent: its bucket is full. Under flow control the rate is halved, and comes
-back by a tenth of the configured rate for every second that goes well. Times here are real, never the clock
-of an accelerated campaign.
+A process starts as if it had just sent a whole burst: its bucket is full. Flow control halves the rate; it comes back
+by a tenth of the configured rate for every second without a refusal. Times here are real seconds, never those of an
+accelerated clock.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ AHEAD_S = 1.0
 SLOWEST = 1 / 64
 """Least share of the configured rate that flow control can bring us down to."""
 RECOVERY_S = 1.0
-"""How long the platform must be content before the rate grows by a step. Seconds."""
+"""How long flow control must refuse nothing before the rate grows by a step. Seconds."""
 
 
 class Pacer:
-    """The pace of one kind of call. `rate` is what is kept now, calls a second."""
+    """The pace of one kind of call. `rate`: calls a second that go out now; flow control lowers it for a while."""
 
     def __init__(self, limit: CallLimit) -> None:
         self._limit = limit
@@ -63,7 +63,7 @@ class Pacer:
 
     async def join(self) -> None:
         """Wait until the permit of one more call is near enough to connect for it. Follow by `leave`."""
-        # asleep for as long as is known, then looked at again: a refusal may have moved the time meanwhile
+        # sleep until the time known now, then look again: flow control may have moved it
         while (wait := max(self._held_until, self._expected() - AHEAD_S) - self._time()) > 0:  # noqa: ASYNC110 - time is awaited
             await asyncio.sleep(wait)
         self._waiting += 1
@@ -73,7 +73,7 @@ class Pacer:
         return self._last_at + ahead / self.rate
 
     def leave(self) -> None:
-        """End what `join` began, permit taken or not."""
+        """End what `join` began, whether the permit was taken or not."""
         self._waiting -= 1
 
     async def permit(self) -> None:
@@ -89,14 +89,14 @@ class Pacer:
                 return
 
     async def slow_down(self, retry_after_s: float | None) -> None:
-        """Flow control refused a call: halve the rate, and send nothing for as long as it asked."""
-        # several calls under way are refused together; that is one message, not several
+        """Halve the rate, since flow control refused a call, and send nothing for `retry_after_s` seconds if given."""
+        # several calls under way are refused together: that halves the rate once
         if self._time() - self._changed_at >= RECOVERY_S:
             await self._change(max(self._limit.rate * SLOWEST, self.rate / 2))
         self._held_until = max(self._held_until, self._time() + (retry_after_s or 0.0))
 
     async def went_well(self) -> None:
-        """The platform took a call: come back towards the configured rate, a step a second."""
+        """Raise the rate towards the configured one, since the platform took a call; by one step a second at most."""
         if self.rate >= self._limit.rate:
             return
         if self._time() - max(self._changed_at, self._held_until) >= RECOVERY_S:

@@ -67,12 +67,12 @@ class Reading(Generic[Row]):
 
 
 async def gather(begin: Callable[[], Reading[Row]]) -> Hits[Row]:
-    """Return the rows of as many readings as it takes until one agrees; of the last sight where a row comes again.
+    """Read the pages again and again until one reading agrees; return the rows of all readings, each once.
 
-    Rows of all readings are kept: what was once seen exists, or did a moment ago.
+    A row that was seen more than once is returned as it was seen last. `complete` is False if no reading agreed.
 
     Args:
-        begin: gives a new reading.
+        begin: returns a new reading.
     """
     seen: dict[str, Row] = {}
     for _ in range(limits.SEARCH_PASSES_MAX):
@@ -85,9 +85,9 @@ async def gather(begin: Callable[[], Reading[Row]]) -> Hits[Row]:
 
 
 async def every_row(begin: Callable[[], Reading[Row]], what: str) -> AsyncIterator[Row]:
-    """Yield each row once, as the pages come, until a reading agreed.
+    """Yield each row once, as the pages come; read them again until one reading agrees.
 
-    Raises: `ServiceError` if none did, after rows were yielded: then some may be missing.
+    Raises: `ServiceError` if none agreed. Rows were yielded then, and some may be missing.
     """
     before: set[str] = set()
     reading = begin()

@@ -1,11 +1,11 @@
 """EnOS's OTA service: the ports `JobService` and `JobConsole`, over HTTP.
 
-Each method is one documented operation, or a walk over its pages; signing, sending and reading are `enos.caller`'s.
+Each method is one documented operation, or reads all pages of one; `enos.caller` signs, sends and reads.
 
-Three rules protect creation. A create runs on a connection of its own, is let go by the caller's guard, and
-comes back as an `Outcome` instead of an exception. A listing that may allow a second create runs on fresh
-connections too, and is called complete only if its pages agree with each other and with the stated total. The
-platform's search is fuzzy, so names are compared here, whole.
+Three rules protect creation. A create runs on a connection of its own, waits for the caller's guard, and comes back
+as an `Outcome` instead of an exception. A listing that may allow a second create runs on fresh connections too, and
+is complete only if its pages agree with each other and with the stated total. The platform's search is fuzzy, so
+names are compared here, whole.
 Pages: EnOS Connection Service API 2.4.4, one per operation, all below `/connect-service/v2.1/ota-jobs`.
 """
 
@@ -109,8 +109,8 @@ class EnosService(JobService, JobConsole):
     ) -> tuple[str, ...]:
         """Return ids of jobs of this firmware, outside `known`, that have tasks for any of the devices.
 
-        Fails safe: a job that cannot be read, or is one too many to be looked at, counts as a witness.
-        Raises `ServiceError` if some device's tasks do not fit on a page.
+        A job that cannot be read counts as one of them, and so does every job after the first `WITNESS_JOBS_MAX`.
+        Raises `ServiceError` if the tasks of one device do not fit on a page.
         """
         strangers: dict[str, None] = {}
         for keys in _chunks(device_keys, limits.KEYS_PER_EXPRESSION_MAX):
@@ -142,13 +142,13 @@ class EnosService(JobService, JobConsole):
         return first + await self._jobs_with_tasks_of(device_keys[middle:])
 
     async def _may_be_of(self, firmware_id: str, job_id: str) -> bool:
-        """Tell whether the job is of this firmware, or cannot be shown to be of another."""
+        """Return False only if the job is shown to be of another firmware."""
         try:
             job = await self._get(job_id)
         except ServiceError as error:
             if error.failure is Failure.CREDENTIALS:
                 raise
-            return True  # gone or unreadable: it had tasks for our devices, that is all we know
+            return True  # gone or unreadable: all we know is that it had tasks for our devices
         return job.firmware_id in {firmware_id, None, ""}
 
     async def get_job(self, job_id: str) -> JobRecord:
@@ -243,7 +243,7 @@ class EnosService(JobService, JobConsole):
     async def _steer_tasks(
         self, action: str, job_id: str, device_keys: Sequence[str], moved_on: Failure
     ) -> None:
-        """Perform a task operation chunk by chunk; tasks that moved on stop neither the others nor go unsaid."""
+        """Perform a task operation chunk by chunk. A chunk with tasks that moved on is told after the others are done."""
         first: ServiceError | None = None
         for keys in _chunks(device_keys, limits.KEYS_PER_TASK_CALL_MAX):
             body = DeviceKeysBody(device_keys=list(keys)).model_dump_json(by_alias=True).encode()

@@ -1,8 +1,8 @@
-"""Token and signature: how EnOS's gateway knows who calls. No I/O.
+"""The signature of a call and the proof of a token request. No I/O.
 
-A call carries the token, a timestamp and the hash over both, the parameters, the body and the secret.
-The gateway computes the same hash from what it received, so the body is serialised once and those very bytes
-are signed and sent. A timestamp seen before is taken for a replay (token status 1001), hence `Timestamps`.
+A call carries the token, a timestamp and a hash over both, the parameters, the body and the secret. The gateway
+computes the same hash from what it received, so the body is serialised once, and the same bytes are signed and sent.
+The gateway takes a timestamp it has seen before for a replay (token status 1001), hence `Timestamps`.
 Source: page invoke_api_with_access_token, 2.3.0 and 3.0.0.
 """
 

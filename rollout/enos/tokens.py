@@ -1,9 +1,9 @@
-"""The token and its one owner.
+"""The access token of an app key, and the one object that asks for it.
 
-A token lives two hours and belongs to the app key, not to a process: asking again gives the same one, refreshing
-gives another and may end the old one for everybody. So one keeper asks for all callers, one request at a time;
-those who waited share what came of it, good or bad. It refreshes ahead of the end, and a token the
-gateway refuses is dropped and asked for anew.
+A token lives two hours and belongs to the app key, not to a process. Asking again gives the same token; refreshing
+gives another one and may end the old one for everybody. So one keeper asks on behalf of all callers, one request at
+a time, and all who waited get the same result, a token or an error. The keeper refreshes ahead of the token's end.
+A token that the gateway refuses is dropped, and a new one is asked for.
 Source: page invoke_api_with_access_token, 2.3.0; refreshing ten minutes ahead is what Envision's Java client does.
 """
 
@@ -57,7 +57,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class NoToken:
-    """No token: why, in words without any secret, and what kind of failure that is."""
+    """No token was given. `reason` says why, without any secret; `signal` says what kind of failure it is."""
 
     reason: str
     signal: Signal
@@ -66,7 +66,7 @@ class NoToken:
     retry_after_s: float | None = None
 
     def error(self) -> ServiceError:
-        """Return what a call raises that could not even be signed: nothing of it was sent."""
+        """Return the error of a call that could not be signed for want of a token. Nothing of it was sent."""
         return ServiceError(
             f"no token: {self.reason}",
             phase=Phase.CONNECT,
@@ -108,7 +108,7 @@ def read_token(answer: Answer | NoResponse) -> Grant | NoToken:
 
 
 class TokenKeeper:
-    """Gives every caller a good token, whatever that takes."""
+    """Gives a token that is good now; gets it, refreshes it and replaces a refused one."""
 
     def __init__(
         self, exchange: Exchange, *, app_key: str, app_secret: Secret, timestamps: Timestamps
@@ -143,7 +143,7 @@ class TokenKeeper:
 
     @property
     def left_s(self) -> float:
-        """How long the token at hand is good for; 0 without one."""
+        """Seconds until the present token expires; 0 without one."""
         return max(self._good_until - time.monotonic(), 0.0) if self._token is not None else 0.0
 
     def refuse(self, token: Secret) -> None:
@@ -155,7 +155,7 @@ class TokenKeeper:
         return self._token if time.monotonic() < self._refresh_at else None
 
     async def _renew(self) -> NoToken | None:
-        """Refresh the token, or get one; a token still good outlives a failed refresh."""
+        """Refresh the token, or get one. Return None, or why that failed; a token that is still good is then kept."""
         now = time.monotonic()
         if self._token is not None and now < self._good_until:
             result = await self._ask("refresh")
@@ -178,7 +178,7 @@ class TokenKeeper:
         return None
 
     async def _ask(self, verb: Literal["get", "refresh"]) -> Grant | NoToken:
-        """Return the token service's answer; a timestamp it has seen before (1001) is replaced by a later one."""
+        """Return the token service's answer. If it has seen the timestamp before (1001), ask again with a later one."""
         result: Grant | NoToken
         for _ in range(limits.TOKEN_TRIES_MAX):
             result = read_token(
