@@ -223,7 +223,7 @@ async def test_the_message_of_a_refusal_is_harmless(server, connect, create_call
     server.answers = [http(envelope(None, 99400, "\x1b[31mred\n" + "x" * 5000 + "\u202e"))]
     outcome = await connect(server.url).create(create_call, passing)
     assert isinstance(outcome, Rejected)
-    assert outcome.message.startswith("\\x1b[31mred\\n")
+    assert outcome.message.startswith("\\x1b[31mred\\x0a")
     assert outcome.message.isprintable()
     assert len(outcome.message) == limits.MESSAGE_CHARS_MAX
 

@@ -255,7 +255,7 @@ def test_an_unknown_status_keeps_its_message():
     """What the service said is shown, printable."""
     result = read_token(reply({"status": 1999, "msg": "new\nrule"}))
     assert isinstance(result, NoToken)
-    assert result.reason == "status 1999: new\\nrule"
+    assert result.reason == "status 1999: new\\x0arule"
 
 
 def test_a_throttled_token_service_is_waited_for():
