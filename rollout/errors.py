@@ -135,6 +135,7 @@ class ServiceError(RolloutError):
         platform_code: the platform's own code, None where it told none. For people and `rollout explain`; nothing
             is decided by it outside the platform's client.
         http_status: the answer's HTTP status, for the same use; None without an answer.
+        explain: the words after `rollout explain` that tell more of the code; empty if there is no more.
         request_id: by which the platform's operators find the call; may be empty.
         retry_after_s: seconds the platform asked to wait; None where it did not.
     """
@@ -147,6 +148,7 @@ class ServiceError(RolloutError):
         failure: Failure,
         platform_code: int | None = None,
         http_status: int | None = None,
+        explain: tuple[str, ...] = (),
         request_id: str = "",
         retry_after_s: float | None = None,
         hint: str = "",
@@ -156,6 +158,7 @@ class ServiceError(RolloutError):
         self.failure = failure
         self.platform_code = platform_code
         self.http_status = http_status
+        self.explain = explain
         self.request_id = request_id
         self.retry_after_s = retry_after_s
         self.exit_code = 4 if failure is Failure.CREDENTIALS else 1

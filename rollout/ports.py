@@ -6,12 +6,13 @@ Each Protocol says what it guarantees and raises. For the platform, the store an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from rollout.core.campaign import Campaign, JobSpec, Localized, Scope
 from rollout.core.events import Event
@@ -31,6 +32,20 @@ Guard = Callable[[], Awaitable[None]]
 """The last check of a create call: awaited when the connection stands, before the first byte is sent.
 
 It waits for the permit of the rate limit, and raises `NotNow` if the call must not be sent any more."""
+
+
+Permit = Callable[[], Awaitable[None]]
+"""Awaited before a call goes out; returns when the rate limit lets one through."""
+
+T = TypeVar("T")
+
+
+class Repeat(Protocol):
+    """Makes a read, and makes it again while its failure may pass."""
+
+    async def __call__(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Return what `read` returns. Raises the `ServiceError` of its last attempt."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +179,30 @@ class JobConsole(Protocol):
         gets one more attempt.
         """
         ...
+
+
+class Health(StrEnum):
+    """How one look of a check-up ended."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one look of a check-up saw and, unless all is well, what to do.
+
+    `facts` are the figures behind `seen`, for programs. `exit_code` is that of a failure, 0 otherwise.
+    """
+
+    name: str
+    health: Health
+    seen: str
+    remedy: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    exit_code: int = 0
 
 
 class Journal(Protocol):

@@ -73,6 +73,20 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """One application on one platform: where calls go, for which organisation, and the keys that sign them.
+
+    `search_by_name`: whether the platform's release can search jobs by name.
+    """
+
+    url: str
+    org_id: str
+    keys: Credentials
+    ca_file: Path | None = None
+    search_by_name: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One tenant, resolved. Keys are references until `credentials` follows them.
 

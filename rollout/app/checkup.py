@@ -5,18 +5,14 @@ from __future__ import annotations
 import platform
 import sqlite3
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from rollout.app.caller import caller_of
+from rollout.app.platforms import account_of, platform_of
 from rollout.app.profiles import ignored_proxies
 from rollout.core.campaign import Campaign
-from rollout.enos.caller import Caller
-from rollout.enos.checkup import Finding, Health, Target, examine
-from rollout.enos.codes import Code
 from rollout.errors import RolloutError
-from rollout.ports import PLAN_NAME, Store
+from rollout.ports import PLAN_NAME, Finding, Health, Store
 from rollout.settings import Profile
 
 BATCHES_AHEAD = 50_000
@@ -49,14 +45,9 @@ async def check_up(
         )
     keys = _keys(profile)
     yield keys
-    caller = None if keys.exit_code else _caller(profile, org_id or "")
-    target = Target(profile.url, profile.ca_file, caller, profile.search_by_name, campaign)
-    try:
-        async for finding in examine(target):
-            yield _made_up(finding) if profile.is_local else finding
-    finally:
-        if caller is not None:
-            await caller.aclose()
+    account = None if keys.exit_code else account_of(profile, org_id or "")
+    async for finding in platform_of(profile).check_up(profile, account, campaign):
+        yield finding
 
 
 def campaign_of(plan: Path) -> Campaign:
@@ -69,22 +60,6 @@ def campaign_of(plan: Path) -> Campaign:
     from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - as above
 
     return load_plan_file(plan, ENOS, fleet_given=True).campaign
-
-
-def _caller(profile: Profile, org_id: str) -> Caller | None:
-    """Return what calls the platform; None where the profile's certificates cannot be used, which `tls` then tells."""
-    try:
-        return caller_of(profile, org_id)
-    except RolloutError:
-        return None
-
-
-def _made_up(finding: Finding) -> Finding:
-    """Return the finding as it counts on an emulator, which makes firmware up when a job first names it."""
-    if finding.name != "plan firmware" or finding.facts.get("code") != Code.NOT_FOUND:
-        return finding
-    remedy = "an emulator makes it up when a job first names it; a real platform refuses the job (24404)"
-    return replace(finding, health=Health.WARNING, remedy=remedy, exit_code=0)
 
 
 # --- this machine -------------------------------------------------------------------------------------------

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-from rollout.app.caller import caller_of
+from rollout.app.platforms import account_of, platform_of
 from rollout.core.campaign import ApiRetry, Campaign
 from rollout.core.records import DeviceFilter
 from rollout.core.retry import backoff
 from rollout.engine.pacing import Pacer
-from rollout.enos.caller import Caller
-from rollout.enos.codes import Operation
-from rollout.enos.devices import EnosDevices, Version
-from rollout.enos.messages import Envelope
-from rollout.enos.translate import device_expression
 from rollout.errors import Failure, ServiceError
 from rollout.settings import Profile
 
 if TYPE_CHECKING:
     from rollout.emulator.platform.population import Population
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +53,11 @@ async def list_devices(
     await pacer.start()
     async with AsyncExitStack() as stack:
         url = None if made_up is None else await _serve_made_up(stack, campaign, made_up)
-        caller = caller_of(profile, campaign.org_id, url=url, read_permit=pacer.permit)
-        stack.push_async_callback(caller.aclose)
-        patient = _Patient(caller, pacer, campaign.api_retry, rng)
-        # V2.4 came with the release that can search jobs by name, but for a correction
-        version: Version = "v2.4" if profile.search_by_name else "v2.1"
-        async for key, columns in EnosDevices(patient, version=version).search(device_expression(devices)):
+        patient = _Patient(pacer, campaign.api_retry, rng)
+        found = platform_of(profile).list_devices(
+            account_of(profile, campaign.org_id, url=url), devices, read_permit=pacer.permit, repeat=patient
+        )
+        async for key, columns in found:
             yield key, columns
 
 
@@ -82,26 +78,18 @@ async def _serve_made_up(stack: AsyncExitStack, campaign: Campaign, fleet: MadeU
 
 
 class _Patient:
-    """A caller that repeats a read when its failure may pass."""
+    """Makes a read again when its failure may pass, with a backoff, as often as the campaign's `api_retry` says."""
 
-    def __init__(self, caller: Caller, pacer: Pacer, policy: ApiRetry, rng: random.Random) -> None:
-        self._caller = caller
+    def __init__(self, pacer: Pacer, policy: ApiRetry, rng: random.Random) -> None:
         self._pacer = pacer
         self._policy = policy
         self._rng = rng
 
-    async def call(
-        self,
-        operation: Operation,
-        path: str,
-        query: Mapping[str, str],
-        body: bytes | None = None,
-        data: type[Any] = object,
-    ) -> Envelope[Any]:
-        """Return the reply. Raises ServiceError: a permanent failure at once, any other after the last attempt."""
+    async def __call__(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Return what the read returns. Raises ServiceError: a final failure at once, any other after the last attempt."""
         for attempt in range(1, self._policy.attempts + 1):
             try:
-                reply = await self._caller.call(operation, path, query, body, data)
+                reply = await read()
             except ServiceError as error:
                 if error.failure.is_final or attempt == self._policy.attempts:
                     raise

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from rollout.app.caller import caller_of
 from rollout.app.planning import Prepared
+from rollout.app.platforms import account_of, platform_of
 from rollout.app.profiles import check_org
 from rollout.app.rehearsal import Rehearsal
 from rollout.app.watch import Screen, Watch
@@ -37,7 +37,6 @@ from rollout.engine.interpreter import settle
 from rollout.engine.pacing import Pacers
 from rollout.engine.runner import GRACE_S, EngineSettings, Leave, Runner
 from rollout.enos.job_settings import JobSettings
-from rollout.enos.service import EnosService
 from rollout.errors import CampaignBusy, WrongArgument
 from rollout.intake.saved_plan import SavedPlan
 from rollout.ports import OpenedJournal
@@ -120,15 +119,11 @@ async def run_campaign(request: RunRequest) -> RunResult:
             request.profile.url if request.rehearsal is None else await _start_emulator(stack, request, clock)
         )
         pacers = Pacers.of(plan.campaign.limits)
-        caller = caller_of(
-            request.profile,
-            plan.campaign.org_id,
-            url=url,
-            read_permit=pacers.read.permit,
-            steer_permit=pacers.brake.permit,
+        account = account_of(request.profile, plan.campaign.org_id, url=url)
+        service = platform_of(request.profile).connect(
+            account, read_permit=pacers.read.permit, brake_permit=pacers.brake.permit
         )
         request.on_held()
-        service = EnosService(caller, search_by_name=request.profile.search_by_name)
         stack.push_async_callback(service.aclose)
         watch = Watch(clock, request.view, request.marks)
         runner = Runner(

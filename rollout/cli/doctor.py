@@ -12,7 +12,7 @@ from rollout.app.checkup import campaign_of, check_up
 from rollout.app.profiles import platform_profile
 from rollout.cli.common import Common, ca_file_option, command, url_option
 from rollout.cli.types import ORG
-from rollout.enos.checkup import Finding, Health
+from rollout.ports import Finding, Health
 from rollout.text import counted
 
 

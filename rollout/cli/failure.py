@@ -18,7 +18,6 @@ from rollout.cli.command_line import command_line
 from rollout.cli.common import STATE_DIR
 from rollout.cli.console import Console, Output, document, envelope
 from rollout.codes import Severity
-from rollout.enos.codes import GATEWAY, PROXY
 from rollout.errors import Complaint, PlanError, RolloutError, ServiceError
 from rollout.telemetry.redact import REDACTOR
 from rollout.text import counted
@@ -144,10 +143,8 @@ def _print(
 
 def _explained_by(code: str, cause: RolloutError | None) -> str:
     """Return the command line that explains the failure's code, ours or the platform's; empty if it has none."""
-    if isinstance(cause, ServiceError) and cause.platform_code is not None:
-        return command_line("explain", str(cause.platform_code))
-    if isinstance(cause, ServiceError) and cause.http_status in GATEWAY.keys() | PROXY.keys():
-        return command_line("explain", "http", str(cause.http_status))
+    if isinstance(cause, ServiceError) and cause.explain:
+        return command_line("explain", *cause.explain)
     return command_line("explain", code) if code else ""
 
 

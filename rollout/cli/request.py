@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import click
 
-from rollout.app.caller import caller_of
+from rollout.app.platforms import account_of
 from rollout.app.profiles import platform_profile
 from rollout.app.request import (
     Call,
@@ -31,6 +31,7 @@ from rollout.cli.common import Common, ca_file_option, command, url_option
 from rollout.cli.consent import agree
 from rollout.cli.console import Console, document
 from rollout.cli.types import ORG, Number, Parsed
+from rollout.enos.platform import caller_of
 from rollout.enos.signing import Secret
 from rollout.enos.translate import JSON_TYPE, Unreadable, clean, strict_object
 from rollout.settings import Profile, follow, reference
@@ -134,7 +135,7 @@ async def _sign_and_send(
     dry_run: bool,
 ) -> int:
     """Sign, show, send unless it is a dry run, show what came back; return the exit code."""
-    caller = caller_of(profile, call.query.get("orgId", ""))
+    caller = caller_of(account_of(profile, call.query.get("orgId", "")))
     sent = request_json(profile, call)
     try:
         signed = await sign(caller, call, token=token, timestamp_ms=timestamp_ms, dry_run=dry_run)

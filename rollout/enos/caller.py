@@ -12,8 +12,8 @@ old a timestamp may be is not published: a guard should not wait for minutes.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from rollout.enos import limits
 from rollout.enos.codes import Operation
@@ -29,7 +29,7 @@ from rollout.enos.translate import (
     read_reply,
 )
 from rollout.enos.transport import Exchange, Request
-from rollout.ports import Guard
+from rollout.ports import Guard, Permit
 
 GET_ACTIONS: Final = frozenset({"get", "listVersion"})
 """Actions without a body; all others are POSTs, delete too."""
@@ -37,21 +37,6 @@ GET_ACTIONS: Final = frozenset({"get", "listVersion"})
 
 async def at_once() -> None:
     """Return at once: the permit of a caller without a rate limit."""
-
-
-class Calling(Protocol):
-    """Makes calls: a `Caller`, or a wrapper that repeats its calls."""
-
-    async def call(
-        self,
-        operation: Operation,
-        path: str,
-        query: Mapping[str, str],
-        body: bytes | None = None,
-        data: type[Any] = object,
-    ) -> Envelope[Any]:
-        """Return the reply, its data read as `data`. Raises `ServiceError`."""
-        ...
 
 
 class Caller:
@@ -72,8 +57,8 @@ class Caller:
         org_id: str,
         app_key: str,
         app_secret: Secret,
-        read_permit: Callable[[], Awaitable[None]] = at_once,
-        steer_permit: Callable[[], Awaitable[None]] | None = None,
+        read_permit: Permit = at_once,
+        steer_permit: Permit | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.org_id = org_id

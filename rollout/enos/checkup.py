@@ -1,4 +1,4 @@
-"""What stands between this machine and the platform, looked at one thing after another; nothing is changed.
+"""The check-up of the way from this machine to the platform: one look after another, and nothing is changed.
 
     name ─► connection ─► TLS ─► clock ─► token ─► what the application may read ─► what a plan relies on
 
@@ -13,11 +13,10 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +33,7 @@ from rollout.enos.service import EnosService
 from rollout.enos.translate import NoResponse, clean, search_body
 from rollout.enos.transport import Request, Transport, check_base_url, trust
 from rollout.errors import RolloutError, ServiceError
+from rollout.ports import Finding, Health
 
 SKEW_S_NOTED: Final = 5.0
 """A clock further off than this is worth a warning: it is not kept. Ours."""
@@ -48,35 +48,11 @@ UNREACHABLE, CONFIGURATION, CREDENTIALS = 1, 2, 4
 """Exit codes of what failed."""
 
 
-class Health(StrEnum):
-    """What a look came to."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One look: what was seen and, unless all is well, what to do.
-
-    `facts` are the figures behind `seen`, for programs. `exit_code` is that of a failure, 0 otherwise.
-    """
-
-    name: str
-    health: Health
-    seen: str
-    remedy: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    exit_code: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Target:
     """What to look at.
 
-    `caller` is None where there are no keys; its organisation may be empty. `campaign` is that of a plan, whose
+    `caller` is None where there are no keys; then the looks that need them are skipped. Its organisation may be empty. `campaign` is that of a plan, whose
     firmware and job names are looked up.
     """
 
@@ -235,7 +211,7 @@ def _distrust(message: str, ca_file: Path | None) -> str:
 
 
 def _name_of(name: tuple[tuple[tuple[str, str], ...], ...]) -> str:
-    """Return what a certificate calls somebody: the common name, else the organisation."""
+    """Return the name of a certificate's subject or issuer: the common name, else the organisation."""
     parts = {key: value for part in name for key, value in part}
     return clean(parts.get("commonName") or parts.get("organizationName") or "nobody named", 80)
 
@@ -363,7 +339,7 @@ async def _may_read(permission: _Permission, target: Target) -> Finding:
 
 
 async def _leave_alone(_: Target) -> Finding:
-    """Say what no harmless call can show."""
+    """Return that permissions to change something are not looked at: no harmless call shows them."""
     return Finding("", Health.SKIPPED, "whether jobs may be created, stopped and deleted, only a run shows")
 
 
@@ -414,7 +390,7 @@ async def _find_firmware(target: Target) -> Finding:
 
 
 async def _find_names(target: Target) -> Finding:
-    """Search the campaign's jobs by name, as is done whenever the answer to a create is lost."""
+    """Search the campaign's jobs by name, as the engine does when the answer to a create is lost."""
     campaign = _campaign(target)
     # closing the service would close the caller, which is somebody else's
     service = EnosService(_caller(target), search_by_name=target.search_by_name)

@@ -901,6 +901,13 @@ def signal_of_http(status: int) -> Signal:
     return _SIGNAL_OF_HTTP.get(status, Signal.ODD_STATUS)
 
 
+def explain_words(code: int | None, http_status: int | None) -> tuple[str, ...]:
+    """Return what `rollout explain` is asked for about a failure: its code, else its HTTP status if that is published."""
+    if code is not None:
+        return (str(code),)
+    return ("http", str(http_status)) if http_status in GATEWAY.keys() | PROXY.keys() else ()
+
+
 def signal_of_token(status: int) -> Signal:
     """Return the row of a token service's status; an unknown one is taken for a passing failure."""
     return _SIGNAL_OF_TOKEN.get(status, Signal.TOKEN_SERVICE_FAILED)

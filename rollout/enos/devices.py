@@ -1,25 +1,27 @@
-"""The organisation's devices, as EnOS's own search gives them: where a fleet list can come from.
+"""The organisation's devices, found by EnOS's own search: a plan can take its fleet from here.
 
-Devices are read page by page and yielded as they come, each once, told apart by asset id. The list is one of a moment
-only if a whole reading of the pages agreed with itself (see `enos.paging`); a fleet that never holds still that
-long is an error, for a device skipped here would miss its upgrade in silence.
+Devices are read page by page and yielded as they come, each once, told apart by asset id. The list is complete only if
+one whole reading of the pages agreed with itself (see `enos.paging`). If none ever does, that is an error: a device
+that is missing here would miss its upgrade, and nobody would know.
 Pages: search_device V2.1 (older releases) and V2.4 (since 2.4.0 CU1, never returns secrets unasked), newest first.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from rollout.enos import limits
-from rollout.enos.caller import Calling
+from rollout.enos.caller import Caller
 from rollout.enos.codes import Operation
 from rollout.enos.messages import DeviceBrief, Envelope
 from rollout.enos.paging import Reading, every_row
 from rollout.enos.translate import search_body
+from rollout.ports import Repeat
 
+T = TypeVar("T")
 Version = Literal["v2.1", "v2.4"]
 
 SECRET_FIELDS: Final = frozenset({"deviceSecret", "sessionKey"})
@@ -36,10 +38,19 @@ class EnosDevices:
     Args:
         version: which of the two searches; releases before 2.4.0 CU1 have only v2.1.
         page_size: devices asked for at once, up to 1,000 (200 in 2.1.0).
+        repeat: makes the read of each page; by default once.
     """
 
-    def __init__(self, caller: Calling, *, version: Version = "v2.4", page_size: int | None = None) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        *,
+        version: Version = "v2.4",
+        page_size: int | None = None,
+        repeat: Repeat | None = None,
+    ) -> None:
         self._caller = caller
+        self._repeat = repeat or _once
         self._path = f"connect-service/{version}/devices"
         self._page_size = page_size or PAGE_SIZES[version]
 
@@ -60,11 +71,18 @@ class EnosDevices:
 
         async def ask(page_no: int) -> Envelope[list[DeviceBrief]]:
             body = search_body(expression, page_no=page_no, page_size=self._page_size)
-            return await self._caller.call(
-                Operation.READ, self._path, {"action": "search"}, body, list[DeviceBrief]
+            return await self._repeat(
+                lambda: self._caller.call(
+                    Operation.READ, self._path, {"action": "search"}, body, list[DeviceBrief]
+                )
             )
 
         return Reading(ask, DeviceBrief.identity, pages_max=limits.DEVICE_PAGES_MAX)
+
+
+async def _once(read: Callable[[], Awaitable[T]]) -> T:
+    """Return what one read returns."""
+    return await read()
 
 
 def columns_of(device: DeviceBrief) -> dict[str, str]:

@@ -25,6 +25,7 @@ from rollout.enos.codes import (
     Signal,
     TokenStatus,
     advise,
+    explain_words,
     failure_of,
     signal_of_http,
     signal_of_token,
@@ -73,6 +74,7 @@ class NoToken:
             failure=failure_of(self.signal, Operation.READ),
             platform_code=self.status,
             http_status=self.http_status,
+            explain=explain_words(self.status, self.http_status),
             retry_after_s=self.retry_after_s,
             hint=advise(self.signal, Operation.READ).note,
         )

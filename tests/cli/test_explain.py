@@ -17,6 +17,7 @@ from rollout.enos.codes import (
     Operation,
     Signal,
     advise,
+    explain_words,
 )
 from rollout.errors import Failure, Phase, ServiceError
 
@@ -165,7 +166,7 @@ def test_what_nobody_knows_is_refused(desk, words, told):
 def test_an_error_says_where_its_code_is_explained(desk, capsys, code, status, line):
     """The last line of a failed call is the one to paste, where there is a code to explain."""
     error = ServiceError(
-        "read: no", phase=Phase.ANSWERED, failure=Failure.REFUSED, platform_code=code, http_status=status
+        "read: no", phase=Phase.ANSWERED, failure=Failure.REFUSED, explain=explain_words(code, status)
     )
     assert report(error, ["status"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]

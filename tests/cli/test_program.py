@@ -143,6 +143,7 @@ def test_a_service_error_tells_codes_and_request(desk, capsys):
         phase=Phase.ANSWERED,
         failure=Failure.GONE,
         platform_code=24404,
+        explain=("24404",),
         request_id="req-1",
     )
     report(error, ["run", "-o", "json"])

@@ -15,12 +15,12 @@ from rollout.core.campaign import Campaign, JobSpec, Localized, Rest, Wave
 from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, GatewayRules
 from rollout.emulator.http.server import EmulatorConfig, serve
 from rollout.emulator.platform.knobs import Knobs
-from rollout.enos import checkup
 from rollout.enos.caller import Caller
-from rollout.enos.checkup import Health, Target, examine
+from rollout.enos.checkup import Target, examine
 from rollout.enos.job_settings import JobSettings, JobType
 from rollout.enos.signing import Secret
 from rollout.enos.transport import Transport
+from rollout.ports import Finding, Health
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +54,7 @@ async def target(
             await caller.aclose()
 
 
-async def look(target) -> dict[str, checkup.Finding]:
+async def look(target) -> dict[str, Finding]:
     return {found.name: found async for found in examine(target)}
 
 
