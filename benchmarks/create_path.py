@@ -229,7 +229,7 @@ def run_rollout(port, args, result):
     """Run the engine as `rollout run` assembles it, until the last job is created."""
     from rollout.core import events as ev  # noqa: PLC0415 - as above
     from rollout.engine.clock import Clock  # noqa: PLC0415 - as above
-    from rollout.engine.interpreter import settle  # noqa: PLC0415 - as above
+    from rollout.engine.interpreter import tune  # noqa: PLC0415 - as above
     from rollout.engine.pacing import Pacers  # noqa: PLC0415 - as above
     from rollout.engine.runner import EngineSettings, Runner  # noqa: PLC0415 - as above
     from rollout.enos.caller import Caller  # noqa: PLC0415 - as above
@@ -288,7 +288,7 @@ def run_rollout(port, args, result):
             rng=random.Random(1),
             observers=(EventLog(), watch),
         )
-        settle()
+        tune()
         await runner.run()
         await service.aclose()
         await journal.aclose()

@@ -117,7 +117,7 @@ def run_study(directory: Path, options: argparse.Namespace) -> dict[str, float]:
 
 def run_campaign(directory: Path, options: argparse.Namespace) -> dict[str, float]:
     from rollout.emulator.platform.population import Population  # noqa: PLC0415 - as above
-    from rollout.engine.interpreter import settle  # noqa: PLC0415 - as above
+    from rollout.engine.interpreter import tune  # noqa: PLC0415 - as above
     from rollout.forecast.run import RunEnding, open_setup, simulate_once  # noqa: PLC0415 - as above
 
     start = time.perf_counter()
@@ -127,7 +127,7 @@ def run_campaign(directory: Path, options: argparse.Namespace) -> dict[str, floa
     read = time.perf_counter()
     population = Population(failed_ratio=FAILED, offline_ratio=AWAY, offline_s=AWAY_S)
     setup = open_setup(path, population=population, start=1_767_297_600.0)
-    settle()
+    tune()
     run = simulate_once(setup, None, 1)
     assert run.ending == RunEnding.FINISHED, run
     assert run.later.succeeded + run.later.failed == options.million, "every device comes to an end"

@@ -33,7 +33,7 @@ from rollout.app.watch import Screen, Watch
 from rollout.core.reasons import StopReason
 from rollout.core.state import State
 from rollout.engine.clock import Clock
-from rollout.engine.interpreter import settle
+from rollout.engine.interpreter import tune
 from rollout.engine.pacing import Pacers
 from rollout.engine.runner import GRACE_S, EngineSettings, Leave, Runner
 from rollout.enos.job_settings import JobSettings
@@ -138,7 +138,7 @@ async def run_campaign(request: RunRequest) -> RunResult:
             orders=store.orders(name),
             observers=(EventLog(), watch),
         )
-        settle()
+        tune()
         with _signals(runner, watch, request) as received:
             showing = asyncio.create_task(watch.show())
             try:

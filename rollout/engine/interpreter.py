@@ -22,7 +22,7 @@ SWITCH_S = 0.00002
 """How long a thread waits before it forces a switch, in seconds; Python's default is 5 ms."""
 
 
-def settle() -> None:
+def tune() -> None:
     """Set garbage collection and thread switching as described above, for the whole process and for good.
 
     Call once, when everything is loaded and before the engine runs.

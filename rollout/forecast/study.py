@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rollout.core.reasons import HaltReason
-from rollout.engine.interpreter import settle
+from rollout.engine.interpreter import tune
 from rollout.errors import RolloutError
 from rollout.forecast.figures import Proportion, quantile
 from rollout.forecast.run import ForecastSetup, SimulatedRun, WaveTimes, simulate_once
@@ -192,7 +192,7 @@ def _set_up(spec: StudySpec) -> None:
     # Ctrl-C reaches every process of the group; only the first one handles it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _HERE.append(spec.setup())
-    settle()
+    tune()
 
 
 def _simulate_here(rate: Rate, seed: int) -> SimulatedRun:
