@@ -118,7 +118,7 @@ class BatchCreateUnsent:
 
 @dataclass(frozen=True, slots=True)
 class BatchCreateThrottled:
-    """Refused by flow control; due again at `retry_at`."""
+    """Refused by flow control; due again at `retry_at`. `code` is the platform's own, for display."""
 
     kind: ClassVar[str] = "batch.create_throttled"
     at: float
@@ -126,6 +126,7 @@ class BatchCreateThrottled:
     attempt: int
     retry_at: float
     retry_after_s: float | None = None
+    code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,14 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """Flow control refused the call before it had any effect. `retry_after_s`: the wait asked for, 0 to 300 s."""
+    """Flow control refused the call before it had any effect.
+
+    `retry_after_s`: the wait asked for, 0 to 300 s. `code` is the platform's own, for display.
+    """
 
     retry_after_s: float | None = None
     message: str = ""
+    code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

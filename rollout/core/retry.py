@@ -88,7 +88,7 @@ def after_create(
         case Throttled():
             asked = outcome.retry_after_s
             wait = backoff(attempt.tries, policy, draw) if asked is None else asked
-            return ev.BatchCreateThrottled(now, batch, number, now + wait, asked)
+            return ev.BatchCreateThrottled(now, batch, number, now + wait, asked, outcome.code)
         case Rejected():
             again = outcome.retryable and number < policy.attempts
             return ev.BatchCreateRejected(

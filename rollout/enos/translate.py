@@ -401,7 +401,7 @@ def outcome_of_answer(answer: Answer) -> Accepted | Rejected | Throttled | Unkno
     if _is_gateway_refusal(answer.status, document):
         message = GATEWAY[answer.status].message
         if answer.status == 429:
-            return Throttled(retry_after_s(answer.retry_after), message)
+            return Throttled(retry_after_s(answer.retry_after), message, answer.status)
         return Rejected(answer.status, message, credentials=answer.status in {401, 403})
     code, msg, request_id = document.get("code"), document.get("msg"), _request_id(document)
     if type(code) is not int or not isinstance(msg, str):

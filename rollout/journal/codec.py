@@ -47,7 +47,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "engine.stopped": {"message": ""},
     "batch.job_created": {"request_id": "", "adopted": False, "elapsed_s": 0.0},
     "batch.create_unsent": {"withheld": False},
-    "batch.create_throttled": {"retry_after_s": None},
+    "batch.create_throttled": {"retry_after_s": None, "code": None},
     "batch.create_rejected": {"request_id": "", "retry_at": None, "credentials": False},
     "batch.outcome_unknown": {"code": None, "http_status": None, "request_id": "", "look_at": None},
     "batch.lookup_inconclusive": {"message": ""},

@@ -194,8 +194,6 @@ def render(event: e.Event, plan: Plan, *, seq: int | None = None) -> LogRecord:
         elapsed_s = values.pop("elapsedS")
         if not event.adopted:  # a job that was found by a search has no create call to be timed
             values["ms"] = round(elapsed_s * 1000)
-    if isinstance(event, e.BatchCreateThrottled):
-        values["code"] = 429  # flow control answers with nothing but this status
     if "missing" in values:
         values["missing"] = [batch_label(plan, index) for index in values["missing"]]
     data |= values

@@ -124,11 +124,11 @@ async def test_what_is_not_on_the_list_is_unknown(server, connect, create_call, 
         (http(envelope(None, 24404, "mapped"), "404 Not Found"), Rejected(24404, "mapped", "r-1")),
         (
             http({"message": "API rate limit exceeded"}, "429 Too Many Requests", "Retry-After: 7"),
-            Throttled(7.0, "API rate limit exceeded"),
+            Throttled(7.0, "API rate limit exceeded", 429),
         ),
         (
             http({"message": "API rate limit exceeded"}, "429 Too Many Requests"),
-            Throttled(None, "API rate limit exceeded"),
+            Throttled(None, "API rate limit exceeded", 429),
         ),
         (
             http({"message": "Your IP address is not allowed"}, "403 Forbidden"),

@@ -163,7 +163,7 @@ async def test_a_create_with_trouble_is_unknown_and_can_be_looked_up(platform, f
 async def test_flow_control_is_a_definite_no(platform):
     """429 made no job, and its wait is passed on."""
     async with platform(faults=["http_429=1,limit=1,seconds=3"]) as (_, service, _clock):
-        assert await service.create(a_call(), go) == Throttled(3.0, "API rate limit exceeded")
+        assert await service.create(a_call(), go) == Throttled(3.0, "API rate limit exceeded", 429)
         await create(service, a_call())
 
 

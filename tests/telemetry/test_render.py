@@ -113,7 +113,7 @@ def test_a_created_job_carries_what_support_asks_for(plan):
 
 def test_every_refusal_has_its_code(plan):
     """Flow control has no code of the service: its code is the HTTP status, as with other refusals of the gateway."""
-    assert render(e.BatchCreateThrottled(1.0, 0, 3, 2.0, 7.0), plan).fields == {
+    assert render(e.BatchCreateThrottled(1.0, 0, 3, 2.0, 7.0, 429), plan).fields == {
         "campaignId": "demo",
         "wave": "canary",
         "batch": "canary/0001",
