@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from importlib.metadata import version
 from pathlib import Path
 
-from rollout.app.platforms import account_of, platform_of
+from rollout.app.platforms import account_of, plan_format, platform_of
 from rollout.app.profiles import ignored_proxies
 from rollout.core.campaign import Campaign
 from rollout.errors import RolloutError
@@ -56,10 +56,9 @@ def campaign_of(plan: Path) -> Campaign:
         from rollout.intake.saved_plan import open_saved_plan  # noqa: PLC0415 - one of the two is needed
 
         return open_saved_plan(plan).plan.campaign
-    from rollout.enos.job_plan import ENOS  # noqa: PLC0415 - as above
     from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - as above
 
-    return load_plan_file(plan, ENOS, fleet_given=True).campaign
+    return load_plan_file(plan, plan_format(), fleet_given=True).campaign
 
 
 # --- this machine -------------------------------------------------------------------------------------------

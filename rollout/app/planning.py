@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rollout.app.campaigns import check_same_plan
+from rollout.app.platforms import plan_format
 from rollout.app.profiles import check_org
 from rollout.app.stores import store_of_plan
 from rollout.core.plan import spread_columns
@@ -150,10 +151,9 @@ def plan_aside(
 
 def load_document(plan: Path, devices: Sequence[str], seed: int | None = None) -> PlanDocument:
     """Return the plan file's content, with another seed if one is given. Raises PlanError."""
-    from rollout.enos.job_plan import ENOS  # noqa: PLC0415 - a saved plan needs no models
-    from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - as above
+    from rollout.intake.plan_file import load_plan_file  # noqa: PLC0415 - a saved plan needs no models
 
-    document = load_plan_file(plan, ENOS, fleet_given=bool(devices))
+    document = load_plan_file(plan, plan_format(), fleet_given=bool(devices))
     return document if seed is None else replace(document, seed=seed)
 
 

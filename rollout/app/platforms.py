@@ -1,24 +1,30 @@
 """Which platform a profile means, and what the program asks of a platform besides the engine's calls.
 
-A second platform is a package beside `enos/` with a class that has these methods, and a line in `platform_of`.
+A second platform is a package beside `enos/` with a class that has these methods, and a line in each function here.
 What only EnOS has is no part of it: `rollout request`, the shown requests and the emulator call `enos/` directly.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from rollout.core.campaign import Campaign
+from rollout.core.campaign import Campaign, JobSpec
 from rollout.core.records import DeviceFilter
-from rollout.enos.platform import Enos
 from rollout.ports import Finding, JobService, Permit, Repeat
 from rollout.settings import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Account, Profile
 from rollout.telemetry.redact import REDACTOR
 
+if TYPE_CHECKING:
+    from rollout.intake.platform import PlatformPlan
+
 
 class Platform(Protocol):
     """One platform. Methods raise SettingsError where the account's url or certificates cannot be used."""
+
+    def check_job(self, spec: JobSpec) -> None:
+        """Raise PlanError where a saved plan's job has settings that this program cannot read."""
+        ...
 
     def connect(self, account: Account, *, read_permit: Permit, brake_permit: Permit) -> JobService:
         """Return the client that the engine calls; nothing is sent yet."""
@@ -47,7 +53,16 @@ class Platform(Protocol):
 
 def platform_of(profile: Profile) -> Platform:  # noqa: ARG001 - EnOS is the only one so far
     """Return the platform that the profile means."""
+    from rollout.enos.platform import Enos  # noqa: PLC0415 - only who calls a platform loads its client
+
     return Enos()
+
+
+def plan_format() -> PlatformPlan:
+    """Return what the platform adds to the plan file."""
+    from rollout.enos.job_plan import ENOS  # noqa: PLC0415 - building the models takes a tenth of a second
+
+    return ENOS
 
 
 def account_of(profile: Profile, org_id: str, *, url: str | None = None) -> Account:

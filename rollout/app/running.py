@@ -104,8 +104,9 @@ async def run_campaign(request: RunRequest) -> RunResult:
     assert request.profile.in_process == (request.rehearsal is not None), "a rehearsal is inside this process"
     store, name, plan = request.prepared.store, request.prepared.name, request.prepared.saved.plan
     files = store.files(name)
+    platform = platform_of(request.profile)
     for wave in plan.campaign.waves:
-        JobSettings.of(wave.job)  # settings of a newer program are refused before anything is begun
+        platform.check_job(wave.job)  # settings of a newer program are refused before anything is begun
     async with AsyncExitStack() as stack:
         journal = store.open_journal(name, plan.campaign.id, plan.digest)
         stack.push_async_callback(journal.aclose)
@@ -120,9 +121,7 @@ async def run_campaign(request: RunRequest) -> RunResult:
         )
         pacers = Pacers.of(plan.campaign.limits)
         account = account_of(request.profile, plan.campaign.org_id, url=url)
-        service = platform_of(request.profile).connect(
-            account, read_permit=pacers.read.permit, brake_permit=pacers.brake.permit
-        )
+        service = platform.connect(account, read_permit=pacers.read.permit, brake_permit=pacers.brake.permit)
         request.on_held()
         stack.push_async_callback(service.aclose)
         watch = Watch(clock, request.view, request.marks)

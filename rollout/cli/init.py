@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from rollout.app.platforms import plan_format
 from rollout.cli.command_line import command_line
 from rollout.cli.common import Common, command
 from rollout.cli.console import document
@@ -51,7 +52,6 @@ def sample_devices() -> str:
 
 def _files() -> list[tuple[str, str, str]]:
     """Return path, what it is, and content of each file."""
-    from rollout.enos.job_plan import ENOS  # noqa: PLC0415 - as below
     from rollout.intake.plan_model import plan_schema  # noqa: PLC0415 - building the models takes a tenth of a second
 
     plan = (resources.files("rollout.cli") / "template" / PLAN).read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ def _files() -> list[tuple[str, str, str]]:
         (f"plans/{PLAN}", "a plan with three waves", plan),
         ("plans/devices.csv", f"{DEVICES:,} made-up devices", sample_devices()),
         ("rollout.toml", "profile 'emulator' (no account needed)", PROFILES),
-        (".rollout/plan.schema.json", "what a plan may say", document(plan_schema(ENOS)) + "\n"),
+        (".rollout/plan.schema.json", "what a plan may say", document(plan_schema(plan_format())) + "\n"),
         (".vscode/settings.json", "plan file completion", json.dumps(editor, indent=2) + "\n"),
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from rollout.app.platforms import plan_format
 from rollout.cli.common import Common, command
 from rollout.cli.console import document
 
@@ -27,7 +28,6 @@ def schema(common: Common, *, what: str) -> None:
 
         common.console.result(document(fleet_schema()))
     else:
-        from rollout.enos.job_plan import ENOS  # noqa: PLC0415 - as below
         from rollout.intake.plan_model import plan_schema  # noqa: PLC0415 - as said
 
-        common.console.result(document(plan_schema(ENOS)))
+        common.console.result(document(plan_schema(plan_format())))

@@ -24,6 +24,7 @@ from typing import Any, Final
 from yarl import URL
 
 from rollout.core.campaign import Campaign
+from rollout.core.names import JobName
 from rollout.enos import limits
 from rollout.enos.caller import Caller
 from rollout.enos.codes import TOKEN_STATUS, Code, Operation, TokenStatus
@@ -400,7 +401,9 @@ async def _find_names(target: Target) -> Finding:
             listing = await service.find_jobs(
                 firmware_id=campaign.firmware_id, spec=spec, name=f"{campaign.id}-w", prefix=True
             )
-            jobs, complete = jobs + len(listing.jobs), complete and listing.complete
+            names = map(JobName.parse, (job.name for job in listing.jobs))
+            jobs += sum(name is not None and name.campaign == campaign.id for name in names)
+            complete = complete and listing.complete
     except ServiceError as error:
         if error.platform_code == Code.INVALID_ARGUMENT and target.search_by_name:
             remedy = "releases before 2.4 cannot search jobs by name: search_by_name = false in the profile"

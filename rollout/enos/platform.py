@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
-from rollout.core.campaign import Campaign
+from rollout.core.campaign import Campaign, JobSpec
 from rollout.core.records import DeviceFilter
 from rollout.enos.caller import Caller, at_once
 from rollout.enos.checkup import Target, examine
 from rollout.enos.codes import Code
 from rollout.enos.devices import EnosDevices, Version
+from rollout.enos.job_settings import JobSettings
 from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
 from rollout.enos.translate import device_expression
@@ -26,6 +27,10 @@ from rollout.settings import Account, Profile
 
 class Enos:
     """The EnOS platform. It has no state: every method is given the account to use."""
+
+    def check_job(self, spec: JobSpec) -> None:
+        """Raise PlanError where the job has settings that this program cannot read."""
+        JobSettings.of(spec)
 
     def connect(self, account: Account, *, read_permit: Permit, brake_permit: Permit) -> JobService:
         """Return the client that the engine calls; nothing is sent yet. Raises SettingsError."""

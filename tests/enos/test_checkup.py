@@ -12,15 +12,18 @@ import pytest
 from scripted_server import envelope, grant, http
 
 from rollout.core.campaign import Campaign, JobSpec, Localized, Rest, Wave
+from rollout.core.names import JobName
+from rollout.core.outcome import Accepted
 from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, GatewayRules
 from rollout.emulator.http.server import EmulatorConfig, serve
 from rollout.emulator.platform.knobs import Knobs
-from rollout.enos.caller import Caller
+from rollout.enos.caller import Caller, at_once
 from rollout.enos.checkup import Target, examine
 from rollout.enos.job_settings import JobSettings, JobType
+from rollout.enos.service import EnosService
 from rollout.enos.signing import Secret
 from rollout.enos.transport import Transport
-from rollout.ports import Finding, Health
+from rollout.ports import CreateCall, Finding, Health
 
 pytestmark = pytest.mark.anyio
 
@@ -337,6 +340,20 @@ async def test_the_plan_s_firmware(firmware, plan, expected, words):
     assert found["plan firmware"].health is expected
     assert words in found["plan firmware"].seen
     assert found["plan jobs"].seen == "searched by name; none of this campaign yet"
+
+
+async def test_only_the_campaign_s_own_jobs_are_counted():
+    """A job of a campaign whose id begins like this one's is not one of this campaign's."""
+    async with planned(metadata(enableVerification=False)) as here:
+        service = EnosService(here.caller)
+        campaign = here.campaign
+        job = JobSpec(platform=JobSettings(product_key="emulated-product").to_platform())
+        for owner in (campaign.id, f"{campaign.id}-w01-b"):
+            name = JobName(owner, 0, 1, "0123456789ab").text
+            call = CreateCall(campaign.firmware_id, name, campaign.name, job, b'"dev-1"')
+            assert isinstance(await service.create(call, at_once), Accepted)
+        found = await look(here)
+    assert found["plan jobs"].seen == "1 of this campaign"
 
 
 async def test_a_firmware_that_does_not_exist():
