@@ -46,6 +46,7 @@ from rollout.core.events import CampaignStarted, Event
 from rollout.errors import JournalCorrupt, JournalError
 from rollout.journal.codec import FORMAT, decode, encode
 from rollout.journal.lock import Lock
+from rollout.version import __version__
 
 JOURNAL_NAME = "journal.db"
 APPLICATION_ID = 0x524F4C4C
@@ -77,6 +78,7 @@ SCHEMA = (
 """`at` and `kind` repeat the event for people with a SQL prompt; `at` is read from the body only."""
 
 META_KEYS = frozenset({"campaign_id", "plan_digest", "created_at", "epoch", "clean"})
+"""Keys that every journal has. `version`, of the program that last opened it for writing, is missing from those of 0.1.0."""
 
 NETWORK_FILE_SYSTEMS = frozenset({"cifs", "fuse.sshfs", "nfs", "nfs4", "smb3", "smbfs"})
 """As Linux calls them; elsewhere they are not recognised. Locks and shared memory are not to be relied on there.
@@ -351,9 +353,9 @@ class SqliteJournal:
             self._lock.release()
 
     def _mark(self, *, clean: bool) -> None:
-        values = [(str(int(clean)), "clean"), (str(self.epoch), "epoch")]
+        values = [("clean", str(int(clean))), ("epoch", str(self.epoch)), ("version", __version__)]
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.executemany("UPDATE meta SET value = ? WHERE key = ?", values)
+        self._connection.executemany("REPLACE INTO meta VALUES (?, ?)", values)
         self._connection.execute("COMMIT")
 
 
@@ -476,7 +478,7 @@ def _examine(connection: sqlite3.Connection, path: Path) -> dict[str, str]:
         raise JournalCorrupt(
             f"{path}: journal format {version}, this program reads up to {FORMAT}",
             code="R703",
-            hint="upgrade rollout to the version that wrote the journal, or later",
+            hint=f"use {_writer_of(connection)}",
         )
     if version < 1:
         raise _damaged(path, f"format {version} never was")
@@ -491,6 +493,15 @@ def _examine(connection: sqlite3.Connection, path: Path) -> dict[str, str]:
     if not meta.keys() >= META_KEYS or not (meta["epoch"].isascii() and meta["epoch"].isdigit()):
         raise _damaged(path, "its meta data is incomplete")
     return meta
+
+
+def _writer_of(connection: sqlite3.Connection) -> str:
+    """Return which program reads a journal of a newer format; in general terms where the file does not say."""
+    try:
+        row = connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
+    except sqlite3.DatabaseError:  # a newer format may keep this elsewhere
+        row = None
+    return f"rollout {row[0]} or newer" if row else "the version of rollout that wrote it, or a newer one"
 
 
 def _prepare_for_writing(connection: sqlite3.Connection, path: Path) -> None:

@@ -18,6 +18,7 @@ from rollout.journal import lock, sqlite
 from rollout.journal.codec import FORMAT
 from rollout.journal.lock import LOCK_NAME, Lock, read_holder
 from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal, read_events
+from rollout.version import __version__
 
 pytestmark = pytest.mark.anyio
 
@@ -232,6 +233,19 @@ async def test_an_earlier_format_is_read_as_it_is_and_marked_when_written_to(dir
     assert list(journal.read()) == before
     await journal.aclose()
     assert marked(directory) == FORMAT == 2
+
+
+async def test_a_newer_journal_says_which_version_reads_it(directory):
+    """The version that opened it for writing stands in the file, and the refusal names it."""
+    await SqliteJournal.open(directory).aclose()
+    alter(directory, "PRAGMA user_version = 3")
+    with pytest.raises(JournalCorrupt) as caught:
+        SqliteJournal.open(directory)
+    assert f"rollout {__version__} or newer" in caught.value.hint
+    alter(directory, "DELETE FROM meta WHERE key = 'version'")
+    with pytest.raises(JournalCorrupt, match="journal format 3") as caught:
+        list(read_events(directory))
+    assert "a newer one" in caught.value.hint
 
 
 def marked(directory):
