@@ -1,15 +1,15 @@
-"""Every code of our own: what it means, how one comes by it, what to do. Two tables, and nothing else knows them.
+"""Every code of our own: what it means, what causes it, what to do. Two tables; the texts stand nowhere else.
 
-A code is stable and means one thing for good. Whether it refuses or only warns is a property of the code, so
-the same fault cannot be both. The errors that carry these codes stand all over the program; a test walks it
-and fails on a code that has no row here, and on a row that nothing raises.
+A code keeps its meaning for good. Whether it is an error or a warning is a property of the code, so the same fault
+cannot be both. The codes are raised all over the program. A test searches the program and fails on a code without a
+row here, and on a row that nothing raises.
 
     R1xx  a document is refused: plan file, device list, saved plan      R6xx  the campaign is another one
     R2xx  a warning about the fleet                                      R7xx  the journal
     R3xx  a warning about the plan                                       R9xx  the machine, or this program
     R4xx  where to run, and with which keys
 
-Beside them stand the program's exit codes. EnOS's own codes stand in `rollout.enos.codes`.
+The second table has the program's exit codes. EnOS's own codes are in `rollout.enos.codes`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
-
-__all__ = ["CATALOGUE", "EXITS", "ExitCode", "OwnCode", "Severity"]
 
 
 class Severity(StrEnum):

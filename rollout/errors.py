@@ -1,6 +1,6 @@
-"""Every exception a caller of `rollout` may catch.
+"""Every exception that a caller of `rollout` may catch.
 
-Expected outcomes (a throttled call, an unknown create) are values, not exceptions: see `core.outcome`.
+Expected outcomes, such as a throttled or an unknown create, are values and no exceptions: see `core.outcome`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from rollout.codes import Severity
 
 
 class RolloutError(Exception):
-    """Base of all errors raised on purpose.
+    """Base of all errors that the program raises on purpose.
 
-    `code` is ours (`R201`, a row of `rollout.codes`), `hint` one sentence on what to do; both may be empty.
+    `code`: ours, such as `R201`, a row of `rollout.codes`. `hint`: one sentence on what to do. Both may be empty.
     """
 
     exit_code: int = 1
@@ -73,9 +73,11 @@ class OtherRehearsal(SettingsError):
 
 
 class Phase(StrEnum):
-    """How far a call had come when it failed; decides whether it may be repeated.
+    """How far a call had come when it failed.
 
-    Only `CONNECT` (nothing was written) and `REFUSED` (the gateway said so) are definite.
+    CONNECT: nothing was written. SENT: the request was handed to a connection, and no answer came. ANSWERED: an answer
+    came. REFUSED: the gateway refused the call before the service saw it. Only after CONNECT and REFUSED is it certain
+    that the call had no effect.
     """
 
     CONNECT = "connect"

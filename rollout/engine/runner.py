@@ -36,8 +36,6 @@ from rollout.engine.performer import Performer
 from rollout.errors import RolloutError, ServiceError
 from rollout.ports import JobService, Journal, Manifest, Observer, Orders
 
-__all__ = ["GRACE_S", "EngineSettings", "Leave", "Runner"]
-
 GRACE_S = 10.0
 """How long open calls may take to end after `stop()`. Real seconds."""
 BRAKE_WORKERS = 2

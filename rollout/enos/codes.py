@@ -1,12 +1,12 @@
 """Error codes of the OTA service: what each means, and how to go on after it.
 
-An answer is first named as a `Signal` (an EnOS code, a gateway status, a token status, or the lack of any
-answer), then looked up in `TREATMENT`: one row a signal, one cell an operation, each cell a `Action`. The meanings are
-EnOS's; the actions are our judgement.
+An answer is first named as a `Signal`: an EnOS code, a status of the gateway or of the token service, or no answer.
+Then `TREATMENT` is looked up: one row for each signal, one column for each operation, an `Action` in each cell. The
+meanings are EnOS's; the actions are our judgement. `failure_of` turns both into what the engine is told.
 
-The column of *create* follows one rule that the others do not: only a refusal on a positive list is definite.
-Creating is neither idempotent nor keyed, so everything else, unknown codes and server errors above all, means
-that the job may exist (`RECON`).
+The column *create* has a rule of its own: only a refusal on a positive list is definite. A create is neither
+idempotent nor keyed. So everything else, above all unknown codes and server errors, means that the job may exist
+(`RECON`).
 Sources: the operation pages of the EnOS Connection Service API 2.4.4, index_ota and index_firmware (2.4.0), the
 API overview (common codes), gettingstarted (gateway), invoke_api_with_access_token (token service), "developing
 device OTA" of the device connection pages (steps and replies of devices).
@@ -56,10 +56,10 @@ class Code(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """One code: what the platform says (`message`, its own wording; empty where unpublished), and what that means.
+    """One code. `message`: the platform's own wording, empty where unpublished. `meaning`: that in our words.
 
-    `cause` is how one comes by it, `remedy` what a person does about it, `page` where it is published. How this
-    program goes on is not told here: see `TREATMENT`.
+    `cause`: what leads to it. `remedy`: what a person does about it. `page`: where it is published. What this
+    program does about it is in `TREATMENT`.
     """
 
     message: str
@@ -533,7 +533,7 @@ CREATE_REFUSALS: Final = frozenset(
 
 
 class Operation(StrEnum):
-    """The columns: operations that are gone on with alike."""
+    """The columns: kinds of calls. After the same answer, calls of one kind are treated alike."""
 
     READ = "read"
     CREATE = "create"
@@ -567,9 +567,10 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One cell: the action, what to know of it, and its bounds where the action has its own.
+    """One cell: the action, and what to know of it.
 
-    `tries` and `wait_s` (s, least) are None and 0 where the caller's policy decides.
+    `tries`: how often, None where the caller's policy decides. `wait_s`: seconds to wait at least before a repeat; 0
+    where the caller's policy decides.
     """
 
     action: Action
@@ -579,7 +580,7 @@ class Advice:
 
 
 class Signal(StrEnum):
-    """The rows: everything a call can come to."""
+    """The rows: everything that can come back from a call."""
 
     SUCCESS = "0"
     JOB_NOT_FOUND = "24404 job"
@@ -914,5 +915,5 @@ def signal_of_token(status: int) -> Signal:
 
 
 def advise(signal: Signal, operation: Operation) -> Advice:
-    """Return how to go on. A signal not expected of an operation is treated like an unknown code."""
+    """Return how to go on after a signal. One that is not expected after this operation counts as an unknown code."""
     return TREATMENT[signal].get(operation) or TREATMENT[Signal.OTHER_CODE][operation]

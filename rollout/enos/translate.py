@@ -1,15 +1,15 @@
-"""Between our values and EnOS's bytes, both ways. No I/O.
+"""Our values become EnOS's bytes, and EnOS's bytes become our values. No I/O.
 
-*Out*: a create call becomes a query and a body. The body's bytes are put together around the ready slice of device
-keys, because they are signed and sent as they are and half a thousand keys need not be parsed again.
+*Out*: a create call becomes a query and a body. The manifest has the device keys as bytes of JSON already; the body is
+put together around them, so that 500 keys are not parsed and written again for every call.
 
-*In*: what came back becomes an `Outcome` or a reply. For a create, only a complete and well-formed success and a
-listed refusal are believed. All else is `Unknown`: HTTP clients report a garbled answer like a refusal, proxies
-answer with pages of their own, and a number in quotes is not the platform's. Whether a call that broke off may be
-repeated depends on one fact only, whether the request had been handed to a connection; the type of the
-exception says nothing (a time-out has the same one before and after).
+*In*: what came back becomes an `Outcome` or a reply. After a create only two answers are believed: a complete and
+well-formed success, and a refusal on the list. Everything else is `Unknown`: an HTTP client reports a garbled answer
+like a refusal, a proxy answers with a page of its own, and a code in quotes is not the platform's. After no response,
+only one fact decides whether the call may be repeated: whether the request was handed to a connection. The type
+of the exception does not tell (a time-out has the same type before and after).
 
-Foreign text is escaped and cut before it becomes ours.
+Text from outside is escaped and cut before it becomes ours.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ FRAMES_MAX = 64
 
 
 def _frame(spec: JobSpec, scope: Scope | None) -> bytes:
-    """Return what all creates of a wave share: the body after the name, up to the device keys."""
+    """Return the part of the body that all creates of a wave share: after the name, up to the device keys."""
     kept = _frames.get((id(spec), id(scope)))
     if kept is not None:
         return kept[2]
@@ -174,7 +174,7 @@ _quote: Final = json.encoder.encode_basestring_ascii
 
 
 def search_body(expression: str, *, page_no: int, page_size: int) -> bytes:
-    """Return the body of a search call; an empty expression asks for everything."""
+    """Return the body of a search call; an empty expression finds everything."""
     body = SearchBody(
         expression=expression or None, pagination=Pagination(page_no=page_no, page_size=page_size)
     )
@@ -265,9 +265,9 @@ def _quoted(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, as far as it may be looked at: no header but the five named here.
+    """What came back. Of the headers only the five named here are kept.
 
-    `truncated` if the body went on beyond our cap. `elapsed_s` runs from the moment the request was let go.
+    `truncated`: the body was longer than allowed and is cut. `elapsed_s` runs from the moment the request was sent.
     """
 
     status: int
@@ -367,7 +367,7 @@ def _document(answer: Answer) -> dict[str, Any] | Unreadable:
 
 
 def _is_gateway_refusal(status: int, document: Mapping[str, Any]) -> bool:
-    """Tell whether the gateway itself said no: its status, its wording, and nothing of the envelope."""
+    """Return whether the gateway itself refused: its status, its wording, and nothing of the service's envelope."""
     return (
         status in GATEWAY
         and status < 500
@@ -377,7 +377,7 @@ def _is_gateway_refusal(status: int, document: Mapping[str, Any]) -> bool:
 
 
 def is_token_refused(answer: Answer) -> bool:
-    """Tell whether the gateway refused token or signature, before the service saw anything."""
+    """Return whether the gateway refused token or signature, before the service saw the call."""
     if answer.status != 401:
         return False
     document = _document(answer)
@@ -385,14 +385,14 @@ def is_token_refused(answer: Answer) -> bool:
 
 
 def outcome_of_no_response(lost: NoResponse) -> Unsent | Unknown:
-    """Return what a create without an answer came to."""
+    """Return the outcome of a create without a response."""
     if lost.handed:
         return Unknown(lost.reason)
     return Unsent(lost.reason, withheld=lost.withheld)
 
 
 def outcome_of_answer(answer: Answer) -> Accepted | Rejected | Throttled | Unknown:
-    """Return what a create came to, by the positive list; a second 401 is for the caller to tell from a first."""
+    """Return the outcome of a create by its answer. The caller must know whether a 401 is the first or the second."""
     document = _document(answer)
     if 300 <= answer.status < 400:
         return _unknown(answer, f"unexpected redirect to {clean(answer.location_host, 80) or 'nowhere'}")
@@ -439,7 +439,7 @@ def _request_id(document: Mapping[str, Any]) -> str:
 
 
 def error_of_no_response(lost: NoResponse, operation: Operation) -> ServiceError:
-    """Return what a call other than create, without an answer, raises."""
+    """Return the error of a call other than create that got no response."""
     signal = Signal.NO_ANSWER if lost.handed else Signal.NOT_CONNECTED
     return ServiceError(
         f"{operation}: {lost.reason}",
@@ -546,7 +546,7 @@ def _error(
 
 
 def found(job: JobBrief) -> Found:
-    """Return what is needed of a job to recognise it as ours."""
+    """Return the parts of a job by which it can be recognised as ours."""
     return Found(
         job_id=job.job_id,
         name=(job.name.default_value if job.name else None) or "",
@@ -558,7 +558,7 @@ def found(job: JobBrief) -> Found:
 
 
 def job_record(job: JobBrief) -> JobRecord:
-    """Return the job with all that was told of it."""
+    """Return the job with everything that EnOS told of it."""
     brief = found(job)
     return JobRecord(
         brief.job_id,
