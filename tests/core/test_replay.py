@@ -4,12 +4,10 @@ A campaign of the simulation is carried out; its journal is folded once as it is
 the same state.
 """
 
-from dataclasses import fields, is_dataclass
-
 import pytest
+from support.states import as_values
 
 from rollout.core import counting, decide, polling, retry
-from rollout.core.agenda import Agenda
 from rollout.core.fold import fold
 from rollout.core.state import State
 from rollout.journal.codec import decode
@@ -33,19 +31,6 @@ OTHER = {
     decide: {"AUDITS_MAX": 99, "BLIND_MAX_S": 1.0, "DAY_S": 1.0, "NAMED_MAX": 0},
 }
 SEED = 7_000_001
-
-
-def as_values(thing):
-    """Return a state as plain values, so that two can be compared; agendas with their times."""
-    if isinstance(thing, Agenda):
-        return [(item, thing._due[item]) for item in thing]
-    if is_dataclass(thing):
-        return {f.name: as_values(getattr(thing, f.name)) for f in fields(thing) if f.name != "plan"}
-    if isinstance(thing, dict):
-        return {key: as_values(value) for key, value in thing.items()}
-    if isinstance(thing, list):
-        return [as_values(item) for item in thing]
-    return thing
 
 
 def journal_of(seed, trouble):
