@@ -143,5 +143,5 @@ def test_before_a_wave_begins_every_job_is_foreign():
 
 def test_half_a_listing_is_no_audit():
     """What is not in it may exist all the same."""
-    with pytest.raises(AssertionError, match="^an incomplete listing proves nothing$"):
+    with pytest.raises(AssertionError, match=r"^an incomplete listing proves nothing$"):
         compare(state_after(), 0, Listing((), complete=False), began_at=BEGAN_AT, now=NOW)

@@ -6,7 +6,16 @@ import pytest
 from support.plans import gate, success
 
 from rollout.core.campaign import Denominator, Gate, StopRule
-from rollout.core.gate import Halt, Hold, Open, WaveKnowledge, judge, stop_rule_met
+from rollout.core.gate import (
+    Halt,
+    Hold,
+    Open,
+    WaveKnowledge,
+    is_satisfied,
+    judge,
+    stop_rule_met,
+    thresholds_hold,
+)
 from rollout.core.reasons import HaltReason, HoldReason
 from rollout.core.tally import Tally
 from rollout.text import percent
@@ -35,6 +44,7 @@ def counts(planned, succeeded=0, failed=0, **more):
 
 
 ASKS = gate(soak_s=50.0, deadline_s=1000.0)
+NINETY_FIVE = counts(100, 95)
 
 
 @pytest.mark.parametrize(
@@ -126,3 +136,104 @@ def test_shares_are_compared_as_exactly_as_fractions_are(share):
             exact = Tally.share(part, whole)
             found = Tally.compare(part, whole, share)
             assert (found > 0, found == 0) == (exact > share, exact == share)
+
+
+@pytest.mark.parametrize(
+    ("its_gate", "tally", "given", "expected"),
+    [
+        (None, counts(10), {"created": False}, Hold(HoldReason.CREATING)),
+        (None, counts(10), {"created": False, "passed": True}, Open()),
+        (ASKS, counts(100, 50), {"created": False}, Hold(HoldReason.CREATING, 1000.0)),
+        (ASKS, counts(100, 50), {"created": False, "opened_at": 30.0}, Hold(HoldReason.CREATING, 1030.0)),
+        (gate(), counts(100, 50), {"created": False}, Hold(HoldReason.CREATING)),
+        (ASKS, counts(100, 50), {}, Hold(HoldReason.COVERAGE, 1000.0)),
+        (ASKS, counts(100, 0), {}, Hold(HoldReason.SAMPLE, 1000.0)),
+        (ASKS, counts(0), {"known": False}, Hold(HoldReason.SAMPLE, 1000.0)),
+        (ASKS, counts(100, 95), {"known": False}, Hold(HoldReason.SAMPLE, 1000.0)),
+        (gate(stop=None), counts(1000, 80, 10), {}, Hold(HoldReason.COVERAGE)),
+        (
+            Gate(success=success("0.95"), min_sample=5),
+            counts(100, 4, 2),
+            {},
+            Hold(HoldReason.SUCCESS),
+        ),
+        (ASKS, counts(100, 95), {"satisfied_at": 90.0}, Hold(HoldReason.SOAK, 140.0)),
+        (ASKS, counts(100, 95), {"satisfied_at": 50.5}, Hold(HoldReason.SOAK, 100.5)),
+        (ASKS, counts(100, 95), {"satisfied_at": 50.0, "seen_at": 99.9}, Hold(HoldReason.STALE)),
+        (ASKS, counts(100, 95), {"satisfied_at": 50.0, "seen_at": 100.0}, Open()),
+        (ASKS, counts(100, 50), {"now": 1000.0, "seen_at": 999.9}, Hold(HoldReason.STALE)),
+        (ASKS, counts(100, 50), {"now": 1000.0, "seen_at": 1000.0}, Halt(HaltReason.DEADLINE)),
+        (ASKS, counts(100, 50), {"now": 1000.0}, Halt(HaltReason.DEADLINE)),
+        (ASKS, counts(100, 50), {"now": 999.9}, Hold(HoldReason.COVERAGE, 1000.0)),
+        # the deadline holds for a wave that is still being created, too
+        (ASKS, counts(100, 50), {"now": 1000.0, "created": False}, Halt(HaltReason.DEADLINE)),
+        (ASKS, counts(100, 80, 3), {"settled": True}, Halt(HaltReason.OUT_OF_REACH, settled=True)),
+        # ninety can still be had of a hundred, though not of those that are resolved by now
+        (gate(stop=None), counts(100, 50, 10), {}, Hold(HoldReason.COVERAGE)),
+        (gate(stop=None), counts(100, 50, 11), {}, Halt(HaltReason.OUT_OF_REACH)),
+        # what EnOS may still bring back can still succeed
+        (gate(stop=None), Tally(100, 100, 0, 50, 30, 10), {}, Hold(HoldReason.COVERAGE)),
+        (gate(stop=None), counts(100, 50, 11), {"known": False}, Hold(HoldReason.SAMPLE)),
+        (gate(stop=None), counts(100, 50, 11), {"created": False}, Hold(HoldReason.CREATING)),
+        (ASKS, counts(100, 80, 10), {}, Halt(HaltReason.STOP_RULE)),
+    ],
+)
+def test_a_verdict_says_until_when_and_whether_for_good(its_gate, tally, given, expected):
+    """The whole value: the reason, the time that may change it, and that no device was left to change it."""
+    assert verdict(its_gate, tally, **given) == expected
+
+
+def test_sight_is_asked_for_only_where_the_verdict_hangs_on_it():
+    """It looks at every group of the wave, so a gate that is not ripe does not ask."""
+
+    def asked():
+        raise AssertionError
+
+    situation = {"passed": False, "created": True, "settled": False, "known": True, "approved": False}
+    wave = WaveKnowledge(ASKS, counts(100, 50), seen_at=asked, opened_at=0.0, satisfied_at=None, **situation)
+    assert judge(wave, 999.0) == Hold(HoldReason.COVERAGE, 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("its_gate", "tally", "holds"),
+    [
+        (gate(), counts(100, 81, 9), True),  # 90 % resolved, 90 % of them succeeded: both just so
+        (gate(), counts(100, 80, 9), False),
+        (gate(), counts(100, 80, 10), False),
+        (gate(min_sample=95), counts(100, 85, 9), False),
+        (gate(min_sample=95), counts(100, 86, 9), True),
+        (gate(min_sample=500), counts(100, 95, 5), True),  # no more than the wave has
+        (Gate(min_sample=5), counts(100), True),  # nothing is asked, so no sample is needed
+        (Gate(success=success(), min_sample=5), counts(100, 4), False),
+        (Gate(resolved=success("0.01", Denominator.PLANNED), min_sample=5), counts(100, 4), False),
+        (Gate(success=success()), Tally(100, 100, 0, 9, 5, 1), True),  # not resolved: it may come back
+    ],
+)
+def test_thresholds_hold_together_on_a_large_enough_sample(its_gate, tally, holds):
+    """Each at its exact share, of what it is a share of."""
+    assert thresholds_hold(its_gate, tally) is holds
+
+
+def test_a_gate_is_satisfied_only_by_a_whole_wave_of_known_size():
+    """Without a gate there is nothing to satisfy."""
+    good = {"passed": False, "settled": False, "seen_at": lambda: 0.0, "opened_at": 0.0, "satisfied_at": None}
+
+    def satisfied(its_gate, tally=NINETY_FIVE, **given):
+        return is_satisfied(WaveKnowledge(its_gate, tally, approved=False, **{**good, **given}))
+
+    assert satisfied(gate(), created=True, known=True)
+    assert not satisfied(gate(), created=False, known=True)
+    assert not satisfied(gate(), created=True, known=False)
+    assert not satisfied(gate(), counts(100, 50), created=True, known=True)
+    assert satisfied(None, counts(100), created=False, known=False)
+
+
+def test_tallies_add_and_subtract_number_by_number():
+    """And what is derived of the six follows."""
+    one, two = Tally(64, 32, 16, 8, 4, 2), Tally(1, 2, 3, 4, 5, 6)
+    assert one + two == Tally(65, 34, 19, 12, 9, 8)
+    assert one - two == Tally(63, 30, 13, 4, -1, -4)
+    assert (one.resolved, one.seen, one.open) == (10, 12, 54)
+    assert (one.of(Denominator.PLANNED), one.of(Denominator.RESOLVED)) == (64, 10)
+    assert (Tally.share(1, 4), Tally.share(1, 0)) == (Fraction(1, 4), 0)
+    assert Tally.compare(0, 0, Fraction(2, 3)) < 0
