@@ -4,7 +4,8 @@
 
 needs the dependency group `mutation`; tests/README.md keeps the score. mutmut makes the mutants in the folder `mutants/`
 and keeps each result there, so a run that was interrupted goes on where it was. A second run of the same sample tries
-only what was not killed before: the way to see that a new test kills a survivor.
+only what was not killed before: the way to see that a new test kills a survivor. Delete the folder after a change of the
+code, so that the sample is drawn from the mutants of today.
 """
 
 import argparse
@@ -76,7 +77,7 @@ def main():
     parser.add_argument("--children", type=int, default=2, help="mutants at once (2)")
     parser.add_argument("--report", action="store_true", help="run nothing, print what is known")
     given = parser.parse_args()
-    if not given.report:
+    if not MUTANTS.exists():
         mutmut(SMALLEST, children=given.children)
     names = draw(known(given.area), given.sample, given.seed)
     waiting = [name for name in names if known(given.area)[name] not in KILLED]
