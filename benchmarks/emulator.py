@@ -52,14 +52,14 @@ def body_of(keys: Sequence[str]) -> dict[str, object]:
 
 
 def run_emulator(devices: int, jobs: int, creates: int) -> dict[str, float]:  # noqa: ARG001 - of other cases
-    from rollout.emulator.platform.model import Platform  # noqa: PLC0415 - a case loads what it needs itself
+    from rollout.emulator.platform.model import EmulatedPlatform  # noqa: PLC0415 - a case loads what it needs itself
     from rollout.emulator.platform.population import Population  # noqa: PLC0415 - as above
     from rollout.emulator.platform.search import search_tasks  # noqa: PLC0415 - as above
 
     began = time.process_time()
     field = Population(failed_ratio=0.004, offline_ratio=0.03)
     keys = [key_of(number) for number in range(devices)]
-    model = Platform(start=START, population=field, devices=((key, {}) for key in keys))
+    model = EmulatedPlatform(start=START, population=field, devices=((key, {}) for key in keys))
     each = devices // jobs
     ids = []
     for number in range(jobs):

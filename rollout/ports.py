@@ -37,13 +37,13 @@ It waits for the permit of the rate limit, and raises `NotNow` if the call must 
 Permit = Callable[[], Awaitable[None]]
 """Awaited before a call goes out; returns when the rate limit lets one through."""
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class Repeat(Protocol):
     """Makes a read, and makes it again while its failure may pass."""
 
-    async def __call__(self, read: Callable[[], Awaitable[T]]) -> T:
+    async def __call__(self, read: Callable[[], Awaitable[_T]]) -> _T:
         """Return what `read` returns. Raises the `ServiceError` of its last attempt."""
         ...
 

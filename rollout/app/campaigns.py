@@ -57,7 +57,7 @@ class Snapshot:
     orders: tuple[Order, ...]
 
 
-class Reader:
+class CampaignReader:
     """Follows one campaign: each `look` folds what the journal has gained since the last one."""
 
     def __init__(self, store: Store, name: str) -> None:

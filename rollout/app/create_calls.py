@@ -17,15 +17,15 @@ from typing import Any, Final
 
 from rollout.core.campaign import Campaign
 from rollout.core.plan import Batch, Plan
+from rollout.enos.paths import JOBS_PATH, TOKEN_PATH
 from rollout.enos.signing import params_data
-from rollout.enos.translate import JOBS_PATH, JSON_TYPE, create_body, create_query
+from rollout.enos.translate import JSON_TYPE, create_body, create_query
 from rollout.errors import WrongArgument
 from rollout.ports import CreateCall, Manifest
 from rollout.settings import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Profile
 from rollout.telemetry.redact import HIDDEN
 from rollout.text import counted
 
-TOKEN_PATH: Final = "apim-token-service/v2.0/token/get"  # noqa: S105 - a path
 LOCAL_URL: Final = "http://127.0.0.1:8484"
 """Where `rollout emulator` listens unless told otherwise."""
 
@@ -119,7 +119,7 @@ def shown(campaign: Campaign, batch: Batch, manifest: Manifest) -> Shown:
     )
 
 
-def request_json(request: Shown, url: str, *, whole: bool) -> dict[str, Any]:
+def create_call_json(request: Shown, url: str, *, whole: bool) -> dict[str, Any]:
     """Return the call as JSON; `bodyText`, the body's exact text, and most of many keys are left out if not `whole`."""
     text = {"bodyText": request.body} if whole else {}
     return {
@@ -195,7 +195,7 @@ def curl_script(
         URL=_url(profile),
         ACCESS=access,
         SECRET=secret,
-        TOKEN_PATH=TOKEN_PATH,
+        TOKEN_PATH=f"{TOKEN_PATH}/get",
         **common,
     )
     for request in requests:
@@ -300,7 +300,7 @@ def postman_collection(
                 "listen": "prerequest",
                 "script": {
                     "type": "text/javascript",
-                    "exec": _filled(PRE_REQUEST, TOKEN_PATH=TOKEN_PATH, JSON_TYPE=JSON_TYPE),
+                    "exec": _filled(PRE_REQUEST, TOKEN_PATH=f"{TOKEN_PATH}/get", JSON_TYPE=JSON_TYPE),
                 },
             }
         ],

@@ -20,7 +20,7 @@ from rollout.settings import Profile
 if TYPE_CHECKING:
     from rollout.emulator.platform.population import Population
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class _Patient:
         self._policy = policy
         self._rng = rng
 
-    async def __call__(self, read: Callable[[], Awaitable[T]]) -> T:
+    async def __call__(self, read: Callable[[], Awaitable[_T]]) -> _T:
         """Return what the read returns. Raises ServiceError: a final failure at once, any other after the last attempt."""
         for attempt in range(1, self._policy.attempts + 1):
             try:

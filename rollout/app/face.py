@@ -8,21 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rollout.app.campaigns import Reader, Snapshot, find_campaign
+from rollout.app.campaigns import CampaignReader, Snapshot, find_campaign
 from rollout.app.orders import check_steerable, give
 from rollout.app.planning import DeviceSource, Prepared, load_document, save_plan
 from rollout.app.rehearsal import Rehearsal, population_of
-from rollout.app.running import RunRequest, RunResult
-from rollout.app.running import run_campaign as run_request
-from rollout.app.stores import open_store
+from rollout.app.running import RunRequest, RunResult, run_prepared
+from rollout.app.stores import STATE_DIR, open_store
 from rollout.core.orders import Order
 from rollout.errors import WrongArgument
 from rollout.intake.document import PlanDocument
 from rollout.ports import Store
 from rollout.settings import Profile
-
-STATE_DIR = ".rollout"
-"""The store that is used unless another one is named, as on the command line."""
 
 
 def load_plan(path: str | Path, *, devices: Sequence[str] = ()) -> PlanDocument:
@@ -93,7 +89,7 @@ async def run_campaign(
         approve=tuple(_wave(names, name, "approve") for name in approve),
         approved_by=approved_by,
     )
-    return await run_request(request)
+    return await run_prepared(request)
 
 
 def read_campaign(name: str, *, store: Store | str | Path = STATE_DIR) -> Snapshot:
@@ -104,7 +100,7 @@ def read_campaign(name: str, *, store: Store | str | Path = STATE_DIR) -> Snapsh
     Raises: NoCampaign; PlanError, JournalError where what is kept is damaged.
     """
     kept = _store(store)
-    return Reader(kept, find_campaign(kept, name)).look()
+    return CampaignReader(kept, find_campaign(kept, name)).look()
 
 
 def give_order(name: str, order: Order, *, store: Store | str | Path = STATE_DIR) -> bool:

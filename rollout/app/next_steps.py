@@ -17,7 +17,7 @@ CODES_TOLD_MAX = 3
 """Codes that are pointed at; a campaign that is refused is mostly refused with one code. Our choice."""
 
 
-class Step(NamedTuple):
+class NextStep(NamedTuple):
     """One thing to do. `purpose` says what for; `verb` is the command and `words` are its arguments.
 
     Verbs: `run` carries the campaign on, `explain` tells what a code means, all others are orders to the campaign.
@@ -28,10 +28,10 @@ class Step(NamedTuple):
     words: tuple[str, ...] = ()
 
 
-GO_ON = Step(Purpose.GO_ON, "run")
+GO_ON = NextStep(Purpose.GO_ON, "run")
 
 
-def next_steps(state: State, *, alive: bool, ordered: bool = False) -> list[Step]:
+def next_steps(state: State, *, alive: bool, ordered: bool = False) -> list[NextStep]:
     """Return the steps in the order of their use; none where the campaign is over or goes on by itself.
 
     Args:
@@ -42,33 +42,35 @@ def next_steps(state: State, *, alive: bool, ordered: bool = False) -> list[Step
         return []
     if ordered and not alive:
         return [GO_ON]
-    after = [] if alive else [Step(Purpose.THEN, "run")]
+    after = [] if alive else [NextStep(Purpose.THEN, "run")]
     wave = current_wave(state)
     if wave is not None and waits_for_approval(state):
         name = state.plan.waves[wave.index].name
-        return [Step(Purpose.OPEN_NEXT, "approve", ("--wave", name)), *after]
+        return [NextStep(Purpose.OPEN_NEXT, "approve", ("--wave", name)), *after]
     match state.status:
         case CampaignStatus.HALTED:
-            resume = Step(Purpose.CAUSE_GONE, "resume")
+            resume = NextStep(Purpose.CAUSE_GONE, "resume")
             if state.halted_wave is None or not state.halted_by_gate:
                 return [*_meanings(state), resume, *after]
             name = state.plan.waves[state.halted_wave].name
-            return [Step(Purpose.PASS_GATE, "approve", ("--wave", name)), resume, *after]
+            return [NextStep(Purpose.PASS_GATE, "approve", ("--wave", name)), resume, *after]
         case CampaignStatus.PAUSED:
-            return [Step(Purpose.END_PAUSE, "resume"), *after]
+            return [NextStep(Purpose.END_PAUSE, "resume"), *after]
         case _ if state.stalled:
             # nothing but their cancellation gives back the places of devices that do not report
             return [
-                Step(Purpose.GIVE_UP, "abort", ("--cancel-pending",)),
+                NextStep(Purpose.GIVE_UP, "abort", ("--cancel-pending",)),
                 *after,
             ]
         case _:
             return [] if alive else [GO_ON]
 
 
-def _meanings(state: State) -> list[Step]:
+def _meanings(state: State) -> list[NextStep]:
     """Return where to read what the codes mean that batches were refused or left in doubt with, each once."""
     stuck = (state.batches[index].code for index in sorted({*state.rejected, *state.parked}))
     return [
-        Step(Purpose.MEANING, "explain", (str(code),)) for code in dict.fromkeys(stuck) if code is not None
+        NextStep(Purpose.MEANING, "explain", (str(code),))
+        for code in dict.fromkeys(stuck)
+        if code is not None
     ][:CODES_TOLD_MAX]

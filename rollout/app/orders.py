@@ -19,7 +19,7 @@ from rollout.text import safe
 TAKEN_WAIT_S = 5.0
 """How long to wait for a living runner to take an order; it looks twice a second. Our choice."""
 
-POLL_S = 0.05
+TAKEN_POLL_S = 0.05
 """How often to look whether the order was taken. Our choice."""
 
 TEXT_MAX = 500
@@ -76,5 +76,5 @@ def _is_taken(seen: Snapshot, order: Order) -> bool:
     while time.monotonic() < until:
         if all(waiting.id != order.id for waiting in seen.store.pending_orders(seen.name)):
             return True
-        time.sleep(POLL_S)
+        time.sleep(TAKEN_POLL_S)
     return False

@@ -24,7 +24,7 @@ from rollout.core.plan import spread_columns
 from rollout.core.records import DeviceFilter
 from rollout.errors import Complaint, NoCampaign, PlanError, SettingsError
 from rollout.intake.document import PlanDocument
-from rollout.intake.listing import DamagedListing, Listing, ListingWriter
+from rollout.intake.listing import DamagedListing, DeviceListing, ListingWriter
 from rollout.intake.saved_plan import SavedPlan, compile_plan, open_saved_plan
 from rollout.ports import LISTING_GLOB, PLAN_NAME, Store
 from rollout.settings import Profile
@@ -180,7 +180,7 @@ def _listings(
     *,
     devices: Sequence[str],
     devices_from: DeviceSource,
-) -> list[Listing]:
+) -> list[DeviceListing]:
     """Return one listing for each search whose devices the plan takes or leaves out."""
     names = document.devices.exclude if devices else (*document.devices.files, *document.devices.exclude)
     searches = {name: wanted for name, wanted in document.devices.searches.items() if name in names}
@@ -197,7 +197,7 @@ def _listings(
     return listings
 
 
-def _kept(store: Store, name: str) -> Sequence[Listing]:
+def _kept(store: Store, name: str) -> Sequence[DeviceListing]:
     """Return the listings of the plan that the store has; none where it has no plan that can be read."""
     try:
         saved = open_saved_plan(store.plan_path(name))
@@ -208,8 +208,8 @@ def _kept(store: Store, name: str) -> Sequence[Listing]:
 
 
 def _matching(
-    kept: Sequence[Listing], source: str, document: PlanDocument, profile: Profile | None
-) -> Listing | None:
+    kept: Sequence[DeviceListing], source: str, document: PlanDocument, profile: Profile | None
+) -> DeviceListing | None:
     """Return the listing kept of this search, at this platform where one is named. Raises PlanError if it is damaged."""
     url = "" if profile is None or profile.in_process else profile.url
     listing = next((each for each in kept if each.source == source and url in ("", each.url)), None)
@@ -227,7 +227,7 @@ async def _ask(
     source: str,
     wanted: DeviceFilter,
     devices_from: DeviceSource,
-) -> Listing:
+) -> DeviceListing:
     """Ask for the devices and write them down as they come. Raises ServiceError if not all of them could be had."""
     from rollout.app.devices import list_devices  # noqa: PLC0415 - loads the whole engine, for those who ask
 

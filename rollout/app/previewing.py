@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from rollout.app.campaigns import Reader
+from rollout.app.campaigns import CampaignReader
 from rollout.app.planning import Prepared
 from rollout.core.campaign import Gate
 from rollout.core.lifecycle import WaveStatus
@@ -22,7 +22,7 @@ def preview_of(prepared: Prepared, profile: Profile | None, speed: float = 1.0) 
         speed: times faster than real time.
     Raises: JournalError, CampaignBusy.
     """
-    state = Reader(prepared.store, prepared.name).look().state
+    state = CampaignReader(prepared.store, prepared.name).look().state
     to_come = [
         (wave, gate)
         for wave in state.waves

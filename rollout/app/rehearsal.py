@@ -173,7 +173,7 @@ def read_columns(
     return columns
 
 
-def columns_of(
+def strata_columns(
     fleet: FleetDescription | None,
     report: PlanningReport,
     document: PlanDocument | None,

@@ -16,14 +16,14 @@ from urllib.parse import parse_qsl, urlencode
 from rollout.enos.caller import Caller
 from rollout.enos.codes import CODES, GATEWAY, PROXY, Code, Meaning
 from rollout.enos.signing import Secret, params_data, signed_text
-from rollout.enos.translate import Answer, NoResponse, Unreadable, strict_object
+from rollout.enos.translate import Answer, NoResponse, UnreadableBody, strict_object
 from rollout.enos.transport import Request
 from rollout.errors import WrongArgument
 from rollout.settings import Profile
 from rollout.telemetry.redact import HIDDEN, REDACTOR
 from rollout.text import iso_utc
 
-READS: Final = frozenset({"get", "search", "searchTask", "searchDeviceUpgrade", "listVersion"})
+READING_ACTIONS: Final = frozenset({"get", "search", "searchTask", "searchDeviceUpgrade", "listVersion"})
 """Actions that change nothing, whatever their method; all others may."""
 
 HIDDEN_SECRET: Final = Secret(HIDDEN)
@@ -42,7 +42,7 @@ class Call:
     def may_change(self) -> bool:
         """Whether the call may change something on the platform; an unknown action may."""
         action = self.query.get("action")
-        return self.method != "GET" if action is None else action not in READS
+        return self.method != "GET" if action is None else action not in READING_ACTIONS
 
     @property
     def target(self) -> str:
@@ -88,8 +88,8 @@ def checked_path(text: str) -> str:
 
 def name_and_value(text: str) -> tuple[str, str]:
     """Return the two parts of `NAME=VALUE`. Raises ValueError for anything else."""
-    name, sign, value = text.partition("=")
-    if not sign or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
+    name, signed_call, value = text.partition("=")
+    if not signed_call or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
         raise ValueError(f"expected NAME=VALUE, got {text[:60]!r}")
     return name, value
 
@@ -115,7 +115,7 @@ def make_call(
     return Call(method.upper(), where.strip("/"), query, body)
 
 
-async def sign(
+async def signed_call(
     caller: Caller, call: Call, *, token: Secret | None, timestamp_ms: int | None, dry_run: bool
 ) -> SignedCall:
     """Return the call, signed. Nothing is sent, except for a token where none is given and it is no dry run.
@@ -154,7 +154,7 @@ async def send(caller: Caller, signed: SignedCall) -> CallResult:
     return _meaning_of(answer, reply)
 
 
-def request_json(profile: Profile, call: Call) -> dict[str, Any]:
+def call_json(profile: Profile, call: Call) -> dict[str, Any]:
     """Return the call as a JSON object, unsigned."""
     return {
         "method": call.method,
@@ -183,7 +183,7 @@ def _steps(call: Call, signed: Request, *, is_real: bool) -> dict[str, Any]:
 def _meaning_of(answer: Answer, reply: dict[str, Any]) -> CallResult:
     size = len(answer.body)
     value = strict_object(answer.body)
-    if isinstance(value, Unreadable):
+    if isinstance(value, UnreadableBody):
         text = answer.body.decode("utf-8", "backslashreplace")
         return CallResult(value.reason, 1, {**reply, "text": text}, size=size)
     reply["json"] = REDACTOR.value(value)

@@ -90,7 +90,7 @@ class RunResult:
     lines_dropped: int
 
 
-async def run_campaign(request: RunRequest) -> RunResult:
+async def run_prepared(request: RunRequest) -> RunResult:
     """Run the campaign until it is over, must wait, or a signal says leave. The log is set up for this process.
 
     Whatever is raised, and where the task is cancelled, the campaign can be run again.

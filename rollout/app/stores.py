@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from rollout.ports import Store
 
 
+STATE_DIR = ".rollout"
+"""The store that is used unless another one is named."""
+
+
 def _directory(address: str) -> Store:
     from rollout.journal.directory import DirectoryStore  # noqa: PLC0415 - one store is loaded, not all
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from enum import StrEnum
 
-from rollout.app.campaigns import Reader, Snapshot
+from rollout.app.campaigns import CampaignReader, Snapshot
 from rollout.core.lifecycle import CampaignStatus, WaveStatus
 from rollout.core.state import State
 from rollout.errors import WrongArgument
 from rollout.views.progress import waits_for_approval
 
-POLL_S = 0.5
+GOAL_POLL_S = 0.5
 """How often to look, in real seconds; the engine looks for orders as often. Our choice."""
 
 
@@ -25,7 +25,7 @@ class Waited(StrEnum):
     NO_RUNNER = "no runner"
 
 
-def wait_for(goal: str, reader: Reader, timeout_s: float | None) -> tuple[Waited, Snapshot]:
+def wait_for(goal: str, reader: CampaignReader, timeout_s: float | None) -> tuple[Waited, Snapshot]:
     """Look until the goal is reached or cannot be any more; return which, and the last look.
 
     Returns also when the time runs out, FOR_A_PERSON if the campaign waits for one then; without a limit of time
@@ -44,7 +44,7 @@ def wait_for(goal: str, reader: Reader, timeout_s: float | None) -> tuple[Waited
             return Waited.NO_RUNNER, seen
         if until is not None and time.monotonic() >= until:
             return Waited.FOR_A_PERSON if waits_for_person(seen.state) else Waited.TIMED_OUT, seen
-        time.sleep(POLL_S)
+        time.sleep(GOAL_POLL_S)
         seen = reader.look()
     return settled, seen
 

@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from rollout.cli.common import STATE_DIR
+from rollout.app.stores import STATE_DIR
 
 NAME = "rollout"
 

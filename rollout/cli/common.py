@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rollout.app.stores import STATE_DIR
 from rollout.cli.console import Console, Output
 from rollout.cli.types import STORE
 from rollout.errors import WrongArgument
 
 if TYPE_CHECKING:
-    from rollout.app.campaigns import Reader
+    from rollout.app.campaigns import CampaignReader
     from rollout.ports import Store
-
-STATE_DIR = ".rollout"
-
 
 url_option = click.option("--url", metavar="URL", help="Gateway to call instead of the profile's.")
 ca_file_option = click.option(
@@ -49,12 +47,12 @@ class Common:
         click.get_current_context().call_on_close(store.close)
         return store
 
-    def reader(self, campaign: str | None) -> Reader:
+    def reader(self, campaign: str | None) -> CampaignReader:
         """Return what reads the campaign called so, or the only one there is. Raises NoCampaign, PlanError."""
-        from rollout.app.campaigns import Reader, find_campaign  # noqa: PLC0415 - as above
+        from rollout.app.campaigns import CampaignReader, find_campaign  # noqa: PLC0415 - as above
 
         store = self.open_store()
-        return Reader(store, find_campaign(store, campaign))
+        return CampaignReader(store, find_campaign(store, campaign))
 
 
 def command(

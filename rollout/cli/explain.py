@@ -330,7 +330,7 @@ def _calls(operations: Sequence[Operation]) -> str:
 
 # --- showing --------------------------------------------------------------------------------------------------
 
-LABEL_WIDTH: Final = 12
+_LABEL_WIDTH: Final = 12
 
 
 def _list(entries: Sequence[Entry], columns: int | None) -> Iterator[str]:
@@ -361,7 +361,7 @@ def _page(entry: Entry, columns: int | None) -> Iterator[str]:
     ]
     for label, text in rows:
         if text:
-            yield from _wrapped(f"{label:<{LABEL_WIDTH}}{text}", columns)
+            yield from _wrapped(f"{label:<{_LABEL_WIDTH}}{text}", columns)
 
 
 def _treatment_lines(treatments: Iterable[Treatment]) -> Iterator[str]:
@@ -382,7 +382,7 @@ def _action(advice: Advice) -> str:
 def _wrapped(line: str, columns: int | None) -> list[str]:
     if columns is None or len(line) <= columns:
         return [line]
-    below = " " * LABEL_WIDTH
+    below = " " * _LABEL_WIDTH
     return textwrap.wrap(line, max(columns, 40), subsequent_indent=below, break_on_hyphens=False)
 
 

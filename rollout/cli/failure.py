@@ -14,8 +14,8 @@ from pathlib import Path
 
 import click
 
+from rollout.app.stores import STATE_DIR
 from rollout.cli.command_line import command_line
-from rollout.cli.common import STATE_DIR
 from rollout.cli.console import Console, Output, document, envelope
 from rollout.codes import Severity
 from rollout.errors import Complaint, PlanError, RolloutError, ServiceError

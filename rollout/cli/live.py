@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from rollout.app.watch import FRAME_S
 from rollout.text import clipped
 
-CLOSE_WAIT_S = 1.0
+THREAD_WAIT_S = 1.0
 """How long `close` waits for the last picture. Our choice."""
 
 
@@ -48,7 +48,7 @@ class LiveView:
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self._thread.join(CLOSE_WAIT_S)
+        self._thread.join(THREAD_WAIT_S)
 
     def _draw(self) -> None:
         from rich.text import Text  # noqa: PLC0415 - only a terminal pays for rich

@@ -19,21 +19,21 @@ from rollout.app.profiles import platform_profile
 from rollout.app.request import (
     Call,
     CallResult,
+    call_json,
     checked_path,
     make_call,
     name_and_value,
-    request_json,
     send,
-    sign,
+    signed_call,
 )
 from rollout.cli.command_line import command_line
 from rollout.cli.common import Common, ca_file_option, command, url_option
 from rollout.cli.consent import agree
 from rollout.cli.console import Console, document
-from rollout.cli.types import ORG, Number, Parsed
+from rollout.cli.types import ORG, NumberParam, Parsed
 from rollout.enos.platform import caller_of
 from rollout.enos.signing import Secret
-from rollout.enos.translate import JSON_TYPE, Unreadable, clean, strict_object
+from rollout.enos.translate import JSON_TYPE, UnreadableBody, clean, strict_object
 from rollout.settings import Profile, follow, reference
 from rollout.telemetry.redact import HIDDEN, REDACTOR
 
@@ -70,7 +70,7 @@ TEXT_CHARS_SHOWN: Final = 2_000
 )
 @click.option(
     "--timestamp",
-    type=Number("ms", 1, 999_999_999_999_999, whole=True, digits=15),
+    type=NumberParam("ms", 1, 999_999_999_999_999, whole=True, digits=15),
     metavar="MS",
     help="Sign for this moment, ms since 1970, instead of now.",
 )
@@ -136,9 +136,9 @@ async def _sign_and_send(
 ) -> int:
     """Sign, show, send unless it is a dry run, show what came back; return the exit code."""
     caller = caller_of(account_of(profile, call.query.get("orgId", "")))
-    sent = request_json(profile, call)
+    sent = call_json(profile, call)
     try:
-        signed = await sign(caller, call, token=token, timestamp_ms=timestamp_ms, dry_run=dry_run)
+        signed = await signed_call(caller, call, token=token, timestamp_ms=timestamp_ms, dry_run=dry_run)
         if dry_run:
             if console.is_json:
                 console.json("request", request=sent, signing=signed.steps, reply=None, exitCode=0)
@@ -191,7 +191,7 @@ def _request_lines(profile: Profile, call: Call) -> Iterator[str]:
     if call.body.endswith(b"\n"):
         yield "            note: it ends with a line feed, which is signed and sent too"
     problem = strict_object(call.body)
-    if isinstance(problem, Unreadable):
+    if isinstance(problem, UnreadableBody):
         yield f"            note: {problem.reason}"
 
 

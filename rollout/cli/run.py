@@ -23,7 +23,7 @@ from rollout.app.previewing import preview_of
 from rollout.app.process import check_clock, harden
 from rollout.app.profiles import check_org, ignored_proxies, platform_profile
 from rollout.app.rehearsal import open_fleet, population_of, rehearsal_of
-from rollout.app.running import RunRequest, RunResult, check_speed, exit_code, run_campaign
+from rollout.app.running import RunRequest, RunResult, check_speed, exit_code, run_prepared
 from rollout.cli.command_line import about, command_line
 from rollout.cli.common import Common, ca_file_option, command, refresh_option, url_option
 from rollout.cli.consent import agree
@@ -222,7 +222,7 @@ def _run(
     store, name = request.prepared.store, request.prepared.name
     begun_with = run_line(store, name)
     try:
-        result = _in_loop(lambda: run_campaign(replace(request, outlets=tuple(outlets), view=view)))
+        result = _in_loop(lambda: run_prepared(replace(request, outlets=tuple(outlets), view=view)))
     except OtherRehearsal as error:
         hint = f"go on with this one: {begun_with}; or give another one a place of its own: --state-dir DIR"
         raise OtherRehearsal("this rehearsal was begun with other settings", hint=hint) from error

@@ -19,12 +19,12 @@ import click
 
 from rollout.app.campaigns import find_campaign
 from rollout.app.planning import DeviceSource, plan_aside
-from rollout.app.rehearsal import columns_of, made_up_keys, open_fleet, population_of
+from rollout.app.rehearsal import made_up_keys, open_fleet, population_of, strata_columns
 from rollout.cli.command_line import about
 from rollout.cli.common import Common, command
 from rollout.cli.console import Console
 from rollout.cli.failure import INTERRUPTED
-from rollout.cli.types import DURATION, SEED, SHARE, Number, Parsed, check_output_file
+from rollout.cli.types import DURATION, SEED, SHARE, NumberParam, Parsed, check_output_file
 from rollout.core.plan import Plan
 from rollout.errors import NoCampaign
 from rollout.intake.units import read_timestamp_ms
@@ -83,7 +83,7 @@ def _start(text: str) -> float:
 @click.option("--seed", type=SEED, help="Draw the waves with this seed instead of the plan's.")
 @click.option(
     "--seeds",
-    type=Number("seeds", 1, SEEDS_MAX, whole=True),
+    type=NumberParam("seeds", 1, SEEDS_MAX, whole=True),
     default="20",
     show_default=True,
     help="Runs at each failure rate.",
@@ -97,7 +97,9 @@ def _start(text: str) -> float:
     help="True failure rates to try; healthy is the fleet as it is described.",
 )
 @click.option(
-    "--jobs", type=Number("jobs", 1, JOBS_MAX, whole=True), help="Processes; one for each core if not given."
+    "--jobs",
+    type=NumberParam("jobs", 1, JOBS_MAX, whole=True),
+    help="Processes; one for each core if not given.",
 )
 @click.option(
     "--start",
@@ -182,7 +184,7 @@ def simulate(
                 open_setup,
                 saved.path,
                 population=population_of(described, failed=None, offline=None),
-                columns=columns_of(described, saved.report, written, devices),
+                columns=strata_columns(described, saved.report, written, devices),
                 made_up=made_up_keys(planned, described),
                 latest_effect_s=bounds.latest_effect_s,
                 search_lag_s=bounds.search_lag_s,

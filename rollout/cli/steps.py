@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rollout.app.campaigns import last_run
-from rollout.app.next_steps import Step
+from rollout.app.next_steps import NextStep
 from rollout.cli.command_line import about, command_line
 from rollout.ports import Store
 from rollout.views.status import StepView
@@ -17,12 +17,12 @@ def run_line(store: Store, name: str) -> str:
     return command_line(*(last_run(store, name) or ("run", str(store.plan_path(name)))))
 
 
-def step_views(steps: Iterable[Step], store: Store, name: str, run: str) -> list[StepView]:
+def step_views(steps: Iterable[NextStep], store: Store, name: str, run: str) -> list[StepView]:
     """Return each step with its words and its command line. `run` is the line that carries the campaign on."""
     return [StepView(purpose_text(step.purpose, step.words), _line(step, store, name, run)) for step in steps]
 
 
-def _line(step: Step, store: Store, name: str, run: str) -> str:
+def _line(step: NextStep, store: Store, name: str, run: str) -> str:
     match step.verb:
         case "run":
             return run

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 
-class Number(click.ParamType[float]):
+class NumberParam(click.ParamType[float]):
     """A decimal number between two bounds, both included."""
 
     def __init__(self, name: str, least: float, most: float, *, whole: bool = False, digits: int = 9) -> None:
@@ -36,7 +36,7 @@ class Number(click.ParamType[float]):
         return int(value) if self._whole else float(value)
 
 
-class Share(click.ParamType[float]):
+class ShareParam(click.ParamType[float]):
     """A share between 0 and 1, written `0.4%` or `0.004`."""
 
     name = "share"
@@ -124,11 +124,11 @@ def _org_id(text: str) -> str:
 
 
 ORG = Parsed("ID", _org_id)
-SHARE = Share()
+SHARE = ShareParam()
 DURATION = Duration()
-SEED = Number("seed", 0, 999_999_999, whole=True)
-PORT = Number("port", 0, 65_535, whole=True)
-SPEED = Number("speed", 1, 100_000)
+SEED = NumberParam("seed", 0, 999_999_999, whole=True)
+PORT = NumberParam("port", 0, 65_535, whole=True)
+SPEED = NumberParam("speed", 1, 100_000)
 """Times faster than real time at which an emulator runs. Beyond this its clock moves too far during one call."""
 SITE_SHARE = SiteShare()
 STORE = StoreAddress()

@@ -10,31 +10,31 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
-T = TypeVar("T", bound=Hashable)
+_T = TypeVar("_T", bound=Hashable)
 
 
-class Agenda(Generic[T]):
+class Agenda(Generic[_T]):
     """Items, each with the time it is due; ties in the order of the items themselves."""
 
     __slots__ = ("_due", "_order")
 
     def __init__(self) -> None:
-        self._due: dict[T, float] = {}
-        self._order: list[tuple[float, T]] = []
+        self._due: dict[_T, float] = {}
+        self._order: list[tuple[float, _T]] = []
 
-    def set(self, item: T, due: float) -> None:
+    def set(self, item: _T, due: float) -> None:
         """Make `item` due at `due`, whenever it was due before."""
         self.drop(item)
         self._due[item] = due
         insort(self._order, (due, item))
 
-    def drop(self, item: T) -> None:
+    def drop(self, item: _T) -> None:
         """Forget `item`, if it is here."""
         due = self._due.pop(item, None)
         if due is not None:
             del self._order[bisect_left(self._order, (due, item))]
 
-    def due(self, now: float) -> Iterator[T]:
+    def due(self, now: float) -> Iterator[_T]:
         """Yield what is due at `now`, the longest overdue first."""
         for at, item in self._order:
             if at > now:
@@ -46,11 +46,11 @@ class Agenda(Generic[T]):
         place = bisect_right(self._order, now, key=lambda entry: entry[0])
         return self._order[place][0] if place < len(self._order) else None
 
-    def __contains__(self, item: T) -> bool:
+    def __contains__(self, item: _T) -> bool:
         return item in self._due
 
     def __len__(self) -> int:
         return len(self._due)
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[_T]:
         return (item for _, item in self._order)

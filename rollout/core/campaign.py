@@ -19,7 +19,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
+
+DAY_S: Final = 86_400.0
+"""Seconds of a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Localized:
 
 
 @dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class TaskRetry:
     """The platform's own retry of a failed task. Set by the plan file."""
 
     enabled: bool = False
@@ -45,7 +48,7 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class SchedulePolicy:
+class PushSchedule:
     """The platform's push window of a job: nothing is pushed outside it. Set by the plan file."""
 
     start_ms: int
@@ -79,9 +82,9 @@ class JobSpec:
     """Seconds one attempt of one device may take before the platform calls it failed; EnOS: 300 to 172,800."""
     maximum_concurrency: int | None = 300
     """Devices of one job in progress at once, 1 or more; None: the platform works on all of them at once."""
-    retry: RetryPolicy = RetryPolicy()
+    retry: TaskRetry = TaskRetry()
     """How the platform retries failed devices by itself."""
-    schedule: SchedulePolicy | None = None
+    schedule: PushSchedule | None = None
     """When the platform pushes; None: at any time."""
     grows: bool = False
     """Whether devices may join the job after its creation, so that its number of tasks is never final."""

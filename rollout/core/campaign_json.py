@@ -7,13 +7,13 @@ campaigns are running:
 
 1. *A field at its default is not written.* So a field that was added later is absent from every campaign that
    does not use it, and no digest of an older plan changes.
-2. *An absent field means what the format it was written in says*, not what the class says today. `DEFAULTS` pins
+2. *An absent field means what the format it was written in says*, not what the class says today. `CAMPAIGN_DEFAULTS` pins
    that for each format. A field that was added after its format was pinned has its empty value there: None,
    False, no items. If its type has none (a plain number, say), it is always written.
 3. *A field that this program does not know is refused* (`NewerFormat`), never half understood.
 
 To add an optional field: add it to its class. To change a default: begin a new format, which is a copy of the
-newest entry of `DEFAULTS` with the new value, and the next number in `FORMAT`. Older formats stay as they are
+newest entry of `CAMPAIGN_DEFAULTS` with the new value, and the next number in `PLAN_FORMAT`. Older formats stay as they are
 for ever. Format 1 wrote every field and had another shape: see `intake.format_1`.
 """
 
@@ -30,14 +30,14 @@ from typing import Any, Final, NamedTuple, Union, get_args, get_origin, get_type
 
 from rollout.core.campaign import Campaign, Count, Keys, Rest, Scope, Share, Size
 
-FORMAT: Final = 2
+PLAN_FORMAT: Final = 2
 """The format that is written."""
 
-DEFAULTS: Final[Mapping[int, Mapping[str, Mapping[str, Any]]]] = {
+CAMPAIGN_DEFAULTS: Final[Mapping[int, Mapping[str, Mapping[str, Any]]]] = {
     2: {
         "Localized": {"i18n": {}},
-        "RetryPolicy": {"enabled": False, "interval_s": 0, "count": 0},
-        "SchedulePolicy": {"repeat_daily": None},
+        "TaskRetry": {"enabled": False, "interval_s": 0, "count": 0},
+        "PushSchedule": {"repeat_daily": None},
         "Scope": {"selector": None, "value": None},
         "JobSpec": {
             "upgrade_timeout_s": 7200,
@@ -86,13 +86,13 @@ class NewerFormat(ValueError):
 
 
 def campaign_to_json(campaign: Campaign) -> dict[str, Any]:
-    """Return the campaign as JSON values of format `FORMAT`; fields at their default are left out."""
+    """Return the campaign as JSON values of format `PLAN_FORMAT`; fields at their default are left out."""
     encoded = _encode(campaign)
     assert isinstance(encoded, dict)
     return encoded
 
 
-def campaign_from_json(data: object, written_in: int = FORMAT) -> Campaign:
+def campaign_from_json(data: object, written_in: int = PLAN_FORMAT) -> Campaign:
     """Return the campaign that was written in the format `written_in`.
 
     Raises: NewerFormat for a field or word that this program does not know, ValueError for anything else that
@@ -129,7 +129,7 @@ class _Field(NamedTuple):
 @cache
 def _fields_of(kind: type, written_in: int) -> Mapping[str, _Field]:
     hints = get_type_hints(kind)
-    pinned = DEFAULTS[written_in].get(kind.__name__, {})
+    pinned = CAMPAIGN_DEFAULTS[written_in].get(kind.__name__, {})
     found = {}
     for each in fields(kind):
         hint = hints[each.name]
@@ -163,7 +163,7 @@ def _encode(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         kind = type(value)
         written: dict[str, object] = {"kind": _KINDS[kind]} if kind in _KINDS else {}
-        for name, field in _fields_of(kind, FORMAT).items():
+        for name, field in _fields_of(kind, PLAN_FORMAT).items():
             encoded = _encode(getattr(value, name))
             if type(encoded) is not type(field.left_out) or encoded != field.left_out:
                 written[name] = encoded

@@ -27,7 +27,7 @@ class Numbers(NamedTuple):
     failed: int
 
 
-def counted(
+def tasks_counted(
     state: State, group: GroupState, numbers: Numbers, *, jobs: int, asked_at: float, now: float
 ) -> ev.TasksCounted:
     """Return the fact of a count of the group's first `jobs` jobs that was asked for from `asked_at` on, seconds."""

@@ -17,7 +17,7 @@ from math import inf
 
 from rollout.core import events as ev
 from rollout.core.audit_phase import AuditPhase
-from rollout.core.campaign import OnFail
+from rollout.core.campaign import DAY_S, OnFail
 from rollout.core.commands import (
     AuditWave,
     Command,
@@ -30,13 +30,11 @@ from rollout.core.commands import (
 from rollout.core.gate import Halt, Hold, Open, WaveKnowledge, is_satisfied, judge
 from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
 from rollout.core.reasons import HaltReason, HoldReason
+from rollout.core.retry import NAMED_MAX
 from rollout.core.state import State, WaveState
 
-DAY_S = 86_400.0
 AUDITS_MAX = 3
 """Audits that may miss a created job before a person is asked."""
-NAMED_MAX = 3
-"""Foreign jobs named in a halt; the audit before it names more."""
 BLIND_MAX_S = 120.0
 """How long counts may fail before nothing more is created: a brake that cannot see fails closed. Seconds."""
 

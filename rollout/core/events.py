@@ -6,7 +6,7 @@ never goes backwards. `batch` is the batch's index in the plan, counted from 0; 
 
 An event tells what happened and what was decided, with all the data: folding needs no rule and no constant that a later
 version may change. Why something happened is a code of `core.reasons` with its data in fields. A field that an
-older journal lacks says so; `core.format1` fills it.
+older journal lacks says so; `core.format_1` fills it.
 
 An event in `EPHEMERAL` changes only when we look next; it is folded but not stored, since a restart looks
 again anyway.

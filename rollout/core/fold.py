@@ -5,7 +5,7 @@ checked against the tables of `core.lifecycle`: one that cannot follow those bef
 campaign.
 
 Nothing is decided here. What depends on a rule or a constant that a later version may change (when to look again, what a
-count proves) is in the event; for journals of format 1, whose events do not say it, in `core.format1`.
+count proves) is in the event; for journals of format 1, whose events do not say it, in `core.format_1`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from rollout.core import events as ev
-from rollout.core import format1
+from rollout.core import format_1
 from rollout.core.audit_phase import AuditFact
 from rollout.core.budget import group_exposure
 from rollout.core.commands import CancelTasks, StopJob
@@ -71,7 +71,7 @@ def fold(state: State, event: ev.Event) -> None:
             batch.reason, batch.message = BatchReason.UNKNOWN, event.message
             batch.code, batch.request_id = event.code, event.request_id
             batch.doubts += 1
-            look_at = format1.look_at(event, state.search_lag_s) if event.look_at is None else event.look_at
+            look_at = format_1.look_at(event, state.search_lag_s) if event.look_at is None else event.look_at
             _doubt(state, event.batch, event.at, look_at)
         case ev.BatchLookupInconclusive():
             batch = _move(state, event.batch, event.kind)
@@ -160,9 +160,9 @@ def _agree_on_counts(state: State, event: ev.CampaignStarted) -> None:
         wave.group_size = (
             event.group_sizes[wave.index]
             if event.group_sizes
-            else format1.group_size(plan, wave.index, limits)
+            else format_1.group_size(plan, wave.index, limits)
         )
-    state.first_count_s = format1.FIRST_COUNT_S if event.first_count_s is None else event.first_count_s
+    state.first_count_s = format_1.FIRST_COUNT_S if event.first_count_s is None else event.first_count_s
 
 
 def _abort(state: State, event: ev.CampaignAbortRequested) -> None:
@@ -378,7 +378,7 @@ def _count(state: State, event: ev.TasksCounted) -> None:
 def _decided(state: State, group: GroupState, event: ev.TasksCounted) -> tuple[bool, bool, float]:
     """Return whether all tasks are there and EnOS's retries are over, and when to count next."""
     if event.next_at is None:
-        return format1.decide_count(state, group, event)
+        return format_1.decide_count(state, group, event)
     if event.jobs == len(group.batches):
         return event.enrolled_final, event.retries_over, event.next_at
     # jobs were added since: what was decided holds for those that were counted, and nothing is final for the group
@@ -393,7 +393,7 @@ def _audit(state: State, event: ev.WaveAudited) -> None:
         return
     retry_at = event.retry_at
     if retry_at is None:
-        retry_at = format1.retry_audit_at(event, state.search_lag_s)
+        retry_at = format_1.retry_audit_at(event, state.search_lag_s)
     wave.audit = audit = audit.missed(event.missing, retry_at)
     if audit.missing or (wave.status is WaveStatus.OPEN and wave.held is not HoldReason.AUDIT):
         return
@@ -462,7 +462,7 @@ def _cancelled(state: State, event: ev.JobTasksCancelled) -> None:
     batch.cancel_passes += 1
     again_at = event.again_at
     if not event.decided:
-        again_at = format1.cancel_again_at(event, batch.cancel_passes, state.search_lag_s)
+        again_at = format_1.cancel_again_at(event, batch.cancel_passes, state.search_lag_s)
     if again_at is not None:
         state.brakes[brake] = again_at
     elif state.abort is not None and state.abort.stop_jobs:

@@ -35,9 +35,9 @@ from math import ceil
 from typing import Any, Final, Protocol, assert_never
 
 from rollout.core.campaign import Campaign, Count, Keys, Rest, Scope, Share, Wave
-from rollout.core.campaign_json import FORMAT, campaign_to_json, canonical
+from rollout.core.campaign_json import PLAN_FORMAT, campaign_to_json, canonical
 
-SCHEMA: Final = f"rollout.plan/{FORMAT}"
+PLAN_SCHEMA: Final = f"rollout.plan/{PLAN_FORMAT}"
 """What a saved plan calls its format."""
 
 NO_WAVE = 255
@@ -313,7 +313,7 @@ def written_plan(
 ) -> dict[str, Any]:
     """Return the plan as it is written: the members of `plan.json` that say what will be done."""
     return {
-        "schema": SCHEMA,
+        "schema": PLAN_SCHEMA,
         "campaign": campaign_to_json(campaign),
         "seed": seed,
         "waves": [{"name": w.name, "devices": w.devices, "batches": w.last - w.first} for w in waves],

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from rollout.core.outcome import Found
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class TaskState(StrEnum):
@@ -121,12 +121,12 @@ class DeviceFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Hits(Generic[T]):
+class Hits(Generic[_T]):
     """What a search found on all its pages, each record once, in the order first seen.
 
     `complete` only if every page was read and the pages agree with each other and with the stated total: what is
     missing then did not match. Otherwise what was found exists, or did a moment ago, and absence proves nothing.
     """
 
-    rows: tuple[T, ...]
+    rows: tuple[_T, ...]
     complete: bool

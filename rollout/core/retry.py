@@ -30,7 +30,7 @@ THROTTLES_MAX = 100
 CANCEL_PASSES_MAX = 3
 """Passes over one job's waiting tasks; each reads a state that lags behind the last."""
 NAMED_MAX = 3
-"""Jobs named as the reason why a batch is parked; a search finds all of them."""
+"""Jobs named at most as the reason why a batch is parked or a campaign halted; the search or the audit found more."""
 
 
 def backoff(attempt: int, policy: ApiRetry, draw: float) -> float:

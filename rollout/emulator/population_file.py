@@ -23,7 +23,7 @@ from rollout.emulator.platform.population import STEP_MIN, Habits, Population, S
 from rollout.errors import Complaint
 from rollout.intake.complaints import Complaints, Loc, quoted
 from rollout.intake.findings import add_errors
-from rollout.intake.scalars import SHARE, WORD, Block, Read, choice, duration, whole, without_null
+from rollout.intake.scalars import FRACTION, WORD, Block, Read, choice, seconds, whole, without_null
 from rollout.intake.units import COUNT_MAX, Unreadable
 from rollout.intake.yaml_text import read_yaml
 
@@ -51,8 +51,8 @@ def _read_time_of_day(text: str) -> int:
     found = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?", text, re.ASCII)
     if found is None:
         raise Unreadable("R126", f"{quoted(text)} is not a time of the day; write 06:00 or 18:30:15")
-    hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return hours * 3600 + minutes * 60 + seconds
+    hours, minutes, second = (int(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + second
 
 
 def _read_sigma(text: str) -> float:
@@ -80,9 +80,9 @@ _TIME_OF_DAY = Read(
 )
 _SIGMA = Read(_read_sigma, {"anyOf": [{"type": "number", "minimum": 0, "maximum": 3}, {"type": "string"}]})
 _PATTERN = Read(_read_pattern, {"type": "string", "examples": ["sim-{n:07}"]})
-_WORK = duration(1, WORK_S_MAX)
+_WORK = seconds(1, WORK_S_MAX)
 
-_Share = Annotated[Fraction, SHARE]
+_Share = Annotated[Fraction, FRACTION]
 _Weights = Annotated[dict[str, Annotated[float, _WEIGHT]], Field(min_length=1)]
 
 
@@ -92,8 +92,8 @@ _Weights = Annotated[dict[str, Annotated[float, _WEIGHT]], Field(min_length=1)]
 class SpanBlock(Block):
     """A time drawn evenly between two."""
 
-    from_: Annotated[float, duration(0, WORK_S_MAX)] = Field(alias="from", description="The shortest.")
-    to: Annotated[float, duration(0, WORK_S_MAX)] = Field(description="The longest.")
+    from_: Annotated[float, seconds(0, WORK_S_MAX)] = Field(alias="from", description="The shortest.")
+    to: Annotated[float, seconds(0, WORK_S_MAX)] = Field(description="The longest.")
 
 
 class WorkBlock(Block):
@@ -110,12 +110,12 @@ class WorkBlock(Block):
 class DailyBlock(Block):
     """Devices that are switched on for part of every day only; their work stands still in between."""
 
-    share: Annotated[Fraction, SHARE] = Field(description="Share of the devices that keep these hours.")
+    share: Annotated[Fraction, FRACTION] = Field(description="Share of the devices that keep these hours.")
     from_: Annotated[int, _TIME_OF_DAY] = Field(alias="from", description="When they are switched on, UTC.")
     to: Annotated[int, _TIME_OF_DAY] = Field(
         description="When they are switched off; before `from`: on the next day."
     )
-    spread: Annotated[float, duration(0, 86_399)] = Field(
+    spread: Annotated[float, seconds(0, 86_399)] = Field(
         default=0.0, description="Each device's day is moved by up to half of this, either way."
     )
 
@@ -147,7 +147,7 @@ class HabitsBlock(Block):
     )
     work: WorkBlock | None = Field(default=None, description="From the first report to the end.")
     online: OnlineBlock | None = Field(default=None, description="When devices can be reached.")
-    request_every: Annotated[float, duration(1)] | None = Field(
+    request_every: Annotated[float, seconds(1)] | None = Field(
         default=None, alias="requestEvery", description="How often devices ask for upgrades by themselves."
     )
 

@@ -22,7 +22,7 @@ from rollout.core.commands import (
     RecordFact,
     StopJob,
 )
-from rollout.core.counting import Numbers, counted, is_news
+from rollout.core.counting import Numbers, is_news, tasks_counted
 from rollout.core.decide import may_create
 from rollout.core.names import batch_name, wave_prefix
 from rollout.core.outcome import Accepted, Lookup, Throttled, Unknown
@@ -43,7 +43,7 @@ from rollout.engine.pacing import Pacers
 from rollout.errors import Failure, Phase, ServiceError
 from rollout.ports import CreateCall, JobService, Manifest, NotNow
 
-IN_PROGRESS = (TaskState.NOTIFIED, TaskState.UPGRADING)
+TASKS_IN_PROGRESS = (TaskState.NOTIFIED, TaskState.UPGRADING)
 PENDING = (TaskState.WAITING, TaskState.NOTIFIED)
 BRAKE_TRIES = 6
 """Attempts to stop one job, or cancel its tasks, before it is reported as not stopped. Calls."""
@@ -278,7 +278,7 @@ class Performer:
         try:
             settling = group.enrolled_final and not spec.grows
             enrolled = group.enrolled if settling else await self._service.count_tasks(jobs)
-            in_progress = await self._service.count_tasks(jobs, IN_PROGRESS)
+            in_progress = await self._service.count_tasks(jobs, TASKS_IN_PROGRESS)
             # ends are asked for last: what has ended by then can only be more than what had ended before
             succeeded = await self._service.count_tasks(jobs, (TaskState.SUCCEEDED,))
             failed = await self._service.count_tasks(jobs, (TaskState.FAILED,))
@@ -292,7 +292,9 @@ class Performer:
             return
         await self._read_went_well(command)
         numbers = Numbers(enrolled, in_progress, succeeded, failed)
-        fact = counted(self._state, group, numbers, jobs=len(jobs), asked_at=asked_at, now=self._clock())
+        fact = tasks_counted(
+            self._state, group, numbers, jobs=len(jobs), asked_at=asked_at, now=self._clock()
+        )
         if is_news(self._state, fact):
             await self._engine.record([fact])
         else:

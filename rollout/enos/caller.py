@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from rollout.enos import limits
 from rollout.enos.codes import Operation
 from rollout.enos.messages import Envelope
+from rollout.enos.paths import GET_ACTIONS
 from rollout.enos.signing import Secret, Timestamps, sign
 from rollout.enos.tokens import TokenKeeper
 from rollout.enos.translate import (
@@ -30,9 +31,6 @@ from rollout.enos.translate import (
 )
 from rollout.enos.transport import Exchange, Request
 from rollout.ports import Guard, Permit
-
-GET_ACTIONS: Final = frozenset({"get", "listVersion"})
-"""Actions without a body; all others are POSTs, delete too."""
 
 
 async def at_once() -> None:

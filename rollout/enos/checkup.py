@@ -23,13 +23,14 @@ from typing import Any, Final
 
 from yarl import URL
 
-from rollout.core.campaign import Campaign
+from rollout.core.campaign import DAY_S, Campaign
 from rollout.core.names import JobName
 from rollout.enos import limits
 from rollout.enos.caller import Caller
 from rollout.enos.codes import TOKEN_STATUS, Code, Operation, TokenStatus
-from rollout.enos.firmware import get_firmware
+from rollout.enos.firmware import read_firmware
 from rollout.enos.job_settings import JobSettings, JobType
+from rollout.enos.paths import DEVICES_PATH, FIRMWARE_PATH, JOBS_PATH
 from rollout.enos.service import EnosService
 from rollout.enos.translate import NoResponse, clean, search_body
 from rollout.enos.transport import Request, Transport, check_base_url, trust
@@ -44,7 +45,6 @@ how much EnOS allows is not published."""
 CERTIFICATE_DAYS_NOTED: Final = 21
 """Fewer days than this before a certificate ends are worth a warning. Ours."""
 
-DAY_S: Final = 86_400.0
 UNREACHABLE, CONFIGURATION, CREDENTIALS = 1, 2, 4
 """Exit codes of what failed."""
 
@@ -291,8 +291,6 @@ def _service_failure(error: ServiceError, remedy: str = "", exit_code: int | Non
 
 # ── what we may do ───────────────────────────────────────────────────────────────────────────────
 
-JOBS, FIRMWARE = "connect-service/v2.1/ota-jobs", "connect-service/v2.1/ota-firmwares"
-
 
 @dataclass(frozen=True, slots=True)
 class _Permission:
@@ -305,19 +303,19 @@ class _Permission:
     lost: str = ""
 
 
-READS: Final = (
-    _Permission("jobs", JOBS, "search", "the permission Read OTA"),
-    _Permission("tasks", JOBS, "searchTask", "the permission Read OTA"),
+PERMISSIONS_TO_READ: Final = (
+    _Permission("jobs", JOBS_PATH, "search", "the permission Read OTA"),
+    _Permission("tasks", JOBS_PATH, "searchTask", "the permission Read OTA"),
     _Permission(
         "firmware",
-        FIRMWARE,
+        FIRMWARE_PATH,
         "search",
         "the permission Read of the service Firmware",
         "plans cannot be compared with their firmware",
     ),
     _Permission(
         "devices",
-        "connect-service/{version}/devices",
+        DEVICES_PATH,
         "search",
         "the permission to read devices",
         "device lists cannot come from EnOS",
@@ -367,7 +365,7 @@ async def _find_firmware(target: Target) -> Finding:
     """Look the plan's firmware up, and whether it may be rolled out."""
     campaign = _campaign(target)
     try:
-        firmware = await get_firmware(_caller(target), campaign.firmware_id)
+        firmware = await read_firmware(_caller(target), campaign.firmware_id)
     except ServiceError as error:
         if error.platform_code == Code.NOT_FOUND:
             return _service_failure(error, "check firmwareId and orgId of the plan", CONFIGURATION)
@@ -439,8 +437,8 @@ LOOKS: Final[tuple[Look, ...]] = (
     ("clock", ("tls",), _compare_clocks),
     ("token", ("tls", "keys"), _fetch_token),
     *(
-        (read.noun, NEEDED_TO_READ if read is READS[0] else ("jobs",), partial(_may_read, read))
-        for read in READS
+        (read.noun, NEEDED_TO_READ if read is PERMISSIONS_TO_READ[0] else ("jobs",), partial(_may_read, read))
+        for read in PERMISSIONS_TO_READ
     ),
     ("changes", ("jobs",), _leave_alone),
     *PLAN_LOOKS,

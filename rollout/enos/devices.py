@@ -18,10 +18,11 @@ from rollout.enos.caller import Caller
 from rollout.enos.codes import Operation
 from rollout.enos.messages import DeviceBrief, Envelope
 from rollout.enos.paging import Reading, every_row
+from rollout.enos.paths import DEVICES_PATH
 from rollout.enos.translate import search_body
 from rollout.ports import Repeat
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 Version = Literal["v2.1", "v2.4"]
 
 SECRET_FIELDS: Final = frozenset({"deviceSecret", "sessionKey"})
@@ -51,7 +52,7 @@ class EnosDevices:
     ) -> None:
         self._caller = caller
         self._repeat = repeat or _once
-        self._path = f"connect-service/{version}/devices"
+        self._path = DEVICES_PATH.format(version=version)
         self._page_size = page_size or PAGE_SIZES[version]
 
     async def search(self, expression: str = "") -> AsyncIterator[tuple[str, dict[str, str]]]:
@@ -80,7 +81,7 @@ class EnosDevices:
         return Reading(ask, DeviceBrief.identity, pages_max=limits.DEVICE_PAGES_MAX)
 
 
-async def _once(read: Callable[[], Awaitable[T]]) -> T:
+async def _once(read: Callable[[], Awaitable[_T]]) -> _T:
     """Return what one read returns."""
     return await read()
 

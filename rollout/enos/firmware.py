@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from rollout.enos.caller import Caller
 from rollout.enos.codes import Operation
 from rollout.enos.messages import Envelope, FirmwareBrief
+from rollout.enos.paths import FIRMWARE_PATH
 from rollout.enos.translate import take_number, take_text
 from rollout.errors import Failure, Phase, ServiceError
-
-PATH: Final = "connect-service/v2.1/ota-firmwares"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +43,11 @@ class FirmwareRecord:
         return self.enable_verification is True and self.is_verified is not True
 
 
-async def get_firmware(caller: Caller, firmware_id: str) -> FirmwareRecord:
+async def read_firmware(caller: Caller, firmware_id: str) -> FirmwareRecord:
     """Return the firmware's record. Raises `ServiceError`: GONE if there is no such firmware."""
     query = {"action": "get", "firmwareId": firmware_id}
     reply: Envelope[FirmwareBrief] = await caller.call(
-        Operation.READ, PATH, query, None, FirmwareBrief, of_firmware=True
+        Operation.READ, FIRMWARE_PATH, query, None, FirmwareBrief, of_firmware=True
     )
     if reply.data is None:
         raise ServiceError(

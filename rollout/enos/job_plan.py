@@ -11,8 +11,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from rollout.core.campaign import JobSpec, RetryPolicy, SchedulePolicy, Scope, Wave
+from rollout.core.campaign import JobSpec, PushSchedule, Scope, TaskRetry, Wave
 from rollout.enos.job_settings import UPGRADE_POLICIES, JobSettings, JobType
+from rollout.enos.limits import ASSET_TREES_MAX
 from rollout.intake.complaints import Complaints, Loc
 from rollout.intake.findings import SECRETS
 from rollout.intake.platform import PlatformJob, PlatformPlan, PlatformScope
@@ -21,16 +22,13 @@ from rollout.intake.scalars import FLAG, ID, WORD, Block, Read, choice, text_lik
 from rollout.intake.units import read_timestamp_ms
 from rollout.intake.yaml_text import Document, as_json
 
-ASSET_TREES_MAX = 5
-"""Asset trees per job. Source: create_ota_job page, AssetTreeScope."""
-
 VERIFY_DEVICES_CONSOLE_MAX = 5
 """Devices per verification in the console; per firmware since 2.4. Source: verifying_firmware page."""
 
 WINDOW_MS_CONSOLE_MIN = 30 * 60 * 1000
 """Milliseconds of the smallest schedule in the console. Source: batch_upgrading_firmware page, 2.1.0."""
 
-SELECTORS: Final = ("attributes", "tags", "assetTrees", "deviceGroupIds", "assetIds")
+SCOPE_SELECTORS: Final = ("attributes", "tags", "assetTrees", "deviceGroupIds", "assetIds")
 """Keys of `upgradeScope`, of which a partial scope has exactly one."""
 
 _VERIFY_WITHOUT = frozenset({"deviceGroupIds"})
@@ -113,11 +111,11 @@ class ScopeBlock(PlatformScope):
 
     def to_scope(self, document: Document, complaints: Complaints, loc: Loc) -> Scope | None:
         """Return the scope, or None after telling that it has not exactly the selectors its type takes."""
-        given = [name for name in SELECTORS if (*loc, name) in document.places.at]
+        given = [name for name in SCOPE_SELECTORS if (*loc, name) in document.places.at]
         wanted = 1 if self.type == "partial" else 0
         if len(given) != wanted:
             got = " and ".join(given) if given else "none"
-            wish = f"exactly one of {', '.join(SELECTORS)}" if wanted else "no selector"
+            wish = f"exactly one of {', '.join(SCOPE_SELECTORS)}" if wanted else "no selector"
             complaints.add("R130", f"scope {self.type} takes {wish}, got {got}", loc=loc)
             return None
         if not given:
@@ -196,12 +194,12 @@ class JobBlock(PlatformJob):
         return JobSpec(
             upgrade_timeout_s=self.upgrade_timeout,
             maximum_concurrency=None if all_at_once else self.maximum_concurrency,
-            retry=RetryPolicy(enabled=True, interval_s=retry.retry_interval, count=retry.retry_count)
+            retry=TaskRetry(enabled=True, interval_s=retry.retry_interval, count=retry.retry_count)
             if retry.enable_retry
-            else RetryPolicy(),
+            else TaskRetry(),
             schedule=None
             if schedule is None
-            else SchedulePolicy(schedule.start_timestamp, schedule.end_timestamp, schedule.is_repeat_daily),
+            else PushSchedule(schedule.start_timestamp, schedule.end_timestamp, schedule.is_repeat_daily),
             grows=settings.grows,
             platform=settings.to_platform(),
         )
@@ -253,7 +251,7 @@ def check_size(complaints: Complaints, index: int, wave: Wave, devices: int) -> 
         )
 
 
-def _check_retry(complaints: Complaints, index: int, retry: RetryPolicy) -> None:
+def _check_retry(complaints: Complaints, index: int, retry: TaskRetry) -> None:
     loc = job_loc(complaints, index, "retryPolicy")
     if (*loc, "enableRetry") not in complaints.places.at and loc not in complaints.places.at:
         return
@@ -265,7 +263,7 @@ def _check_retry(complaints: Complaints, index: int, retry: RetryPolicy) -> None
             complaints.add("R311", "has no effect while enableRetry is not true", loc=(*loc, key))
 
 
-def _check_schedule(complaints: Complaints, index: int, schedule: SchedulePolicy, *, now: float) -> None:
+def _check_schedule(complaints: Complaints, index: int, schedule: PushSchedule, *, now: float) -> None:
     loc = job_loc(complaints, index, "schedulePolicy")
     length = schedule.end_ms - schedule.start_ms
     if length <= 0:

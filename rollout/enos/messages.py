@@ -310,10 +310,10 @@ class DeviceBrief(Message):
         return self.asset_id or f"{(self.model_extra or {}).get('productKey')}/{self.device_key}"
 
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-class Envelope(Message, Generic[T]):
+class Envelope(Message, Generic[_T]):
     """What every answer of the OTA service is wrapped in; 0 is success. Page: overview.
 
     `code` must be a true integer: "0", false and 0.0 are no success.
@@ -322,7 +322,7 @@ class Envelope(Message, Generic[T]):
     code: StrictInt
     msg: str | None = None
     request_id: str | None = None
-    data: T | None = None
+    data: _T | None = None
     pagination: PageInfo | None = None
 
 

@@ -17,10 +17,10 @@ from rollout.enos import limits
 from rollout.enos.messages import Envelope
 from rollout.errors import Failure, Phase, ServiceError
 
-Row = TypeVar("Row")
+_Row = TypeVar("_Row")
 
 
-class Reading(Generic[Row]):
+class Reading(Generic[_Row]):
     """One walk over the pages of a search.
 
     Args:
@@ -30,8 +30,8 @@ class Reading(Generic[Row]):
 
     def __init__(
         self,
-        ask: Callable[[int], Awaitable[Envelope[list[Row]]]],
-        identity: Callable[[Row], str],
+        ask: Callable[[int], Awaitable[Envelope[list[_Row]]]],
+        identity: Callable[[_Row], str],
         *,
         pages_max: int = limits.SEARCH_PAGES_MAX,
     ) -> None:
@@ -46,7 +46,7 @@ class Reading(Generic[Row]):
         """Whether the pages read so far stated one total and as many rows were seen."""
         return self.totals == {len(self.seen)}
 
-    async def rows(self) -> AsyncIterator[Row]:
+    async def rows(self) -> AsyncIterator[_Row]:
         """Yield each row once, in the order seen; ends with the last page, or one that brings nothing new."""
         for page_no in range(1, self._pages_max + 1):
             reply = await self._ask(page_no)
@@ -66,7 +66,7 @@ class Reading(Generic[Row]):
                 return
 
 
-async def gather(begin: Callable[[], Reading[Row]]) -> Hits[Row]:
+async def gather(begin: Callable[[], Reading[_Row]]) -> Hits[_Row]:
     """Read the pages again and again until one reading agrees; return the rows of all readings, each once.
 
     A row that was seen more than once is returned as it was seen last. `complete` is False if no reading agreed.
@@ -74,7 +74,7 @@ async def gather(begin: Callable[[], Reading[Row]]) -> Hits[Row]:
     Args:
         begin: returns a new reading.
     """
-    seen: dict[str, Row] = {}
+    seen: dict[str, _Row] = {}
     for _ in range(limits.SEARCH_PASSES_MAX):
         reading = begin()
         async for row in reading.rows():
@@ -84,7 +84,7 @@ async def gather(begin: Callable[[], Reading[Row]]) -> Hits[Row]:
     return Hits(tuple(seen.values()), complete=False)
 
 
-async def every_row(begin: Callable[[], Reading[Row]], what: str) -> AsyncIterator[Row]:
+async def every_row(begin: Callable[[], Reading[_Row]], what: str) -> AsyncIterator[_Row]:
     """Yield each row once, as the pages come; read them again until one reading agrees.
 
     Raises: `ServiceError` if none agreed. Rows were yielded then, and some may be missing.

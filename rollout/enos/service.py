@@ -24,8 +24,8 @@ from rollout.enos.codes import Operation
 from rollout.enos.job_settings import JobSettings
 from rollout.enos.messages import DeviceKeysBody, Envelope, JobBrief, TaskBrief
 from rollout.enos.paging import Reading, gather
+from rollout.enos.paths import JOBS_PATH
 from rollout.enos.translate import (
-    JOBS_PATH,
     STATUS_OF,
     NoResponse,
     any_of,
@@ -43,7 +43,7 @@ from rollout.enos.translate import (
 from rollout.errors import Failure, Phase, ServiceError
 from rollout.ports import CreateCall, Guard, JobConsole, JobService
 
-Row = TypeVar("Row", bound=JobBrief | TaskBrief)
+_Row = TypeVar("_Row", bound=JobBrief | TaskBrief)
 
 
 class EnosService(JobService, JobConsole):
@@ -284,14 +284,14 @@ class EnosService(JobService, JobConsole):
         self,
         action: str,
         expression: str,
-        data: type[Row],
-        identity: Callable[[Row], str],
+        data: type[_Row],
+        identity: Callable[[_Row], str],
         *,
         fresh: bool = False,
-    ) -> Reading[Row]:
+    ) -> Reading[_Row]:
         """Return a reading of the search, not begun yet."""
 
-        async def ask(page_no: int) -> Envelope[list[Row]]:
+        async def ask(page_no: int) -> Envelope[list[_Row]]:
             return await self._page(action, expression, page_no, self._page_size, data, fresh=fresh)
 
         return Reading(ask, identity)
@@ -302,10 +302,10 @@ class EnosService(JobService, JobConsole):
         expression: str,
         page_no: int,
         page_size: int,
-        data: type[Row],
+        data: type[_Row],
         *,
         fresh: bool = False,
-    ) -> Envelope[list[Row]]:
+    ) -> Envelope[list[_Row]]:
         body = search_body(expression, page_no=page_no, page_size=page_size)
         return await self._call(Operation.READ, {"action": action}, body, list[data], fresh=fresh)  # type: ignore[valid-type]  # the class is the argument
 

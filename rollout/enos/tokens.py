@@ -31,12 +31,13 @@ from rollout.enos.codes import (
     signal_of_token,
 )
 from rollout.enos.messages import TokenReply
+from rollout.enos.paths import TOKEN_PATH
 from rollout.enos.signing import Secret, Timestamps, encrypt
 from rollout.enos.translate import (
     JSON_TYPE,
     Answer,
     NoResponse,
-    Unreadable,
+    UnreadableBody,
     clean,
     retry_after_s,
     strict_object,
@@ -84,9 +85,11 @@ def read_token(answer: Answer | NoResponse) -> Grant | NoToken:
     """Return the token in the token service's answer, or why there is none."""
     if isinstance(answer, NoResponse):
         return NoToken(answer.reason, Signal.NO_ANSWER if answer.handed else Signal.NOT_CONNECTED)
-    document = Unreadable("answer too large") if answer.truncated else strict_object(answer.body)
-    if isinstance(document, Unreadable) or "status" not in document:
-        reason = document.reason if isinstance(document, Unreadable) else "not an answer of the token service"
+    document = UnreadableBody("answer too large") if answer.truncated else strict_object(answer.body)
+    if isinstance(document, UnreadableBody) or "status" not in document:
+        reason = (
+            document.reason if isinstance(document, UnreadableBody) else "not an answer of the token service"
+        )
         return NoToken(
             f"HTTP {answer.status}: {reason}",
             signal_of_http(answer.status),
@@ -203,7 +206,7 @@ class TokenKeeper:
             body["accessToken"] = self._token.reveal()
         return Request(
             "POST",
-            f"apim-token-service/v2.0/token/{verb}",
+            f"{TOKEN_PATH}/{verb}",
             {},
             {"Content-Type": JSON_TYPE},
             json.dumps(body, separators=(",", ":")).encode(),

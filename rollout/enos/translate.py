@@ -56,10 +56,8 @@ from rollout.errors import Failure, Phase, ServiceError
 from rollout.ports import CreateCall
 from rollout.text import clipped, safe
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-# Page: create_ota_job and its siblings; they differ by the query parameter `action`
-JOBS_PATH: Final = "connect-service/v2.1/ota-jobs"
 JSON_TYPE: Final = "application/json;charset=UTF-8"
 
 # A gateway that maps business codes to HTTP statuses (undocumented, but allowed for) uses these.
@@ -294,7 +292,7 @@ class NoResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableBody:
     """A body that is not what it should be, and why."""
 
     reason: str
@@ -305,7 +303,7 @@ def clean(text: object, chars: int = limits.MESSAGE_CHARS_MAX) -> str:
     return clipped(safe(str(text)[: chars + 1]), chars)
 
 
-def strict_object(body: bytes) -> dict[str, Any] | Unreadable:
+def strict_object(body: bytes) -> dict[str, Any] | UnreadableBody:
     """Return the JSON object that `body` is, or why it is none.
 
     Stricter than the standard: a repeated key, NaN, an infinity and a byte order mark are refused, since
@@ -314,12 +312,12 @@ def strict_object(body: bytes) -> dict[str, Any] | Unreadable:
     try:
         value = _decoder.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
-        return Unreadable("not UTF-8")
+        return UnreadableBody("not UTF-8")
     except RecursionError:
-        return Unreadable("nested too deeply")
+        return UnreadableBody("nested too deeply")
     except ValueError as error:  # JSONDecodeError is one; so is an integer of thousands of digits
-        return Unreadable(f"not JSON: {clean(error, 80)}")
-    return value if isinstance(value, dict) else Unreadable("JSON, but not an object")
+        return UnreadableBody(f"not JSON: {clean(error, 80)}")
+    return value if isinstance(value, dict) else UnreadableBody("JSON, but not an object")
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -351,18 +349,18 @@ def retry_after_s(header: str) -> float | None:
     return min(max(float(header), 0.0), limits.RETRY_AFTER_S_MAX)
 
 
-def _document(answer: Answer) -> dict[str, Any] | Unreadable:
+def _document(answer: Answer) -> dict[str, Any] | UnreadableBody:
     """Return the answer's JSON object, or why there is none to be believed."""
     if answer.truncated:
-        return Unreadable("answer too large")
+        return UnreadableBody("answer too large")
     if answer.content_encoding.strip().lower() not in {"", "identity"}:
-        return Unreadable(f"encoded as {clean(answer.content_encoding, 40)}, which was not asked for")
+        return UnreadableBody(f"encoded as {clean(answer.content_encoding, 40)}, which was not asked for")
     if not answer.body:
-        return Unreadable("empty answer")
+        return UnreadableBody("empty answer")
     document = strict_object(answer.body)
-    if isinstance(document, Unreadable) and "json" not in answer.content_type.lower():
+    if isinstance(document, UnreadableBody) and "json" not in answer.content_type.lower():
         kind = clean(answer.content_type, 60) or "no content type"
-        return Unreadable(f"{document.reason} ({kind}); a proxy or login page?")
+        return UnreadableBody(f"{document.reason} ({kind}); a proxy or login page?")
     return document
 
 
@@ -396,7 +394,7 @@ def outcome_of_answer(answer: Answer) -> Accepted | Rejected | Throttled | Unkno
     document = _document(answer)
     if 300 <= answer.status < 400:
         return _unknown(answer, f"unexpected redirect to {clean(answer.location_host, 80) or 'nowhere'}")
-    if isinstance(document, Unreadable):
+    if isinstance(document, UnreadableBody):
         return _unknown(answer, document.reason)
     if _is_gateway_refusal(answer.status, document):
         message = GATEWAY[answer.status].message
@@ -450,8 +448,8 @@ def error_of_no_response(lost: NoResponse, operation: Operation) -> ServiceError
 
 
 def read_reply(
-    answer: Answer, operation: Operation, data: type[T], *, renewed: bool = False, of_firmware: bool = False
-) -> Envelope[T]:
+    answer: Answer, operation: Operation, data: type[_T], *, renewed: bool = False, of_firmware: bool = False
+) -> Envelope[_T]:
     """Return the reply of a call other than create, its data read as `data`.
 
     Raises `ServiceError` for anything but a readable success; `renewed` if the token was renewed for this call,
@@ -469,7 +467,9 @@ def read_reply(
     if refused:
         reason = GATEWAY[answer.status].message
     else:
-        reason = document.reason if isinstance(document, Unreadable) else "not an answer of the OTA service"
+        reason = (
+            document.reason if isinstance(document, UnreadableBody) else "not an answer of the OTA service"
+        )
     failure = failure_of(signal, operation)
     if failure is Failure.CREDENTIALS and not refused:
         # the status alone may be a proxy's: it proves nothing about our keys
@@ -492,8 +492,8 @@ def _envelope_of(data: Hashable) -> type[Envelope[Any]]:
 
 
 def _envelope(
-    answer: Answer, document: Mapping[str, Any], operation: Operation, data: type[T], *, of_firmware: bool
-) -> Envelope[T]:
+    answer: Answer, document: Mapping[str, Any], operation: Operation, data: type[_T], *, of_firmware: bool
+) -> Envelope[_T]:
     code = document["code"]
     if code != Code.OK:
         raise _error(

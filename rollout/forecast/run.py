@@ -20,7 +20,7 @@ from rollout.core.plan import Plan
 from rollout.core.reasons import HaltReason, HoldReason
 from rollout.core.state import State
 from rollout.emulator.platform.knobs import Knobs
-from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.model import EmulatedPlatform
 from rollout.emulator.platform.population import Population
 from rollout.emulator.platform.tasks import IN_PROGRESS, Status
 from rollout.enos import limits
@@ -246,7 +246,7 @@ def _run_out(world: World, setup: ForecastSetup) -> bool:
     return False
 
 
-def _outcomes(platform: Platform) -> OutcomeCounts:
+def _outcomes(platform: EmulatedPlatform) -> OutcomeCounts:
     counts = [sum(job.counts[status] for job in platform.all_jobs) for status in Status]
     return OutcomeCounts(
         sum(1 for attempts in platform.devices.attempts if attempts),

@@ -30,7 +30,7 @@ VALUES_MAX: Final = 100
 _EQUAL: Final = frozenset({Sign.EQUAL})
 _PRESENCE: Final = frozenset({Sign.EXISTS, Sign.MISSING})
 
-FIELDS: Final[Mapping[str, frozenset[Sign]]] = MappingProxyType(
+SEARCH_FIELDS: Final[Mapping[str, frozenset[Sign]]] = MappingProxyType(
     {
         "productKey": _EQUAL,
         "deviceKey": _EQUAL,
@@ -49,7 +49,7 @@ FIELDS: Final[Mapping[str, frozenset[Sign]]] = MappingProxyType(
 SINGLE: Final = frozenset({"status", "productType", "deviceTags."})
 """Fields that are compared with one value: EnOS has no `in` for them."""
 
-WORDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+FIELD_VALUES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"status": ("inactive", "online", "offline", "disable"), "productType": ("Device", "Gateway")}
 )
 """Fields that take only these values."""
@@ -110,17 +110,19 @@ def _checked(condition: Condition) -> Condition:
     field, values = condition.field, condition.values
     stem, dot, key = field.partition(".")
     family = stem + dot
-    if family not in FIELDS or (dot and not key):
+    if family not in SEARCH_FIELDS or (dot and not key):
         meant = ALIASES.get(stem, stem)
-        close = difflib.get_close_matches(meant, [name.rstrip(".") for name in FIELDS], n=1, cutoff=0.5)
-        known = ", ".join(f"{name}KEY" if name.endswith(".") else name for name in FIELDS)
+        close = difflib.get_close_matches(
+            meant, [name.rstrip(".") for name in SEARCH_FIELDS], n=1, cutoff=0.5
+        )
+        known = ", ".join(f"{name}KEY" if name.endswith(".") else name for name in SEARCH_FIELDS)
         dotted = next(
-            (f"{close[0]}.{key or 'KEY'}" for name in FIELDS if close and name == f"{close[0]}."), ""
+            (f"{close[0]}.{key or 'KEY'}" for name in SEARCH_FIELDS if close and name == f"{close[0]}."), ""
         )
         hint = f"did you mean {dotted or close[0]!r}?" if close else f"known are {known}"
         raise Unreadable("R170", f"{quoted(field)} is no field of EnOS's device search", hint)
-    if condition.sign not in FIELDS[family]:
-        signs = ", ".join(sorted(FIELDS[family]))
+    if condition.sign not in SEARCH_FIELDS[family]:
+        signs = ", ".join(sorted(SEARCH_FIELDS[family]))
         raise Unreadable("R170", f"{field} cannot be compared by {condition.sign}: EnOS has {signs} for it")
     if len(values) > 1 and (family in SINGLE or condition.sign is not Sign.EQUAL):
         hint = "name one source a value" if condition.sign is Sign.EQUAL else "write one condition a value"
@@ -130,8 +132,8 @@ def _checked(condition: Condition) -> Condition:
     for value in values:
         if not value or not value.isprintable():
             raise Unreadable("R170", f"{field}: {quoted(value)} cannot be searched for")
-        if value not in WORDS.get(field, (value,)):
-            message = f"{field}: {quoted(value)} is not one of {', '.join(WORDS[field])}"
+        if value not in FIELD_VALUES.get(field, (value,)):
+            message = f"{field}: {quoted(value)} is not one of {', '.join(FIELD_VALUES[field])}"
             raise Unreadable("R170", message)
     return condition
 

@@ -63,7 +63,7 @@ _FORMS = {
 }
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
-Row = tuple[str, tuple[str, ...], int]
+FleetRow = tuple[str, tuple[str, ...], int]
 """Device key, the values of the columns asked for, and the row's line in the file, counted from 1."""
 
 
@@ -80,7 +80,7 @@ class Source:
     listed: bool = False
 
 
-def read_rows(source: Source, key: str, columns: Sequence[str], complaints: Complaints) -> Iterator[Row]:
+def read_rows(source: Source, key: str, columns: Sequence[str], complaints: Complaints) -> Iterator[FleetRow]:
     """Yield the rows of a device file in its order; faults go to `complaints` and the row is left out.
 
     Args:
@@ -259,7 +259,7 @@ def _guess_form(lines: _Lines, key: str) -> str:
 # Forms
 
 
-def _read_csv(lines: _Lines, delimiter: str, key: str, columns: Sequence[str]) -> Iterator[Row]:
+def _read_csv(lines: _Lines, delimiter: str, key: str, columns: Sequence[str]) -> Iterator[FleetRow]:
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     last = 0
     header: list[str] | None = None
@@ -357,7 +357,7 @@ def _field_column(lines: _Lines, start: int, delimiter: str, index: int) -> int:
     return position + (2 if lines.text[position : position + 1] == '"' else 1)
 
 
-def _read_txt(lines: _Lines, columns: Sequence[str]) -> Iterator[Row]:
+def _read_txt(lines: _Lines, columns: Sequence[str]) -> Iterator[FleetRow]:
     if columns:
         lines.fault("R152", f"no column {quoted(columns[0])}; a list of plain lines has none", line=1)
         return
@@ -369,7 +369,7 @@ def _read_txt(lines: _Lines, columns: Sequence[str]) -> Iterator[Row]:
             _diagnose_key(lines, name, lines.number, 1)
 
 
-def _read_ndjson(lines: _Lines, key: str, columns: Sequence[str]) -> Iterator[Row]:
+def _read_ndjson(lines: _Lines, key: str, columns: Sequence[str]) -> Iterator[FleetRow]:
     for line in lines:
         if not line.strip():
             continue
@@ -388,7 +388,7 @@ def _read_ndjson(lines: _Lines, key: str, columns: Sequence[str]) -> Iterator[Ro
             yield row
 
 
-def _read_json(lines: _Lines, key: str, columns: Sequence[str]) -> Iterator[Row]:
+def _read_json(lines: _Lines, key: str, columns: Sequence[str]) -> Iterator[FleetRow]:
     text = "".join(lines)
     decode = json.JSONDecoder().raw_decode
     counted, line = 0, 1
@@ -432,7 +432,7 @@ def _after_blanks(text: str, position: int) -> int:
 
 def _json_row(
     lines: _Lines, item: object, key: str, columns: Sequence[str], place: tuple[int, str]
-) -> Row | None:
+) -> FleetRow | None:
     """Return the row of one JSON item, or None after adding its fault. `place`: its line and that line's text."""
     number, text = place
     if isinstance(item, str) and not columns:
@@ -485,7 +485,7 @@ def _kind(value: object) -> str:
             return "an object"
 
 
-def _read_listed(source: Source, columns: Sequence[str], complaints: Complaints) -> Iterator[Row]:
+def _read_listed(source: Source, columns: Sequence[str], complaints: Complaints) -> Iterator[FleetRow]:
     """Yield the rows of a listing; `line` counts devices. Keys and values are taken as EnOS gave them.
 
     A field that one device lacks is empty; a field that all devices lack is a fault.

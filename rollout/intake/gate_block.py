@@ -13,7 +13,7 @@ from pydantic import Field
 
 from rollout.core.campaign import Denominator, Gate, OnFail, StopRule, Threshold
 from rollout.intake.complaints import Complaints, Loc
-from rollout.intake.scalars import SHARE, Block, Read, choice, duration, whole
+from rollout.intake.scalars import FRACTION, Block, Read, choice, seconds, whole
 from rollout.intake.units import SHARE_PATTERN, read_stop
 
 COVERAGE = Threshold(Fraction(9, 10), Denominator.PLANNED)
@@ -34,7 +34,7 @@ _STOP = Read(
 class ThresholdBlock(Block):
     """At least this share of these devices."""
 
-    min: Annotated[Fraction, SHARE] = Field(description="The share.")
+    min: Annotated[Fraction, FRACTION] = Field(description="The share.")
     of: Annotated[str, choice(*Denominator)] = Field(
         description="Share of all planned, or of the resolved devices."
     )
@@ -75,10 +75,10 @@ class GateBlock(Block):
         default=1, alias="minSample", description="Devices that must be resolved before the gate can open."
     )
     stop_at: StopBlock | None = Field(default=None, alias="stopAt", description="When to halt.")
-    soak: Annotated[float, duration()] = Field(
+    soak: Annotated[float, seconds()] = Field(
         default=0.0, description="Time to wait after the thresholds hold."
     )
-    deadline: Annotated[float, duration(1)] | None = Field(
+    deadline: Annotated[float, seconds(1)] | None = Field(
         default=None,
         description="Time after the wave's opening when the gate has failed if it is not satisfied.",
     )

@@ -37,7 +37,7 @@ class DamagedListing(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class DeviceListing:
     """One search's devices. `source` as the plan has it; `url` who was asked, at `asked_at` (s since the epoch).
 
     `products` are their product keys, sorted, the first three.
@@ -64,7 +64,7 @@ class Listing:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], directory: Path) -> Listing:
+    def from_json(cls, data: Mapping[str, Any], directory: Path) -> DeviceListing:
         """Return the listing that `to_json` wrote into a plan of `directory`. Raises KeyError, TypeError, ValueError."""
         name = data["file"]
         if not isinstance(name, str) or Path(name).name != name:
@@ -130,7 +130,7 @@ class ListingWriter:
         if product := columns.get("productKey"):
             self._products.add(product)
 
-    def finish(self, source: str, url: str, asked_at: float) -> Listing:
+    def finish(self, source: str, url: str, asked_at: float) -> DeviceListing:
         """End the file, wait until it is on disk, and return its listing. Raises OSError."""
         self._text.close()
         self._raw.flush()
@@ -139,7 +139,7 @@ class ListingWriter:
         products = tuple(sorted(self._products)[:PRODUCTS_TOLD_MAX])
         with self._path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return Listing(source, url, asked_at, self.found, products, sha256, self._path)
+        return DeviceListing(source, url, asked_at, self.found, products, sha256, self._path)
 
 
 def read_listing(path: Path) -> Iterator[tuple[str, dict[str, str]]]:

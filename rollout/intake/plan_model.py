@@ -23,7 +23,7 @@ from rollout.intake.scalars import (
     Block,
     Read,
     choice,
-    duration,
+    seconds,
     text_like,
     whole,
     without_null,
@@ -163,10 +163,10 @@ class ApiRetryBlock(Block):
     attempts: Annotated[int, whole(1, 20)] | None = Field(
         default=None, description="Attempts at most, 1 to 20."
     )
-    first: Annotated[float, duration(0.01, 300)] | None = Field(
+    first: Annotated[float, seconds(0.01, 300)] | None = Field(
         default=None, description="First wait, 10ms to 5m."
     )
-    max: Annotated[float, duration(0.01, 3600)] | None = Field(
+    max: Annotated[float, seconds(0.01, 3600)] | None = Field(
         default=None, description="Longest wait, to 1h."
     )
     when_unsure: Annotated[str, choice(*WhenUnsure)] | None = Field(
@@ -209,7 +209,7 @@ class PlanBlock(Block):
     waves: list[WaveBlock] = Field(min_length=1, max_length=WAVES_MAX, description="The steps, in order.")
     limits: LimitsBlock = Field(default=LimitsBlock(), description="How fast, and how much at once.")
     api_retry: ApiRetryBlock = Field(default=ApiRetryBlock(), alias="apiRetry", description="Repeated calls.")
-    stragglers_after: Annotated[float, duration(1)] | None = Field(
+    stragglers_after: Annotated[float, seconds(1)] | None = Field(
         default=None,
         alias="stragglersAfter",
         description="In a wave without deadline: time without any movement after which open devices are left behind; "

@@ -38,10 +38,10 @@ from typing import IO, Any
 
 from rollout.codes import Severity
 from rollout.core.campaign import Campaign, Scope, Share
-from rollout.core.campaign_json import FORMAT, NewerFormat, campaign_from_json, canonical
+from rollout.core.campaign_json import PLAN_FORMAT, NewerFormat, campaign_from_json, canonical
 from rollout.core.names import batch_name
 from rollout.core.plan import (
-    SCHEMA,
+    PLAN_SCHEMA,
     Batch,
     Cutter,
     KeyBlob,
@@ -65,7 +65,7 @@ from rollout.intake.document import PlanDocument
 from rollout.intake.files import Unopened, open_regular, replacing, unnamed_file
 from rollout.intake.fleet_file import Source
 from rollout.intake.fleet_order import Counts, OrderedFleet, order_fleet
-from rollout.intake.listing import Listing
+from rollout.intake.listing import DeviceListing
 from rollout.intake.rules import check_sizes
 from rollout.ports import PLAN_NAME
 from rollout.version import __version__
@@ -96,7 +96,7 @@ class PlanningReport:
     filtered: int = 0
     devices: int = 0
     warnings: tuple[Complaint, ...] = ()
-    listings: tuple[Listing, ...] = ()
+    listings: tuple[DeviceListing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def compile_plan(
     directory: Path,
     *,
     devices: Sequence[str | Path] | None = None,
-    listings: Sequence[Listing] = (),
+    listings: Sequence[DeviceListing] = (),
     progress: Callable[[int], None] | None = None,
 ) -> SavedPlan:
     """Plan the document's fleet and save the plan into `directory`, replacing one that is there.
@@ -230,7 +230,7 @@ def _compile(
     stack: ExitStack,
     *,
     devices: Sequence[str | Path] | None,
-    listings: Sequence[Listing],
+    listings: Sequence[DeviceListing],
     progress: Callable[[int], None] | None,
 ) -> None:
     campaign = document.campaign
@@ -289,7 +289,7 @@ def _compile(
 def fleet_sources(
     document: PlanDocument,
     devices: Sequence[str | Path] | None,
-    listings: Sequence[Listing],
+    listings: Sequence[DeviceListing],
     complaints: Complaints,
 ) -> list[Source]:
     """Return the sources of the fleet: those of the plan, or the files given instead. Faults go to `complaints`."""
@@ -309,7 +309,7 @@ def _sources(
     document: PlanDocument,
     names: Sequence[str],
     key: str,
-    listings: Sequence[Listing],
+    listings: Sequence[DeviceListing],
     complaints: Complaints,
 ) -> list[Source]:
     """Return the files and listings a plan names; one that leads out of the plan's directory is a fault."""
@@ -431,9 +431,9 @@ def _read_plan_json(path: Path) -> dict[str, Any]:
     name, _, number = str(schema).partition("/")
     if name != "rollout.plan":
         raise _refused("R180", path, "is not a saved plan", hint="`rollout plan` saves one")
-    if schema not in (SCHEMA, format_1.SCHEMA):
-        if number.isdigit() and int(number) > FORMAT:
-            raise _newer(path, data, f"has the format {schema}, this program reads up to {SCHEMA}")
+    if schema not in (PLAN_SCHEMA, format_1.SCHEMA):
+        if number.isdigit() and int(number) > PLAN_FORMAT:
+            raise _newer(path, data, f"has the format {schema}, this program reads up to {PLAN_SCHEMA}")
         raise _refused("R182", path, f"has the format {schema}, which there never was")
     content: dict[str, Any] = data
     if content.pop("checksum", None) != _checksum(content):
@@ -493,7 +493,7 @@ def _report_from_json(data: dict[str, Any], directory: Path) -> PlanningReport:
         for warning in data["warnings"]
     )
     # plans of before there were listings have none
-    listings = tuple(Listing.from_json(listing, directory) for listing in data.get("listings", ()))
+    listings = tuple(DeviceListing.from_json(listing, directory) for listing in data.get("listings", ()))
     counts = {name: int(data[name]) for name in ("rows", "duplicates", "excluded", "filtered", "devices")}
     return PlanningReport(**counts, warnings=warnings, listings=listings)
 

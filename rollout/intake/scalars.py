@@ -91,20 +91,20 @@ def choice(*words: str) -> Read:
     return Read(read, {"enum": list(words)})
 
 
-def duration(low_s: float = 0.0, high_s: float = DURATION_S_MAX) -> Read:
+def seconds(low_s: float = 0.0, high_s: float = DURATION_S_MAX) -> Read:
     """Return the type of durations from `low_s` to `high_s` seconds."""
 
     def read(text: str) -> float:
-        seconds = read_duration(text)
-        if not low_s <= seconds <= high_s:
+        length_s = read_duration(text)
+        if not low_s <= length_s <= high_s:
             raise Unreadable("R102", f"{quoted(text)} is not from {low_s:g}s to {high_s:g}s")
-        return seconds
+        return length_s
 
     return Read(read, {"type": "string", "pattern": DURATION_PATTERN, "examples": ["2h", "30m", "1h30m"]})
 
 
 FLAG = Read(read_flag, {"enum": [True, False, "true", "false"]})
-SHARE = Read(
+FRACTION = Read(
     read_share,
     {
         "anyOf": [

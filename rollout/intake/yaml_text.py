@@ -21,7 +21,7 @@ import yaml
 from rollout.intake.complaints import Complaints, Loc, Place, Places, quoted
 from rollout.intake.files import Unopened, open_regular
 
-PLAN_BYTES_MAX = 1 << 20
+DOCUMENT_BYTES_MAX = 1 << 20
 """Bytes of a plan file at most; about 50,000 explicit keys fit. Ours."""
 
 DEPTH_MAX = 20
@@ -124,11 +124,11 @@ def _typed(document: Document, value: object, loc: Loc) -> object:
 def _read_text(path: Path, complaints: Complaints) -> str | None:
     try:
         with open_regular(path) as file:
-            raw = file.read(PLAN_BYTES_MAX + 1)
+            raw = file.read(DOCUMENT_BYTES_MAX + 1)
     except Unopened as refusal:
         complaints.add("R100", str(refusal))
         return None
-    if len(raw) > PLAN_BYTES_MAX:
+    if len(raw) > DOCUMENT_BYTES_MAX:
         complaints.add("R111", "larger than 1 MiB", hint="long device lists go into files under `devices:`")
         return None
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):

@@ -3,12 +3,12 @@
 An event becomes one JSON object; its `kind` stands beside the object. Each row says by `v` in which *format* it was written; one
 that does not is of format 1. A journal outlives the program that wrote it by these rules:
 
-* a field at its default is not written, and an absent field means the default *of the row's format*: `DEFAULTS` pins those of
-  today's format, `journal.format1` those of the first. What a dataclass of `core.events` has as its default
+* a field at its default is not written, and an absent field means the default *of the row's format*: `EVENT_DEFAULTS` pins those of
+  today's format, `journal.format_1` those of the first. What a dataclass of `core.events` has as its default
   counts for neither, so it may change without changing what was written;
 * rows of an older format are read into the events of today;
 * a format, kind, field or code we do not know is refused by name: a newer program wrote it, and to drop it would be to
-  forget a fact. Whoever adds one, or changes the meaning of one, raises `FORMAT`, keeps the old `DEFAULTS` beside the new,
+  forget a fact. Whoever adds one, or changes the meaning of one, raises `JOURNAL_FORMAT`, keeps the old `EVENT_DEFAULTS` beside the new,
   and says in `upgrade` what the old rows mean.
 
 Text is decoded on a fast path that trusts it. If it does not fit, a careful path reads it once more with the
@@ -29,7 +29,7 @@ from typing import Any, Never, get_args, get_origin, get_type_hints
 from rollout.core.events import EPHEMERAL, EVENTS, Event
 from rollout.core.tally import Tally
 from rollout.errors import JournalCorrupt
-from rollout.journal import format1
+from rollout.journal import format_1
 
 try:
     import orjson
@@ -38,10 +38,10 @@ except ImportError:  # the `speed` extra is not installed
 else:
     _FAST = True
 
-FORMAT = 2
+JOURNAL_FORMAT = 2
 """Version of the text and of the tables around it; a journal, or a row, of a higher one is refused."""
 
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+EVENT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "campaign.started": {"group_sizes": (), "first_count_s": None},
     "engine.started": {"paranoid": False},
     "engine.stopped": {"message": ""},
@@ -109,7 +109,7 @@ def encode(event: Event) -> str:
     """
     assert event.kind not in EPHEMERAL, f"{event.kind} is not history"
     shape = _SHAPES[event.kind]
-    record: dict[str, Any] = {"v": FORMAT}
+    record: dict[str, Any] = {"v": JOURNAL_FORMAT}
     name = ""
     try:
         for name, write in shape.required:
@@ -151,7 +151,7 @@ class _Shape:
 
     def build(self, record: dict[str, Any]) -> Event:
         version = record.pop("v", 1)
-        if version != FORMAT:
+        if version != JOURNAL_FORMAT:
             if version != 1:
                 raise ValueError("a format this program reads")
             record = self.upgraded(record)
@@ -162,22 +162,22 @@ class _Shape:
 
     def upgraded(self, record: dict[str, Any]) -> dict[str, Any]:
         """Return a row of format 1 as one of today."""
-        required, optional = format1.FIELDS[self.event.kind]
+        required, optional = format_1.FIELDS[self.event.kind]
         if not record.keys() <= {*required, *optional}:
             raise ValueError("fields of format 1")
-        return format1.upgrade(self.event.kind, record)
+        return format_1.upgrade(self.event.kind, record)
 
     def missing(self, record: Mapping[str, Any], version: int) -> list[str]:
         """Return the fields that a row of the format must have and has not."""
         if version == 1:
-            required, _ = format1.FIELDS[self.event.kind]
+            required, _ = format_1.FIELDS[self.event.kind]
             return sorted(set(required) - record.keys())
         return sorted(self.readers.keys() - self.defaults.keys() - record.keys())
 
     def known(self, version: int) -> set[str]:
         """Return the fields a row of the format may have."""
         if version == 1:
-            required, optional = format1.FIELDS[self.event.kind]
+            required, optional = format_1.FIELDS[self.event.kind]
             return {*required, *optional}
         return set(self.readers)
 
@@ -192,15 +192,15 @@ def _decode_carefully(kind: str, shape: _Shape, body: str) -> Event:
     version = record.pop("v", 1)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise _corrupt(f"{kind}: v is {version!r:.80}, expected a format")
-    if version > FORMAT:
-        _refuse_newer(f"{kind}: journal format {version}, this program reads up to {FORMAT}")
+    if version > JOURNAL_FORMAT:
+        _refuse_newer(f"{kind}: journal format {version}, this program reads up to {JOURNAL_FORMAT}")
     if unknown := record.keys() - shape.known(version):
         _refuse_newer(f"{kind}: unknown field {', '.join(sorted(unknown))}")
     if missing := shape.missing(record, version):
         raise _corrupt(f"{kind}: no {', '.join(missing)}")
     if version == 1:
         try:
-            record = format1.upgrade(kind, record)
+            record = format_1.upgrade(kind, record)
         except _UNFIT as error:
             raise _corrupt(f"{kind}: reason is {record.get('reason')!r:.80}, expected {error}") from None
     for name, value in record.items():
@@ -210,7 +210,7 @@ def _decode_carefully(kind: str, shape: _Shape, body: str) -> Event:
             _refuse_newer(f"{kind}: unknown {name} {value!r:.80}")
         except _UNFIT as error:
             raise _corrupt(f"{kind}: {name} is {value!r:.80}, expected {error}") from None
-    return shape.build({"v": FORMAT, **record})
+    return shape.build({"v": JOURNAL_FORMAT, **record})
 
 
 def _corrupt(message: str) -> JournalCorrupt:
@@ -326,7 +326,7 @@ def _writer(hint: Any, read: Reader) -> Writer:
 
 def _shape(event: type[Event]) -> _Shape:
     hints = get_type_hints(event)
-    defaults = DEFAULTS.get(event.kind, {})
+    defaults = EVENT_DEFAULTS.get(event.kind, {})
     readers = {
         f.name: _index if f.name in _INDICES and hints[f.name] is int else _reader(hints[f.name])
         for f in fields(event)

@@ -21,9 +21,6 @@ from rollout.errors import JournalHeld, NoCampaign
 from rollout.journal.memory import MemoryJournal
 from rollout.ports import LISTING_GLOB, PLAN_NAME, CampaignFiles, Holder, Orders, Store, StoreCheck
 
-LOOK_EVERY_S = 0.05
-"""How often a runner looks for orders, in real seconds."""
-
 
 @dataclass(slots=True)
 class _Kept:
@@ -37,7 +34,7 @@ class _Kept:
 class _MemoryOrders(Orders):
     """The orders to one campaign, for its runner."""
 
-    look_every_s = LOOK_EVERY_S
+    look_every_s = 0.05
 
     def __init__(self, orders: dict[str, Order]) -> None:
         self._orders = orders

@@ -44,7 +44,7 @@ from zlib import crc32
 
 from rollout.core.events import CampaignStarted, Event
 from rollout.errors import JournalCorrupt, JournalError
-from rollout.journal.codec import FORMAT, decode, encode
+from rollout.journal.codec import JOURNAL_FORMAT, decode, encode
 from rollout.journal.lock import Lock
 from rollout.version import __version__
 
@@ -71,7 +71,7 @@ writer's thread has to take the interpreter's lock back from a busy event loop."
 BUSY_S = 5.0
 """How long SQLite waits for a reader that recovers or closes the file, in seconds."""
 
-SCHEMA = (
+TABLES = (
     "CREATE TABLE events (seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, crc INTEGER NOT NULL)",
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
 )
@@ -84,7 +84,7 @@ NETWORK_FILE_SYSTEMS = frozenset({"cifs", "fuse.sshfs", "nfs", "nfs4", "smb3", "
 """As Linux calls them; elsewhere they are not recognised. Locks and shared memory are not to be relied on there.
 Source: sqlite.org/wal.html, "WAL does not work over a network filesystem"."""
 
-COLUMNS = 5
+EVENT_COLUMNS = 5
 
 
 @cache
@@ -277,7 +277,7 @@ class SqliteJournal:
         return self._running
 
     def _commit_with_room(self) -> _Commit:
-        if self._waiting and len(self._waiting[-1].values) < COMMIT_EVENTS_MAX * COLUMNS:
+        if self._waiting and len(self._waiting[-1].values) < COMMIT_EVENTS_MAX * EVENT_COLUMNS:
             return self._waiting[-1]
         loop = self._loop()
         if self._waiting:
@@ -331,7 +331,7 @@ class SqliteJournal:
             raise self._failure
         try:
             with _explained(self.path):
-                self._connection.execute(_insert(len(commit.values) // COLUMNS), commit.values)
+                self._connection.execute(_insert(len(commit.values) // EVENT_COLUMNS), commit.values)
                 self._stored = commit.last
                 if (now := time.monotonic()) >= self._next_beat:
                     self._lock.beat(self.epoch, self._stored)
@@ -422,9 +422,9 @@ def _build(path: Path, campaign_id: str, plan_digest: str) -> None:
             "PRAGMA journal_mode = MEMORY"
         )  # a half-made file is thrown away, never rolled back
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute(f"PRAGMA user_version = {JOURNAL_FORMAT}")
         connection.execute("BEGIN")
-        for table in SCHEMA:
+        for table in TABLES:
             connection.execute(table)
         meta = {
             "campaign_id": campaign_id,
@@ -474,16 +474,16 @@ def _examine(connection: sqlite3.Connection, path: Path) -> dict[str, str]:
     if application != APPLICATION_ID:
         raise JournalCorrupt(f"{path}: not a journal", code="R702", hint="is this the campaign's directory?")
     ((version,),) = connection.execute("PRAGMA user_version")
-    if version > FORMAT:
+    if version > JOURNAL_FORMAT:
         raise JournalCorrupt(
-            f"{path}: journal format {version}, this program reads up to {FORMAT}",
+            f"{path}: journal format {version}, this program reads up to {JOURNAL_FORMAT}",
             code="R703",
             hint=f"use {_writer_of(connection)}",
         )
     if version < 1:
         raise _damaged(path, f"format {version} never was")
     schema = sorted(sql or "" for (sql,) in connection.execute("SELECT sql FROM sqlite_schema"))
-    if schema != sorted(SCHEMA):
+    if schema != sorted(TABLES):
         raise JournalCorrupt(
             f"{path}: its tables are not as rollout makes them",
             code="R704",
@@ -515,7 +515,7 @@ def _prepare_for_writing(connection: sqlite3.Connection, path: Path) -> None:
     if verdict != "ok":
         raise _damaged(path, " ".join(verdict.split()))
     # rows are written in today's format from here on: an older program must not read past them
-    connection.execute(f"PRAGMA user_version = {FORMAT}")
+    connection.execute(f"PRAGMA user_version = {JOURNAL_FORMAT}")
 
 
 def _refuse_irregular(path: Path) -> None:

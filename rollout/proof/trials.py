@@ -25,8 +25,8 @@ from rollout.core.campaign import (
     Localized,
     OnFail,
     Rest,
-    RetryPolicy,
     StopRule,
+    TaskRetry,
     Threshold,
     Wave,
     WhenUnsure,
@@ -465,9 +465,9 @@ def draw_scenario(seed: int, dice: Random) -> Scenario:
         platform={"versionNumbers": ["1.0"]},
         upgrade_timeout_s=300,
         maximum_concurrency=concurrency,
-        retry=RetryPolicy(enabled=True, interval_s=dice.choice((0, 10)), count=dice.randint(1, 2))
+        retry=TaskRetry(enabled=True, interval_s=dice.choice((0, 10)), count=dice.randint(1, 2))
         if dice.random() < 0.2
-        else RetryPolicy(),
+        else TaskRetry(),
     )
     waves = [
         Wave(f"wave{number}", Count(dice.randint(1, 3)), spec, _draw_gate(dice))

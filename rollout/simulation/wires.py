@@ -19,9 +19,9 @@ from random import Random
 
 from rollout.core.records import TaskState
 from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY
-from rollout.emulator.http.service import Call, Delivery, Reply, Service
+from rollout.emulator.http.service import Delivery, HttpCall, Reply, Service
 from rollout.emulator.platform.index import JobView
-from rollout.emulator.platform.tasks import STATUSES
+from rollout.emulator.platform.tasks import STATUS_BY_LABEL
 from rollout.enos import limits
 from rollout.enos.caller import Caller
 from rollout.enos.service import EnosService
@@ -130,7 +130,7 @@ class Network:
         self.sent.append(Sent(self.now(), name, self._intents(name), life))
         return self.sent[-1]
 
-    def send(self, call: Call, sent: Sent | None = None) -> asyncio.Future[Reply]:
+    def send(self, call: HttpCall, sent: Sent | None = None) -> asyncio.Future[Reply]:
         """Send a request; it arrives even if its sender dies.
 
         Args:
@@ -146,7 +146,7 @@ class Network:
             sent.over_at = self.now()
         return answer
 
-    def _arrive(self, call: Call, answer: asyncio.Future[Reply], sent: Sent | None) -> None:
+    def _arrive(self, call: HttpCall, answer: asyncio.Future[Reply], sent: Sent | None) -> None:
         self.effect_delay_s = 0.0
         reply = self.service.answer(call)
         if sent is not None:
@@ -278,12 +278,12 @@ class SimService(EnosService):
 
 
 def _count(view: JobView, states: Collection[TaskState]) -> int:
-    return sum(view.counts[STATUSES[STATUS_OF[state]]] for state in states) if states else view.tasks
+    return sum(view.counts[STATUS_BY_LABEL[STATUS_OF[state]]] for state in states) if states else view.tasks
 
 
-def _call(request: Request) -> Call:
+def _call(request: Request) -> HttpCall:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Call(request.method, f"/{request.path}", request.query, headers, request.body or b"")
+    return HttpCall(request.method, f"/{request.path}", request.query, headers, request.body or b"")
 
 
 def _job_name(body: bytes | None) -> str:

@@ -25,7 +25,7 @@ from rollout.emulator.http.gateway import Gateway, GatewayRules, KeyPair
 from rollout.emulator.http.service import Service
 from rollout.emulator.platform.history import HistoryEntry
 from rollout.emulator.platform.knobs import Knobs
-from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.model import EmulatedPlatform
 from rollout.emulator.platform.population import Population
 from rollout.engine.clock import Clock
 from rollout.engine.pacing import Pacers
@@ -118,7 +118,7 @@ class World:
     paranoid: int = 0
     loop: SimLoop = field(init=False)
     disk: Disk = field(init=False)
-    platform: Platform = field(init=False)
+    platform: EmulatedPlatform = field(init=False)
     network: Network = field(init=False)
     _inbox: _Inbox = field(init=False, default_factory=_Inbox)
 
@@ -126,7 +126,7 @@ class World:
         scenario = self.scenario
         self.loop = SimLoop()
         self.disk = Disk(self.now, blank=not scenario.keeps_journal)
-        self.platform = Platform(
+        self.platform = EmulatedPlatform(
             seed=scenario.seed,
             start=scenario.start,
             org_id=scenario.plan.campaign.org_id,

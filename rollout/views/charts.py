@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 
+from rollout.core.campaign import DAY_S
+
 Point = tuple[float, float]
 
 TICKS = 5
-DAY_S = 86_400.0
 TIME_STEPS = (
     (60.0, "s", 1.0, (5, 10, 15, 30)),
     (3600.0, "min", 60.0, (1, 2, 5, 10, 15, 20, 30)),

@@ -24,7 +24,7 @@ GATE_WIDTH = 48
 GATE_WIDTH_MIN = 20
 """Columns of the GATE column at least, on a narrow terminal: more than its longest word."""
 
-LABEL_WIDTH = 11
+_LABEL_WIDTH = 11
 """Columns of the label before a line's text; the rest of a wrapped line is indented by as much."""
 
 WAVE_WIDTH = 24
@@ -351,7 +351,7 @@ def _wrapped(line: str, columns: int) -> list[str]:
     """Return the line in parts of at most `columns`; ids, paths and rows of the table stay whole."""
     if len(line) <= columns or line.startswith((" + ", "   ")):
         return [line]
-    below = " " * (4 if line.startswith("  ") else LABEL_WIDTH)
+    below = " " * (4 if line.startswith("  ") else _LABEL_WIDTH)
     return textwrap.wrap(
         line,
         columns,

@@ -236,7 +236,7 @@ def headline(state: State) -> str:
             return f"Left {state.campaign.id} {how} after {took}{evidence}{stalled}"
 
 
-NAMED_MAX = 5
+BATCHES_NAMED_MAX = 5
 """Batches named in a line; `jobs --state` has them all. Our choice."""
 
 
@@ -250,8 +250,8 @@ def in_doubt(state: State) -> list[str]:
     lines = []
     for batches, what in kinds:
         if batches:
-            named = [batch_label(state.plan, index) for index in sorted(batches)[:NAMED_MAX]]
-            more = ", ..." if len(batches) > NAMED_MAX else ""
+            named = [batch_label(state.plan, index) for index in sorted(batches)[:BATCHES_NAMED_MAX]]
+            more = ", ..." if len(batches) > BATCHES_NAMED_MAX else ""
             lines.append(f"{counted(len(batches), 'batch', 'batches')} {what} ({', '.join(named)}{more})")
     return lines
 

@@ -34,7 +34,7 @@ class Story:
 @pytest.fixture(autouse=True)
 def no_time_passes(monkeypatch):
     """A look is not waited for."""
-    monkeypatch.setattr(waiting, "POLL_S", 0.0)
+    monkeypatch.setattr(waiting, "GOAL_POLL_S", 0.0)
 
 
 def test_a_goal_is_reached():

@@ -10,6 +10,7 @@ from rollout.app import create_calls
 from rollout.app.planning import open_or_compile
 from rollout.app.stores import open_store
 from rollout.cli.console import Console
+from rollout.enos.paths import TOKEN_PATH
 from rollout.enos.signing import Secret, sign
 from rollout.enos.translate import create_body, create_query
 from rollout.ports import CreateCall
@@ -192,7 +193,7 @@ def test_the_collection_signs_as_we_do(desk):
     )
     asked = json.loads(values["asked"]["body"]["raw"])
     assert asked["appKey"] == DEMO_ACCESS_KEY
-    assert values["asked"]["url"] == f"{create_calls.LOCAL_URL}/{create_calls.TOKEN_PATH}"
+    assert values["asked"]["url"] == f"{create_calls.LOCAL_URL}/{TOKEN_PATH}/get"
 
 
 def test_a_screen_gets_long_bodies_shortened_and_never_a_call_that_sends_half(desk, monkeypatch):

@@ -20,7 +20,7 @@ from pathlib import Path
 from state_summary import summary
 
 from rollout import __version__
-from rollout.core.campaign_json import FORMAT, campaign_to_json
+from rollout.core.campaign_json import PLAN_FORMAT, campaign_to_json
 from rollout.core.events import EPHEMERAL
 from rollout.core.fold import fold
 from rollout.core.state import State
@@ -168,7 +168,7 @@ def simulated():
             "plan": {
                 "digest": plan.digest,
                 "seed": plan.seed,
-                "format": FORMAT,
+                "format": PLAN_FORMAT,
                 "campaign": campaign_to_json(plan.campaign),
                 "waves": [[w.index, w.name, w.devices, w.first, w.last] for w in plan.waves],
                 "batches": [

@@ -17,7 +17,7 @@ from rollout.core.plan import Batch, Plan, PlannedWave
 from rollout.core.state import State
 from rollout.intake.format_1 import campaign_of_format_2
 from rollout.journal.codec import decode
-from rollout.journal.format1 import HALTS, HOLDS
+from rollout.journal.format_1 import HALTS, HOLDS
 
 SETS = sorted(Path(__file__).parent.glob("*/simulated.jsonl.gz"))
 

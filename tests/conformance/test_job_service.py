@@ -19,7 +19,7 @@ from rollout.emulator.http.gateway import DEMO_ACCESS_KEY, DEMO_SECRET_KEY, Gate
 from rollout.emulator.http.server import EmulatorConfig, serve
 from rollout.emulator.http.service import Service
 from rollout.emulator.platform.knobs import Knobs
-from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.model import EmulatedPlatform
 from rollout.emulator.platform.population import Population
 from rollout.enos.caller import Caller
 from rollout.enos.limits import PAGE_SIZE_MAX
@@ -69,7 +69,7 @@ class InSimulation:
     @asynccontextmanager
     async def begin(config: EmulatorConfig, clock: Callable[[], float]):
         """Start a world without a campaign that lives by `clock`; give the client of its first life."""
-        platform = Platform(
+        platform = EmulatedPlatform(
             seed=config.seed,
             start=clock(),
             org_id=config.org_id,

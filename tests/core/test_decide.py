@@ -15,9 +15,9 @@ from rollout.core.campaign import (
     JobSpec,
     Limits,
     OnFail,
-    RetryPolicy,
-    SchedulePolicy,
+    PushSchedule,
     StopRule,
+    TaskRetry,
     WhenUnsure,
 )
 from rollout.core.decide import BLIND_MAX_S, may_create
@@ -278,7 +278,7 @@ def test_no_stall_is_told_from_counts_that_fail():
 
 def test_failed_devices_that_enos_brings_back_are_no_stall():
     """Their places come free when the last retry is over, six hours later: the campaign goes on by itself."""
-    w = stalled_world(0.0, retry=RetryPolicy(True, 21_600, 1), failing=0.5)
+    w = stalled_world(0.0, retry=TaskRetry(True, 21_600, 1), failing=0.5)
     assert w.live().status is CampaignStatus.FINISHED
     assert ev.CampaignStalled.kind not in kinds(w)
 
@@ -287,7 +287,7 @@ def test_no_stall_is_told_before_the_window_opens():
     """Until EnOS may push at all, silence says nothing; where the window opens daily, a day more."""
     opens = 40_000.0
     for daily, earliest in ((False, opens + 5000.0), (True, opens + 5000.0 + 86_400.0)):
-        w = stalled_world(0.5, schedule=SchedulePolicy(int(opens * 1000), 10**12, daily))
+        w = stalled_world(0.5, schedule=PushSchedule(int(opens * 1000), 10**12, daily))
         w.live(until=400_000.0)
         (told,) = (e for e in w.journal if isinstance(e, ev.CampaignStalled))
         assert told.at >= earliest

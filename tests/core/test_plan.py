@@ -19,11 +19,11 @@ from rollout.core.campaign import (
     Keys,
     Limits,
     Localized,
+    PushSchedule,
     Rest,
-    RetryPolicy,
-    SchedulePolicy,
     Scope,
     Share,
+    TaskRetry,
     Wave,
 )
 from rollout.core.campaign_json import campaign_to_json
@@ -274,8 +274,8 @@ def test_batch_digest_binds_what_is_sent():
     sent = [
         JobSpec(upgrade_timeout_s=7201),
         JobSpec(maximum_concurrency=None),
-        JobSpec(retry=RetryPolicy(enabled=True, interval_s=1, count=1)),
-        JobSpec(schedule=SchedulePolicy(1, 2)),
+        JobSpec(retry=TaskRetry(enabled=True, interval_s=1, count=1)),
+        JobSpec(schedule=PushSchedule(1, 2)),
         JobSpec(platform={"versionNumbers": ["1.10"]}),
     ]
     others = {

@@ -7,9 +7,9 @@ from support.plans import build
 
 from rollout.core import events as ev
 from rollout.core.budget import group_exposure, job_exposure
-from rollout.core.campaign import CallLimit, JobSpec, Limits, RetryPolicy, Scope
+from rollout.core.campaign import CallLimit, JobSpec, Limits, Scope, TaskRetry
 from rollout.core.commands import UnderWay
-from rollout.core.counting import ENROL_S, Numbers, counted, is_news
+from rollout.core.counting import ENROL_S, Numbers, is_news, tasks_counted
 from rollout.core.decide import BLIND_MAX_S, decide
 from rollout.core.fold import fold
 from rollout.core.lifecycle import BatchStatus
@@ -36,7 +36,7 @@ def opened(*waves, **campaign):
 def count(state, at, *numbers, group=0):
     """Fold a count of `group` asked at `at`: enrolled, in progress, succeeded, failed."""
     jobs = len(state.groups[group].batches)
-    event = counted(state, state.groups[group], Numbers(*numbers), jobs=jobs, asked_at=at, now=at)
+    event = tasks_counted(state, state.groups[group], Numbers(*numbers), jobs=jobs, asked_at=at, now=at)
     news = is_news(state, event)
     fold(state, event)
     return news
@@ -69,7 +69,7 @@ def test_devices_that_match_nothing_are_waited_for_only_so_long():
 
 def test_failures_are_not_final_while_the_platform_may_retry():
     """With EnOS's retries a failed device counts as open until the interval has passed in quiet."""
-    spec = replace(SPEC, retry=RetryPolicy(enabled=True, interval_s=600, count=2))
+    spec = replace(SPEC, retry=TaskRetry(enabled=True, interval_s=600, count=2))
     state = opened(("all", [20], None, spec))
     count(state, 200.0, 20, 0, 15, 5)
     assert (state.tally().resolved, state.tally().failed, state.exposure) == (15, 5, 5)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.emulator.platform.expression import DEPTH_MAX, LENGTH_MAX, constraints, matches, parse
+from rollout.emulator.platform.expression import LENGTH_MAX, NESTING_MAX, constraints, matches, parse
 from rollout.emulator.platform.refusal import Refusal
 
 FIELDS = {
@@ -71,8 +71,8 @@ def test_meaning(text, true):
         "and",
         "= '1'",
         "a = 'it's'",
-        "(" * (DEPTH_MAX + 2) + "a='1'" + ")" * (DEPTH_MAX + 2),
-        "not " * (DEPTH_MAX + 2) + "a='1'",
+        "(" * (NESTING_MAX + 2) + "a='1'" + ")" * (NESTING_MAX + 2),
+        "not " * (NESTING_MAX + 2) + "a='1'",
         "a='" + "x" * LENGTH_MAX + "'",
     ],
 )

@@ -15,7 +15,7 @@ from rollout.emulator.http.server import EmulatorConfig, ScaledClock, serve
 from rollout.emulator.oplog import OpLog, read_last_time
 from rollout.emulator.platform.history import HistoryEntry, apply_entry
 from rollout.emulator.platform.knobs import Knobs
-from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.model import EmulatedPlatform
 from rollout.emulator.platform.population import Population
 from rollout.emulator.platform.refusal import Refusal
 from rollout.emulator.platform.search import search_jobs, search_tasks
@@ -163,11 +163,11 @@ def test_history_does_not_depend_on_who_looks_when(steps, looks):
     """The same operations at the same times give the same platform, however often it is read in between."""
     start = 1_000_000.0
     # ids are owed to the seed, so they are known before there are jobs
-    other = Platform(seed=1, start=start)
+    other = EmulatedPlatform(seed=1, start=start)
     ids = [other.create_job(start, "fw", upgrade(keys(1))) for _ in range(4)]
 
     def live(looks):
-        platform = Platform(seed=1, start=start, population=FIELD, knobs=Knobs(any_device=True))
+        platform = EmulatedPlatform(seed=1, start=start, population=FIELD, knobs=Knobs(any_device=True))
         at = start
         looks = sorted(looks)
         for gap_s, name, which, count in steps:

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from rollout.emulator.platform.knobs import Knobs, with_settings
 from rollout.emulator.platform.meters import most_in_any_second
-from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.model import EmulatedPlatform
 from rollout.emulator.platform.population import FAILURE_TEXTS, Population
 from rollout.emulator.platform.refusal import Refusal
 from rollout.emulator.platform.search import (
@@ -36,7 +36,7 @@ NOW = {"read_lag_s": 0, "materialise_s": 0, "task_order": "stable"}
 def platform(population=HEALTHY, devices=None, **knobs):
     """Return a platform whose reads show everything at once, unless knobs say otherwise."""
     registered = [(key, {}) for key in keys(50)] if devices is None else devices
-    return Platform(
+    return EmulatedPlatform(
         start=START, population=population, devices=registered, knobs=with_settings(Knobs(), NOW | knobs)
     )
 
@@ -873,7 +873,7 @@ def test_knob_window_over():
 def test_daily_window_opens_every_day(policy, first_open):
     """Pushes happen between the two times of day, every day, across midnight too; both forms are read."""
     midnight = START - START % 86_400
-    model = Platform(
+    model = EmulatedPlatform(
         start=midnight + 43_200, population=HEALTHY, knobs=with_settings(Knobs(any_device=True), NOW)
     )
     form = policy if "startSchedule" in policy else {"schedulePolicy": policy}
@@ -897,7 +897,7 @@ def test_knob_repeat_daily(knob, third_day):
         "startTimestamp": int((midnight + 86_400 + 20 * 3600) * 1000),
         "endTimestamp": int((midnight + 2 * 86_400 + 21 * 3600) * 1000),
     }
-    model = Platform(
+    model = EmulatedPlatform(
         start=midnight,
         population=HEALTHY,
         knobs=with_settings(Knobs(any_device=True, repeat_daily=knob), NOW),
@@ -913,7 +913,7 @@ def test_knob_repeat_daily(knob, third_day):
 def opens_at(form, **knobs):
     """Return the hour of the day (UTC) at which a job with this schedule first pushes."""
     midnight = START - START % 86_400
-    model = Platform(
+    model = EmulatedPlatform(
         start=midnight, population=HEALTHY, knobs=with_settings(Knobs(any_device=True, **knobs), NOW)
     )
     model.create_job(midnight, "fw-2", upgrade(keys(1), **form))
@@ -1175,7 +1175,7 @@ def test_ids_are_owed_to_the_seed():
     """The same seed and calls give the same ids; another seed gives others; none is given twice."""
 
     def ids(seed):
-        model = Platform(seed=seed, start=START, knobs=with_settings(Knobs(any_device=True), NOW))
+        model = EmulatedPlatform(seed=seed, start=START, knobs=with_settings(Knobs(any_device=True), NOW))
         made = [model.create_job(START, "fw-2", upgrade(keys(3, 3 * n))) for n in range(3)]
         return made + [t["taskId"] for t in search_tasks(model, START, {}).records]
 
@@ -1217,7 +1217,7 @@ class PlatformMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.at = START
-        self.model = Platform(
+        self.model = EmulatedPlatform(
             start=START,
             population=self.FIELD,
             devices=[(key, {}) for key in keys(12)],

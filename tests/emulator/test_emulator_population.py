@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rollout.emulator.platform.behaviour import Behaviour
 from rollout.emulator.platform.chance import DRAWS, NamedDraws
 from rollout.emulator.platform.knobs import Knobs, with_settings
-from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.model import EmulatedPlatform
 from rollout.emulator.platform.population import Habits, Population, Stratum
 from rollout.emulator.platform.search import search_devices, search_tasks
 from rollout.emulator.platform.window import DAY_S, Daily, is_open, moment_after, next_open
@@ -122,13 +122,13 @@ def test_one_true_ratio_for_all():
 def test_columns_are_given_by_weight_where_nobody_told():
     """A new device gets columns at random, the same whenever it is registered; given values go before them."""
     field = Population(columns={"firmwareVersion": {"1.0": 3, "1.1": 1}, "site": {"ulm": 1}})
-    platform = Platform(
+    platform = EmulatedPlatform(
         population=field, devices=[(key, {}) for key in MANY] + [("dev-told", {"site": "kiel"})]
     )
     versions = [platform.devices.version(device) for device in range(len(MANY))]
     assert 0.72 < versions.count("1.0") / len(MANY) < 0.78
     assert platform.devices.column(platform.devices.find("dev-told"), "site") == "kiel"
-    turned = Platform(population=field, devices=[(key, {}) for key in reversed(MANY)])
+    turned = EmulatedPlatform(population=field, devices=[(key, {}) for key in reversed(MANY)])
     assert [turned.devices.version(turned.devices.find(key)) for key in MANY] == versions
 
 
@@ -183,7 +183,7 @@ def test_work_goes_on_only_while_the_device_is_on(day, at, work_s):
 
 def platform(population, start):
     settings = with_settings(Knobs(), {"read_lag_s": 0, "materialise_s": 0})
-    return Platform(
+    return EmulatedPlatform(
         start=start, population=population, devices=[(key, {}) for key in keys(3)], knobs=settings
     )
 

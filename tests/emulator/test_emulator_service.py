@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from rollout.emulator.http.faults import FaultPlan, Faults
 from rollout.emulator.http.gateway import Gateway, GatewayRules, KeyPair
-from rollout.emulator.http.service import Call, Service
+from rollout.emulator.http.service import HttpCall, Service
 from rollout.emulator.platform.knobs import Knobs
-from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.model import EmulatedPlatform
 
 ORG = "o00000000000000"
 
 
 def service(record=lambda _: None, **rules):
     """Return a service over a new platform whose clock stands still."""
-    platform = Platform(start=1000.0, knobs=Knobs(any_device=True, read_lag_s=0, materialise_s=0))
+    platform = EmulatedPlatform(start=1000.0, knobs=Knobs(any_device=True, read_lag_s=0, materialise_s=0))
     gateway = Gateway(KeyPair(), GatewayRules(**{"signature": "none", **rules}), 0)
     return Service(
         platform, gateway, Faults(FaultPlan(), 0), clock=lambda: 1000.0, wall=lambda: 1000.0, record=record
@@ -26,7 +26,7 @@ def service(record=lambda _: None, **rules):
 
 def call(action, body=b"", *, path=JOBS, method="POST", headers=None, **query):
     """Return a call with the parameters that every call needs."""
-    return Call(method, path, {"action": action, "orgId": ORG} | query, headers or {}, body)
+    return HttpCall(method, path, {"action": action, "orgId": ORG} | query, headers or {}, body)
 
 
 JSON = st.recursive(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.core.campaign import JobSpec, Localized, RetryPolicy, SchedulePolicy, Scope
+from rollout.core.campaign import JobSpec, Localized, PushSchedule, Scope, TaskRetry
 from rollout.core.outcome import Accepted, Found, Rejected, Throttled, Unknown, Unsent
 from rollout.enos import limits
 from rollout.enos.codes import CREATE_REFUSALS, Operation
@@ -16,7 +16,7 @@ from rollout.enos.messages import CreateJobBody, JobBrief, JobInfo, SearchBody, 
 from rollout.enos.translate import (
     Answer,
     NoResponse,
-    Unreadable,
+    UnreadableBody,
     any_of,
     clean,
     create_body,
@@ -46,8 +46,8 @@ SETTINGS = JobSettings(
 FULL = JobSpec(
     upgrade_timeout_s=600,
     maximum_concurrency=7,
-    retry=RetryPolicy(enabled=True, interval_s=60, count=2),
-    schedule=SchedulePolicy(start_ms=1, end_ms=2, repeat_daily=True),
+    retry=TaskRetry(enabled=True, interval_s=60, count=2),
+    schedule=PushSchedule(start_ms=1, end_ms=2, repeat_daily=True),
     grows=True,
     platform=SETTINGS.to_platform(),
 )
@@ -235,7 +235,7 @@ def test_the_wait_asked_for_is_clipped(header, seconds):
 def test_any_bytes_are_an_object_or_say_why_not(body):
     """Reading never raises."""
     value = strict_object(body)
-    assert isinstance(value, dict | Unreadable)
+    assert isinstance(value, dict | UnreadableBody)
 
 
 @given(

@@ -8,7 +8,7 @@ from rollout.emulator.platform.search import DEVICE_FIELDS
 from rollout.enos.job_plan import ENOS
 from rollout.enos.translate import device_expression
 from rollout.errors import PlanError
-from rollout.intake.device_search import FIELDS, WORDS, read_search
+from rollout.intake.device_search import FIELD_VALUES, SEARCH_FIELDS, read_search
 from rollout.intake.plan_file import load_plan_file
 from rollout.intake.units import Unreadable
 
@@ -90,10 +90,10 @@ def test_what_enos_cannot_be_asked_is_refused(text, told):
 def test_the_fields_are_those_of_the_platform():
     """Every field and sign here is one that the emulator's device search takes, and no field of its is missing."""
     theirs = {name.replace("*", ""): signs for name, signs in DEVICE_FIELDS.items()}
-    assert FIELDS.keys() == theirs.keys()
-    for name, signs in FIELDS.items():
+    assert SEARCH_FIELDS.keys() == theirs.keys()
+    for name, signs in SEARCH_FIELDS.items():
         assert {"exists" if sign is Sign.MISSING else str(sign) for sign in signs} == theirs[name] - {"in"}
-    assert WORDS.keys() <= FIELDS.keys()
+    assert FIELD_VALUES.keys() <= SEARCH_FIELDS.keys()
 
 
 def test_a_plan_names_the_place_of_a_search_that_cannot_be_read(tmp_path):

@@ -14,7 +14,13 @@ import pytest
 import rollout
 from rollout.core import campaign as values
 from rollout.core import campaign_json
-from rollout.core.campaign_json import DEFAULTS, FORMAT, campaign_from_json, campaign_to_json, canonical
+from rollout.core.campaign_json import (
+    CAMPAIGN_DEFAULTS,
+    PLAN_FORMAT,
+    campaign_from_json,
+    campaign_to_json,
+    canonical,
+)
 from rollout.core.names import batch_name
 from rollout.enos.job_plan import ENOS
 from rollout.errors import PlanError
@@ -87,7 +93,7 @@ def test_planning_again_is_recognised(tmp_path):
         lambda data: data["campaign"]["waves"][4]["size"].update(kind="sample"),
         lambda data: data.update(speed=1),
         lambda data: data["manifest"].update(schema="rollout.devices/2"),
-        lambda data: data.update(schema=f"rollout.plan/{FORMAT + 1}"),
+        lambda data: data.update(schema=f"rollout.plan/{PLAN_FORMAT + 1}"),
     ],
     ids=["gate", "job", "campaign", "word", "size", "member", "manifest", "format"],
 )
@@ -160,7 +166,7 @@ def test_defaults_are_pinned(kind):
 
     Fails where a default was changed: then begin a new format (see the opening of `core.campaign_json`).
     """
-    pinned = DEFAULTS[FORMAT].get(kind.__name__, {})
+    pinned = CAMPAIGN_DEFAULTS[PLAN_FORMAT].get(kind.__name__, {})
     hints = get_type_hints(kind)
     own = {each.name: each for each in fields(kind)}
     assert pinned.keys() <= own.keys()

@@ -7,7 +7,7 @@ from support.listings import listed
 
 from rollout.enos.job_plan import ENOS
 from rollout.errors import PlanError
-from rollout.intake.listing import DamagedListing, Listing, read_listing
+from rollout.intake.listing import DamagedListing, DeviceListing, read_listing
 from rollout.intake.plan_file import load_plan_file
 from rollout.intake.saved_plan import compile_plan, open_saved_plan
 
@@ -86,7 +86,7 @@ def test_a_listing_lies_nowhere_but_beside_its_plan(tmp_path):
     """A plan.json that names a file elsewhere is damaged: it must not make anybody read that file."""
     data = listed(tmp_path, []).to_json()
     with pytest.raises(ValueError, match="beside its plan"):
-        Listing.from_json({**data, "file": "../../etc/passwd"}, tmp_path)
+        DeviceListing.from_json({**data, "file": "../../etc/passwd"}, tmp_path)
 
 
 def truncate(path):

@@ -22,12 +22,12 @@ from rollout.core.campaign import (
     Limits,
     Localized,
     OnFail,
+    PushSchedule,
     Rest,
-    RetryPolicy,
-    SchedulePolicy,
     Scope,
     Share,
     StopRule,
+    TaskRetry,
     Threshold,
     WhenUnsure,
 )
@@ -129,8 +129,8 @@ def test_every_key_arrives(tmp_path):
     job = JobSpec(
         upgrade_timeout_s=7200,
         maximum_concurrency=25,
-        retry=RetryPolicy(enabled=True, interval_s=600, count=2),
-        schedule=SchedulePolicy(1795420800000, 1795446000000, repeat_daily=True),
+        retry=TaskRetry(enabled=True, interval_s=600, count=2),
+        schedule=PushSchedule(1795420800000, 1795446000000, repeat_daily=True),
         grows=True,
         platform=settings.to_platform(),
     )

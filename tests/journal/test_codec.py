@@ -17,7 +17,7 @@ from rollout.core.events import EPHEMERAL, EVENTS
 from rollout.core.reasons import BatchReason, HaltReason, HoldReason, LookupReason, StopReason
 from rollout.core.tally import Tally
 from rollout.errors import JournalCorrupt, Phase
-from rollout.journal import codec, format1
+from rollout.journal import codec, format_1
 
 BY_TYPE = {
     int: st.integers(),
@@ -88,7 +88,7 @@ def required_of(cls):
     return {
         f.name: sample[hints[f.name]] if hints[f.name] in sample else required_code(hints[f.name])
         for f in fields(cls)
-        if f.name not in codec.DEFAULTS.get(cls.kind, {})
+        if f.name not in codec.EVENT_DEFAULTS.get(cls.kind, {})
     }
 
 
@@ -99,9 +99,9 @@ def required_code(hint):
 @pytest.mark.parametrize("cls", KEPT, ids=lambda cls: cls.kind)
 def test_an_absent_field_means_the_default_of_its_format(backend, cls):
     """A field at its default is not written, and comes back as the default that is pinned."""
-    body = json.dumps({"v": codec.FORMAT, **required_of(cls)})
+    body = json.dumps({"v": codec.JOURNAL_FORMAT, **required_of(cls)})
     event = codec.decode(cls.kind, body)
-    defaults = codec.DEFAULTS.get(cls.kind, {})
+    defaults = codec.EVENT_DEFAULTS.get(cls.kind, {})
     assert {name: getattr(event, name) for name in defaults} == defaults
     assert json.loads(codec.encode(event)).keys() == {"v", *required_of(cls)}
 
@@ -110,7 +110,7 @@ def test_an_absent_field_means_the_default_of_its_format(backend, cls):
 def test_every_default_is_pinned(cls):
     """A field with a default has its place in the table, so that what its absence means does not move with the code."""
     own = {f.name: f.default for f in fields(cls) if f.default is not MISSING}
-    assert codec.DEFAULTS.get(cls.kind, {}) == own, "a new default is a new FORMAT: keep the old table"
+    assert codec.EVENT_DEFAULTS.get(cls.kind, {}) == own, "a new default is a new FORMAT: keep the old table"
 
 
 def test_a_default_that_changes_later_changes_nothing_that_was_written(backend, monkeypatch):
@@ -205,10 +205,10 @@ def test_sentences_of_format_1_become_codes(backend, kind, old, event):
     assert codec.decode(kind, json.dumps({"at": 1.0, **old})) == event
 
 
-@pytest.mark.parametrize("kind", format1.FIELDS)
+@pytest.mark.parametrize("kind", format_1.FIELDS)
 def test_format_1_knows_every_field_it_had(kind):
     """The pinned table has all kinds of that time, and each of its fields still has a place in the event of today."""
-    required, optional = format1.FIELDS[kind]
+    required, optional = format_1.FIELDS[kind]
     today = {f.name for f in fields(EVENTS[kind])} | {"reason"}
     assert {*required, *optional} <= today
 

@@ -15,7 +15,7 @@ import pytest
 from rollout.core import events as ev
 from rollout.errors import JournalCorrupt, JournalError, JournalHeld
 from rollout.journal import lock, sqlite
-from rollout.journal.codec import FORMAT
+from rollout.journal.codec import JOURNAL_FORMAT
 from rollout.journal.lock import LOCK_NAME, Lock, read_holder
 from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal, read_events
 from rollout.version import __version__
@@ -232,7 +232,7 @@ async def test_an_earlier_format_is_read_as_it_is_and_marked_when_written_to(dir
     journal = SqliteJournal.open(directory)
     assert list(journal.read()) == before
     await journal.aclose()
-    assert marked(directory) == FORMAT == 2
+    assert marked(directory) == JOURNAL_FORMAT == 2
 
 
 async def test_a_newer_journal_says_which_version_reads_it(directory):
@@ -454,7 +454,7 @@ async def test_appends_that_wait_together_share_a_commit(tmp_path):
     statements = []
     journal._connection.set_trace_callback(statements.append)
     full = sqlite.COMMIT_EVENTS_MAX
-    assert full * sqlite.COLUMNS <= 999, "more values than every build of SQLite can bind"
+    assert full * sqlite.EVENT_COLUMNS <= 999, "more values than every build of SQLite can bind"
     await asyncio.gather(*(journal.append([opened(n)]) for n in range(5 * full + 7)))
     assert [statement.count(f"'{opened(0).kind}'") for statement in statements] == [*[full] * 5, 7]
     journal._connection.set_trace_callback(None)
@@ -507,7 +507,7 @@ async def test_what_comes_while_the_disk_works_is_gathered(tmp_path):
 
     def slow_write(commit):
         gate.wait()
-        sizes.append(len(commit.values) // sqlite.COLUMNS)
+        sizes.append(len(commit.values) // sqlite.EVENT_COLUMNS)
         write(commit)
 
     journal._write = slow_write

@@ -17,7 +17,7 @@ from rollout.core.outcome import Accepted, Found, Listing, Rejected, Throttled, 
 from rollout.core.records import TaskState
 from rollout.engine.clock import Clock
 from rollout.engine.pacing import Pacers
-from rollout.engine.performer import IN_PROGRESS
+from rollout.engine.performer import TASKS_IN_PROGRESS
 from rollout.engine.runner import EngineSettings, Runner
 from rollout.errors import Failure, Phase, ServiceError
 from rollout.ports import NotNow
@@ -301,7 +301,7 @@ class _Service:
             raise ServiceError("no answer", phase=Phase.SENT, failure=Failure.UNREACHABLE)
         return {
             (): everything,
-            IN_PROGRESS: in_progress,
+            TASKS_IN_PROGRESS: in_progress,
             (TaskState.SUCCEEDED,): succeeded,
             (TaskState.FAILED,): failed,
         }[tuple(states)]

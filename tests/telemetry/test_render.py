@@ -8,7 +8,7 @@ import pytest
 from rollout.core import events as e
 from rollout.core.reasons import BatchReason, HaltReason
 from rollout.core.tally import Tally
-from rollout.journal.format1 import FIELDS
+from rollout.journal.format_1 import FIELDS
 from rollout.telemetry.render import level, render
 
 SAMPLES = {

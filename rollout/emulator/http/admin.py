@@ -22,7 +22,7 @@ from rollout.emulator.http.faults import FaultPlan
 from rollout.emulator.http.service import Service
 from rollout.emulator.http.settings import knob_values
 from rollout.emulator.platform.meters import most_in_any_second
-from rollout.emulator.platform.tasks import STATUSES
+from rollout.emulator.platform.tasks import STATUS_BY_LABEL
 
 JOBS_SHOWN = 200
 """Jobs in the state, unless `?jobs=` asks for another number. Ours."""
@@ -38,7 +38,8 @@ def platform_state(service: Service, jobs: int = JOBS_SHOWN) -> dict[str, Any]:
     arrivals = list(platform.meters.arrivals)
     newest = [] if jobs <= 0 else platform.all_jobs[-jobs:][::-1]
     totals = {
-        label: sum(job.counts[status] for job in platform.all_jobs) for label, status in STATUSES.items()
+        label: sum(job.counts[status] for job in platform.all_jobs)
+        for label, status in STATUS_BY_LABEL.items()
     }
     return {
         "now": platform.now,
@@ -66,7 +67,7 @@ def platform_state(service: Service, jobs: int = JOBS_SHOWN) -> dict[str, Any]:
                 "firmwareId": job.firmware.id,
                 "status": "deleted" if job.deleted else "started" if job.started else "stopped",
                 "createTime": int(job.created_at * 1000),
-                "tasks": {label: job.counts[status] for label, status in STATUSES.items()},
+                "tasks": {label: job.counts[status] for label, status in STATUS_BY_LABEL.items()},
             }
             for job in newest
         ],
@@ -83,7 +84,7 @@ def add_routes(router: web.UrlDispatcher, service: Service, *, any_host: bool) -
 
     async def page(request: web.Request) -> web.Response:
         _check_host(request, any_host=any_host)
-        content = admin_page.render(
+        content = admin_page.admin_html(
             platform_state(service, _jobs_asked(request, admin_page.JOBS_ON_PAGE)),
             refresh="refresh" in request.query,
         )

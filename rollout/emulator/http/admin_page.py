@@ -33,7 +33,7 @@ REFRESH_S = 5
 
 BAR_WIDTH = 180
 
-DEFAULTS = knob_values(Knobs(), GatewayRules())
+KNOB_DEFAULTS = knob_values(Knobs(), GatewayRules())
 
 STYLE = """\
 :root { color-scheme: light dark; --line: #d5dae1; --soft: #f4f6f9; --dim: #5c6773; --ink: #1c2530; --paper: #fff;
@@ -72,7 +72,7 @@ input:focus-visible, select:focus-visible, textarea:focus-visible, button:focus-
 """
 
 
-def render(state: Mapping[str, Any], *, refresh: bool) -> str:
+def admin_html(state: Mapping[str, Any], *, refresh: bool) -> str:
     """Return the page for a state; `refresh`: whether the browser reloads it every `REFRESH_S` seconds."""
     again = f'<meta http-equiv="refresh" content="{REFRESH_S}">' if refresh else ""
     switch = (
@@ -192,7 +192,7 @@ def _knob(name: str, value: Any) -> str:
         field = f'<select id="{name}" name="{name}">{options}</select>'
     else:
         field = f'<input id="{name}" name="{name}" value="{_text(held)}" size="12">'
-    turned = "" if value == DEFAULTS[name] else " class='turned'"
+    turned = "" if value == KNOB_DEFAULTS[name] else " class='turned'"
     return f"<tr{turned}><td><label class='id' for='{name}'>{name}</label></td><td>{field}</td><td>{_text(EXPLAINED[name])}</td></tr>"
 
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from rollout.emulator.http import admin
-from rollout.emulator.http.service import JOBS_PATH, Call, Delivery, Reply, Service
+from rollout.emulator.http.service import JOBS_ROUTE, Delivery, HttpCall, Reply, Service
 
 HEAD_LINE_MAX = 64 * 1024
 """Bytes of a request's first line, or of one header. Ours: ids are sent in bodies, so lines are short."""
@@ -32,7 +32,7 @@ def make_app(service: Service, *, any_host: bool = False) -> web.Application:
     admin.add_routes(app.router, service, any_host=any_host)
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        if request.path == JOBS_PATH and request.query.get("action") == "create":
+        if request.path == JOBS_ROUTE and request.query.get("action") == "create":
             service.platform.meters.arrivals.append(time.monotonic())
         # the bound is a knob and may have changed since the server was started
         bounded = request.clone(client_max_size=service.gateway.rules.body_bytes_max)
@@ -45,7 +45,7 @@ def make_app(service: Service, *, any_host: bool = False) -> web.Application:
     return app
 
 
-async def _read(request: web.Request) -> Call:
+async def _read(request: web.Request) -> HttpCall:
     upload: dict[str, bytes] | None = None
     body: bytes | None = None
     unreadable = False
@@ -61,7 +61,7 @@ async def _read(request: web.Request) -> Call:
     except (ValueError, LookupError, RuntimeError, HttpProcessingError):
         # aiohttp raises another error for each fault: no boundary, a broken header, an unknown encoding
         unreadable = True
-    return Call(
+    return HttpCall(
         method=request.method,
         path=request.path,
         query=dict(request.query),

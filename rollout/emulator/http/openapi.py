@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from rollout.emulator.http.service import DEVICE_PATHS, FIRMWARE_PATH, JOBS_PATH, TOKEN_PATH
+from rollout.emulator.http.service import DEVICE_ROUTES, FIRMWARE_ROUTE, JOBS_ROUTE, TOKEN_ROUTE
 from rollout.emulator.platform import search
 from rollout.emulator.platform.bodies import (
     DAY_SECONDS,
@@ -126,31 +126,31 @@ def _list_of(name: str) -> Json:
 NOTHING: Json = {"type": "null"}
 _JOB = ("jobId",)
 _FOUND = (Code.NOT_FOUND,)
-_V21, _V24 = sorted(DEVICE_PATHS)
+_V21, _V24 = sorted(DEVICE_ROUTES)
 
 # fmt: off
 DESCRIBED = (
-    _Operation("createJob", JOBS_PATH, "create", "create_ota_job", _ref("CreatedJob"), parameters=("firmwareId",), body=_ref("CreateJobBody"),
+    _Operation("createJob", JOBS_ROUTE, "create", "create_ota_job", _ref("CreatedJob"), parameters=("firmwareId",), body=_ref("CreateJobBody"),
                refusals=(*_FOUND, Code.FIRMWARE_NOT_VERIFIED, Code.VERIFY_WITH_TOTAL_SCOPE, Code.TOO_MANY_VERIFY_DEVICES)),
-    _Operation("getJob", JOBS_PATH, "get", "get_ota_job", _ref("JobInfo"), "get", _JOB, refusals=_FOUND),
-    _Operation("searchJobs", JOBS_PATH, "search", "search_ota_job", _list_of("JobInfo"), fields=search.JOB_FIELDS),
-    _Operation("startJob", JOBS_PATH, "start", "start_ota_job", NOTHING, parameters=_JOB, refusals=(*_FOUND, Code.JOB_HAS_STARTED)),
-    _Operation("stopJob", JOBS_PATH, "stop", "stop_ota_job", NOTHING, parameters=_JOB, refusals=(*_FOUND, Code.JOB_HAS_STOPPED)),
-    _Operation("deleteJob", JOBS_PATH, "delete", "delete_ota_job", NOTHING, parameters=_JOB, refusals=(*_FOUND, Code.JOB_RUNNING)),
-    _Operation("searchTasks", JOBS_PATH, "searchTask", "search_device_task", _list_of("TaskInfo"), fields=search.TASK_FIELDS),
-    _Operation("cancelTasks", JOBS_PATH, "cancelTask", "cancel_ota_task", NOTHING, parameters=_JOB, body=_ref("DeviceKeysBody"),
+    _Operation("getJob", JOBS_ROUTE, "get", "get_ota_job", _ref("JobInfo"), "get", _JOB, refusals=_FOUND),
+    _Operation("searchJobs", JOBS_ROUTE, "search", "search_ota_job", _list_of("JobInfo"), fields=search.JOB_FIELDS),
+    _Operation("startJob", JOBS_ROUTE, "start", "start_ota_job", NOTHING, parameters=_JOB, refusals=(*_FOUND, Code.JOB_HAS_STARTED)),
+    _Operation("stopJob", JOBS_ROUTE, "stop", "stop_ota_job", NOTHING, parameters=_JOB, refusals=(*_FOUND, Code.JOB_HAS_STOPPED)),
+    _Operation("deleteJob", JOBS_ROUTE, "delete", "delete_ota_job", NOTHING, parameters=_JOB, refusals=(*_FOUND, Code.JOB_RUNNING)),
+    _Operation("searchTasks", JOBS_ROUTE, "searchTask", "search_device_task", _list_of("TaskInfo"), fields=search.TASK_FIELDS),
+    _Operation("cancelTasks", JOBS_ROUTE, "cancelTask", "cancel_ota_task", NOTHING, parameters=_JOB, body=_ref("DeviceKeysBody"),
                refusals=(*_FOUND, Code.JOB_NOT_RUNNING, Code.TASK_NOT_CANCELLABLE)),
-    _Operation("retryTasks", JOBS_PATH, "retryTask", "retry_ota_task", NOTHING, parameters=_JOB, body=_ref("DeviceKeysBody"),
+    _Operation("retryTasks", JOBS_ROUTE, "retryTask", "retry_ota_task", NOTHING, parameters=_JOB, body=_ref("DeviceKeysBody"),
                refusals=(*_FOUND, Code.JOB_NOT_RUNNING, Code.TASK_NOT_FAILED)),
-    _Operation("createFirmware", FIRMWARE_PATH, "create", "create_firmware", _ref("CreatedFirmware"), parameters=("productKey?",),
+    _Operation("createFirmware", FIRMWARE_ROUTE, "create", "create_firmware", _ref("CreatedFirmware"), parameters=("productKey?",),
                refusals=(Code.FIRMWARE_VERSION_TAKEN, Code.FIRMWARE_NAME_TAKEN)),
-    _Operation("getFirmware", FIRMWARE_PATH, "get", "get_firmware", _ref("FirmwareInfo"), "get", ("firmwareId",), refusals=_FOUND),
-    _Operation("searchFirmware", FIRMWARE_PATH, "search", "search_firmware", _list_of("FirmwareInfo"), fields=search.FIRMWARE_FIELDS),
-    _Operation("listFirmwareVersions", FIRMWARE_PATH, "listVersion", "list_firmware_version", {"type": "array", "items": {"type": "string"}},
+    _Operation("getFirmware", FIRMWARE_ROUTE, "get", "get_firmware", _ref("FirmwareInfo"), "get", ("firmwareId",), refusals=_FOUND),
+    _Operation("searchFirmware", FIRMWARE_ROUTE, "search", "search_firmware", _list_of("FirmwareInfo"), fields=search.FIRMWARE_FIELDS),
+    _Operation("listFirmwareVersions", FIRMWARE_ROUTE, "listVersion", "list_firmware_version", {"type": "array", "items": {"type": "string"}},
                "get", ("productKey",)),
-    _Operation("searchDeviceUpgrades", FIRMWARE_PATH, "searchDeviceUpgrade", "search_device_upgrade", _list_of("DeviceFirmware"),
+    _Operation("searchDeviceUpgrades", FIRMWARE_ROUTE, "searchDeviceUpgrade", "search_device_upgrade", _list_of("DeviceFirmware"),
                fields=search.DEVICE_UPGRADE_FIELDS),
-    _Operation("deleteFirmware", FIRMWARE_PATH, "delete", "delete_firmware", NOTHING, parameters=("firmwareId",),
+    _Operation("deleteFirmware", FIRMWARE_ROUTE, "delete", "delete_firmware", NOTHING, parameters=("firmwareId",),
                refusals=(*_FOUND, Code.FIRMWARE_IN_USE)),
     _Operation("searchDevicesV21", _V21, "search", "search_device", _list_of("Device"),
                fields=search.DEVICE_FIELDS, page_size_max=limits.DEVICE_PAGE_SIZE_MAX),
@@ -178,7 +178,7 @@ def describe(org_id: str) -> Json:
         "security": [{name: [] for name in _SECURITY}],
         "paths": {
             **{f"{row.path}?action={row.action}": {row.method: _operation(row, org_id)} for row in DESCRIBED},
-            **{TOKEN_PATH + action: {"post": _token_operation(action)} for action in ("get", "refresh")},
+            **{TOKEN_ROUTE + action: {"post": _token_operation(action)} for action in ("get", "refresh")},
         },
         "components": {"schemas": _components(), "securitySchemes": _SECURITY},
     }

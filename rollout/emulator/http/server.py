@@ -28,7 +28,7 @@ from rollout.emulator.http.service import Service
 from rollout.emulator.oplog import OpLog, read_last_time
 from rollout.emulator.platform.history import HistoryEntry, apply_entry
 from rollout.emulator.platform.knobs import Knobs
-from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.model import EmulatedPlatform
 from rollout.emulator.platform.population import Population
 from rollout.emulator.platform.refusal import Refusal
 from rollout.errors import SettingsError
@@ -98,7 +98,7 @@ class RunningEmulator:
 
     url: str
     config: EmulatorConfig
-    platform: Platform
+    platform: EmulatedPlatform
     service: Service
     clock: Callable[[], float]
 
@@ -189,15 +189,15 @@ def _first_instant(config: EmulatorConfig) -> float:
 
 def _platform(
     config: EmulatorConfig, clock: Callable[[], float], held: ExitStack
-) -> tuple[Platform, Callable[[HistoryEntry], None]]:
+) -> tuple[EmulatedPlatform, Callable[[HistoryEntry], None]]:
     """Return the platform, restored from its log if there is one, and the function that records changes from now on."""
     devices = None if config.devices is None else list(config.devices)
     knobs = config.knobs
     if devices is None:
         knobs = Knobs(**(asdict(knobs) | {"any_device": True}))
 
-    def make(start: float) -> Platform:
-        return Platform(
+    def make(start: float) -> EmulatedPlatform:
+        return EmulatedPlatform(
             seed=config.seed,
             start=start,
             org_id=config.org_id,

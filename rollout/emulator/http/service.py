@@ -25,23 +25,21 @@ from rollout.emulator.platform import search
 from rollout.emulator.platform.chance import dice
 from rollout.emulator.platform.history import HistoryEntry, apply_entry
 from rollout.emulator.platform.knobs import WHAT_KNOBS_DO
-from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.model import EmulatedPlatform
 from rollout.emulator.platform.refusal import Refusal, invalid
 from rollout.enos.codes import CODES, GATEWAY, PROXY, Code, SdkStatus, TokenStatus
+from rollout.enos.paths import DEVICES_PATH, FIRMWARE_PATH, GET_ACTIONS, JOBS_PATH, TOKEN_PATH
 
 CALLS_REMEMBERED = 500
 """Calls that the request log keeps. Ours."""
 
-JOBS_PATH = "/connect-service/v2.1/ota-jobs"
-FIRMWARE_PATH = "/connect-service/v2.1/ota-firmwares"
-DEVICE_PATHS = frozenset({"/connect-service/v2.1/devices", "/connect-service/v2.4/devices"})
-TOKEN_PATH = "/apim-token-service/v2.0/token/"  # noqa: S105 - a path
+JOBS_ROUTE = f"/{JOBS_PATH}"
+FIRMWARE_ROUTE = f"/{FIRMWARE_PATH}"
+DEVICE_ROUTES = frozenset({f"/{DEVICES_PATH.format(version=version)}" for version in ("v2.1", "v2.4")})
+TOKEN_ROUTE = f"/{TOKEN_PATH}/"
 
 CHECKED = {"strict": "good", "token": "token good", "none": "not checked"}
 """What the request log says about the signature of a call that passed, by the knob `signature`."""
-
-GET_ACTIONS = frozenset({"get", "listVersion"})
-"""Actions that a GET may ask for; all others need a POST."""
 
 JOB_ACTIONS = frozenset(
     {"create", "get", "search", "start", "stop", "delete", "searchTask", "cancelTask", "retryTask"}
@@ -67,7 +65,7 @@ class Delivery(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class HttpCall:
     """One HTTP request. `headers`: by lower-case name. `body`: None if it was larger than `body_bytes_max`.
 
     `upload`: the parts of a multipart body by name, None for any other body; uploads are not signed. `unreadable`: the body
@@ -121,7 +119,7 @@ class Service:
 
     def __init__(
         self,
-        platform: Platform,
+        platform: EmulatedPlatform,
         gateway: Gateway,
         faults: Faults,
         *,
@@ -166,14 +164,14 @@ class Service:
             self.apply("setKnobs", for_platform)
         self.gateway.rules = rules
 
-    def answer(self, call: Call) -> Reply:
+    def answer(self, call: HttpCall) -> Reply:
         """Return the reply to a call; never raises for what a caller sends."""
         self._answered += 1
         request_id = str(
             uuid.UUID(int=dice(self.platform.seed, "call", self._answered).getrandbits(128), version=4)
         )
         action = call.query.get("action", "")
-        if call.path.startswith(TOKEN_PATH):
+        if call.path.startswith(TOKEN_ROUTE):
             fault = self._draw_fault("token")
             reply = self._answer_under(fault, lambda: self._token_reply(call), request_id)
             signature = "none needed"
@@ -195,7 +193,7 @@ class Service:
 
     # --- gateway --------------------------------------------------------------------------------------------------
 
-    def _check_at_gateway(self, call: Call) -> Rejection | None:
+    def _check_at_gateway(self, call: HttpCall) -> Rejection | None:
         """Return the gateway's rejection; None if the call passes."""
         now = self._wall()
         if call.body is None:
@@ -210,14 +208,14 @@ class Service:
             or (Rejection(400) if call.unreadable else None)
         )
 
-    def _token_reply(self, call: Call) -> Reply:
+    def _token_reply(self, call: HttpCall) -> Reply:
         try:
             body = json.loads(call.body or b"")
         except (ValueError, RecursionError):
             return _gateway_reply(Rejection(400))
-        if call.path == TOKEN_PATH + "get":
+        if call.path == TOKEN_ROUTE + "get":
             return _json_reply(200, self.gateway.get_token(body, self._wall()))
-        if call.path == TOKEN_PATH + "refresh":
+        if call.path == TOKEN_ROUTE + "refresh":
             return _json_reply(200, self.gateway.refresh_token(body, self._wall()))
         return _no_route()
 
@@ -227,7 +225,7 @@ class Service:
         return self.faults.draw(operation, self.now() - self._started_at)
 
     def _answer_under(
-        self, fault: Fault | None, act: Callable[[], Reply], request_id: str, call: Call | None = None
+        self, fault: Fault | None, act: Callable[[], Reply], request_id: str, call: HttpCall | None = None
     ) -> Reply:
         """Return the reply to a call struck by `fault`, or by none. `act` carries the call out and returns its reply."""
         if fault is None:
@@ -254,7 +252,7 @@ class Service:
             case FaultKind.APIM_4012:
                 return _json_reply(200, self.gateway.renewal(SdkStatus.BUILD_NEW_TOKEN))
             case FaultKind.DELAY:
-                if call is not None and call.path == JOBS_PATH and call.query.get("action") == "create":
+                if call is not None and call.path == JOBS_ROUTE and call.query.get("action") == "create":
                     self._create_later(call, fault.seconds)
                 return gone
             case FaultKind.READ_LAG:
@@ -289,7 +287,7 @@ class Service:
             return _json_reply(200, token_reply(TokenStatus(number)))
         return self._refusal(Refusal(Code(number)), request_id)
 
-    def _create_later(self, call: Call, delay_s: float) -> None:
+    def _create_later(self, call: HttpCall, delay_s: float) -> None:
         try:
             body = json.loads(call.body or b"")
         except ValueError:
@@ -300,7 +298,7 @@ class Service:
 
     # --- platform ---------------------------------------------------------------------------------------------------
 
-    def _platform_reply(self, call: Call, action: str, request_id: str) -> Reply:
+    def _platform_reply(self, call: HttpCall, action: str, request_id: str) -> Reply:
         try:
             return self._success(self._route(call, action), request_id)
         except Refusal as refusal:
@@ -310,16 +308,16 @@ class Service:
         except _NoRoute:
             return _no_route()
 
-    def _route(self, call: Call, action: str) -> Any:
-        if call.path == JOBS_PATH:
+    def _route(self, call: HttpCall, action: str) -> Any:
+        if call.path == JOBS_ROUTE:
             return self._on_jobs(call, action)
-        if call.path == FIRMWARE_PATH:
+        if call.path == FIRMWARE_ROUTE:
             return self._on_firmware(call, action)
-        if call.path in DEVICE_PATHS:
+        if call.path in DEVICE_ROUTES:
             return self._on_devices(call, action)
         raise _NoRoute
 
-    def _on_jobs(self, call: Call, action: str) -> Any:
+    def _on_jobs(self, call: HttpCall, action: str) -> Any:
         self._check_query(call, action, JOB_ACTIONS, action)
         match action:
             case "create":
@@ -336,7 +334,7 @@ class Service:
             case _:
                 return self.apply(action, {"jobId": _parameter(call, "jobId"), "body": _body(call, empty={})})
 
-    def _on_firmware(self, call: Call, action: str) -> Any:
+    def _on_firmware(self, call: HttpCall, action: str) -> Any:
         self._check_query(call, action, FIRMWARE_ACTIONS, f"firmware {action}")
         match action:
             case "create":
@@ -364,11 +362,11 @@ class Service:
             case _:
                 return self.apply("deleteFirmware", {"firmwareId": _parameter(call, "firmwareId")})
 
-    def _on_devices(self, call: Call, action: str) -> Any:
+    def _on_devices(self, call: HttpCall, action: str) -> Any:
         self._check_query(call, action, DEVICE_ACTIONS, f"device {action}")
         return search.search_devices(self.platform, self.now(), _body(call, empty={}))
 
-    def _check_query(self, call: Call, action: str, known: frozenset[str], permission: str) -> None:
+    def _check_query(self, call: HttpCall, action: str, known: frozenset[str], permission: str) -> None:
         if not action:
             raise invalid("action is missing")
         if action not in known or (call.method != "POST" and action not in GET_ACTIONS):
@@ -397,7 +395,7 @@ class Service:
         return _json_reply(tail if tail in {400, 403, 404, 500} else 409, envelope)
 
     def _remember(
-        self, call: Call, reply: Reply, request_id: str, signature: str, fault: Fault | None
+        self, call: HttpCall, reply: Reply, request_id: str, signature: str, fault: Fault | None
     ) -> None:
         code: int | None = None
         if reply.delivery is Delivery.WHOLE and reply.body.startswith(b'{"code":'):
@@ -426,19 +424,19 @@ class _NoRoute(Exception):
 
 
 def _fault_operation(path: str, action: str) -> str:
-    if path == FIRMWARE_PATH:
+    if path == FIRMWARE_ROUTE:
         return "firmware"
-    return "device" if path in DEVICE_PATHS else action
+    return "device" if path in DEVICE_ROUTES else action
 
 
-def _parameter(call: Call, name: str) -> str:
+def _parameter(call: HttpCall, name: str) -> str:
     value = call.query.get(name)
     if not value:
         raise invalid(f"{name} is missing")
     return value
 
 
-def _body(call: Call, empty: Any = None) -> Any:
+def _body(call: HttpCall, empty: Any = None) -> Any:
     """Return the JSON of the body, or `empty` where there is none."""
     if not call.body:
         return empty

@@ -26,7 +26,7 @@ from rollout.emulator.platform.refusal import invalid
 
 LENGTH_MAX = 1_000_000
 """Characters of one expression; ours: room for about 50,000 job ids in one list, still read in a second."""
-DEPTH_MAX = 50
+NESTING_MAX = 50
 """Nested parentheses and negations. Ours: far above any real query, far below the interpreter's recursion limit."""
 
 FieldOperators = Mapping[str, frozenset[str]]
@@ -121,8 +121,8 @@ class _Reader:
         self._at = 0
 
     def expression(self, depth: int) -> Expression:
-        if depth > DEPTH_MAX:
-            raise invalid(f"expression nests deeper than {DEPTH_MAX}")
+        if depth > NESTING_MAX:
+            raise invalid(f"expression nests deeper than {NESTING_MAX}")
         parts = [self._conjunction(depth)]
         while self._accept_word("or"):
             parts.append(self._conjunction(depth))
@@ -139,8 +139,8 @@ class _Reader:
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
     def _factor(self, depth: int) -> Expression:
-        if depth > DEPTH_MAX:
-            raise invalid(f"expression nests deeper than {DEPTH_MAX}")
+        if depth > NESTING_MAX:
+            raise invalid(f"expression nests deeper than {NESTING_MAX}")
         if self._accept_word("not"):
             return Negation(self._factor(depth + 1))
         if self._accept_mark("("):

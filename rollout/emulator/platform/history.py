@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.model import EmulatedPlatform
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class HistoryEntry:
     args: Mapping[str, Any]
 
 
-def apply_entry(platform: Platform, entry: HistoryEntry) -> Any:
+def apply_entry(platform: EmulatedPlatform, entry: HistoryEntry) -> Any:
     """Apply one entry and return what the model's method returns.
 
     Raises: what that method raises, mostly Refusal; ValueError for an unknown name.

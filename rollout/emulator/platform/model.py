@@ -49,7 +49,7 @@ STEPS_AT_ONCE = 4096
 _Change = Callable[[float, Job, int], None]
 
 
-class Platform:
+class EmulatedPlatform:
     """The OTA service of one organisation.
 
     Times are seconds since the epoch and never go back: a call with a time in the past happens at `now`. Operations raise

@@ -29,9 +29,9 @@ from rollout.emulator.platform.expression import (
 )
 from rollout.emulator.platform.firmware import Firmware
 from rollout.emulator.platform.index import JobView
-from rollout.emulator.platform.model import Platform
+from rollout.emulator.platform.model import EmulatedPlatform
 from rollout.emulator.platform.refusal import Refusal, invalid
-from rollout.emulator.platform.tasks import STATUSES, Status
+from rollout.emulator.platform.tasks import STATUS_BY_LABEL, Status
 from rollout.enos import limits
 from rollout.enos.codes import Code
 
@@ -107,7 +107,7 @@ class Page:
         }
 
 
-def get_job(platform: Platform, now: float, job_id: str) -> dict[str, Any]:
+def get_job(platform: EmulatedPlatform, now: float, job_id: str) -> dict[str, Any]:
     """Return a job's record. Raises: Refusal 24404, also for a job so new that readers cannot see it yet."""
     platform.advance(now)
     view = platform.index.jobs.get(job_id)
@@ -116,7 +116,7 @@ def get_job(platform: Platform, now: float, job_id: str) -> dict[str, Any]:
     return _job_record(platform, view)
 
 
-def search_jobs(platform: Platform, now: float, body: Any) -> Page:
+def search_jobs(platform: EmulatedPlatform, now: float, body: Any) -> Page:
     """Return jobs, newest first. Raises: Refusal 99400."""
     platform.advance(now)
     expression, paging = _read(platform, body, JOB_FIELDS, limits.PAGE_SIZE_MAX)
@@ -128,7 +128,7 @@ def search_jobs(platform: Platform, now: float, body: Any) -> Page:
     return _page(hits, paging, lambda view: _job_record(platform, view))
 
 
-def search_tasks(platform: Platform, now: float, body: Any) -> Page:
+def search_tasks(platform: EmulatedPlatform, now: float, body: Any) -> Page:
     """Return tasks, in the order of the knob `task_order`. Raises: Refusal 99400."""
     platform.advance(now)
     expression, paging = _read(platform, body, TASK_FIELDS, limits.PAGE_SIZE_MAX)
@@ -167,7 +167,7 @@ def search_tasks(platform: Platform, now: float, body: Any) -> Page:
     return _page(hits, paging, lambda hit: _task_record(platform, *hit))
 
 
-def get_firmware(platform: Platform, now: float, firmware_id: str) -> dict[str, Any]:
+def get_firmware(platform: EmulatedPlatform, now: float, firmware_id: str) -> dict[str, Any]:
     """Return a firmware's record. Raises: Refusal 24404, also for one so new that readers cannot see it yet."""
     platform.advance(now)
     firmware = platform.firmware.get(firmware_id)
@@ -176,7 +176,7 @@ def get_firmware(platform: Platform, now: float, firmware_id: str) -> dict[str, 
     return _firmware_record(platform, firmware)
 
 
-def search_firmware(platform: Platform, now: float, body: Any) -> Page:
+def search_firmware(platform: EmulatedPlatform, now: float, body: Any) -> Page:
     """Return firmware, newest first. Raises: Refusal 99400."""
     platform.advance(now)
     expression, paging = _read(platform, body, FIRMWARE_FIELDS, limits.PAGE_SIZE_MAX)
@@ -189,7 +189,7 @@ def search_firmware(platform: Platform, now: float, body: Any) -> Page:
     return _page(hits, paging, lambda firmware: _firmware_record(platform, firmware))
 
 
-def list_versions(platform: Platform, now: float, product_key: str) -> list[str]:
+def list_versions(platform: EmulatedPlatform, now: float, product_key: str) -> list[str]:
     """Return the firmware versions that devices of a product have reported, sorted, without repetitions."""
     platform.advance(now)
     devices = platform.devices
@@ -197,14 +197,14 @@ def list_versions(platform: Platform, now: float, product_key: str) -> list[str]
     return sorted(version for version in versions if version is not None)
 
 
-def search_device_upgrades(platform: Platform, now: float, body: Any) -> Page:
+def search_device_upgrades(platform: EmulatedPlatform, now: float, body: Any) -> Page:
     """Return devices with their version and whether they are in an upgrade. Raises: Refusal 99400."""
     platform.advance(now)
     expression, paging = _read(platform, body, DEVICE_UPGRADE_FIELDS, limits.PAGE_SIZE_MAX)
     return _device_page(platform, expression, paging, _device_upgrade_record)
 
 
-def search_devices(platform: Platform, now: float, body: Any) -> Page:
+def search_devices(platform: EmulatedPlatform, now: float, body: Any) -> Page:
     """Return devices with all their fields. Raises: Refusal 99400."""
     platform.advance(now)
     expression, paging = _read(platform, body, DEVICE_FIELDS, limits.DEVICE_PAGE_SIZE_MAX)
@@ -214,7 +214,9 @@ def search_devices(platform: Platform, now: float, body: Any) -> Page:
 # --- common to all searches -----------------------------------------------------------------------------------
 
 
-def _read(platform: Platform, body: Any, fields: FieldOperators, size_max: int) -> tuple[Expression, Paging]:
+def _read(
+    platform: EmulatedPlatform, body: Any, fields: FieldOperators, size_max: int
+) -> tuple[Expression, Paging]:
     if not isinstance(body, dict):
         raise invalid("body is not an object")
     text = body.get("expression")
@@ -241,7 +243,7 @@ def _text_value(texts: Texts | None, field: str) -> str | None:
 # --- jobs -----------------------------------------------------------------------------------------------------
 
 
-def _job_value(platform: Platform, view: JobView, field: str) -> str | None:
+def _job_value(platform: EmulatedPlatform, view: JobView, field: str) -> str | None:
     job = view.job
     match field:
         case "productKey":
@@ -264,11 +266,11 @@ def _switch_label(view: JobView) -> str:
     return "started" if view.started else "stopped"
 
 
-def _shown_product(platform: Platform, view: JobView) -> str | None:
+def _shown_product(platform: EmulatedPlatform, view: JobView) -> str | None:
     return view.job.firmware.product_key if platform.knobs.job_product_key == "filled" else None
 
 
-def _job_record(platform: Platform, view: JobView) -> dict[str, Any]:
+def _job_record(platform: EmulatedPlatform, view: JobView) -> dict[str, Any]:
     job = view.job
     return {
         "orgId": platform.org_id,
@@ -289,11 +291,11 @@ def _job_record(platform: Platform, view: JobView) -> dict[str, Any]:
 def _statuses(labels: frozenset[str] | None) -> frozenset[Status]:
     """Return the statuses asked for, all if `labels` is None; unknown words are ignored."""
     if labels is None:
-        return frozenset(STATUSES.values())
-    return frozenset(STATUSES[label] for label in labels if label in STATUSES)
+        return frozenset(STATUS_BY_LABEL.values())
+    return frozenset(STATUS_BY_LABEL[label] for label in labels if label in STATUS_BY_LABEL)
 
 
-def _tasks_of_devices(platform: Platform, keys: Iterable[str]) -> Mapping[JobView, list[int]]:
+def _tasks_of_devices(platform: EmulatedPlatform, keys: Iterable[str]) -> Mapping[JobView, list[int]]:
     """Return the tasks of some devices that readers can see, by job, jobs in order of creation."""
     found: dict[JobView, list[int]] = {}
     for key in keys:
@@ -309,7 +311,7 @@ def _tasks_of_devices(platform: Platform, keys: Iterable[str]) -> Mapping[JobVie
 
 
 def _page_by_counters(
-    platform: Platform, views: Iterable[JobView], statuses: frozenset[Status], paging: Paging
+    platform: EmulatedPlatform, views: Iterable[JobView], statuses: frozenset[Status], paging: Paging
 ) -> Page:
     total = 0
     records: list[dict[str, Any]] = []
@@ -331,7 +333,7 @@ def _page_by_counters(
     return Page(records, paging, total)
 
 
-def _ordered(platform: Platform, view: JobView, positions: list[int]) -> list[int]:
+def _ordered(platform: EmulatedPlatform, view: JobView, positions: list[int]) -> list[int]:
     if platform.knobs.task_order == "stable":
         return sorted(positions)
     if len(positions) < 2:
@@ -341,7 +343,7 @@ def _ordered(platform: Platform, view: JobView, positions: list[int]) -> list[in
     return sorted(mixed, key=lambda position: view.updated[position])
 
 
-def _task_value(platform: Platform, view: JobView, position: int, field: str) -> str | None:
+def _task_value(platform: EmulatedPlatform, view: JobView, position: int, field: str) -> str | None:
     match field:
         case "jobId":
             return view.job.id
@@ -359,7 +361,7 @@ def _task_value(platform: Platform, view: JobView, position: int, field: str) ->
             raise AssertionError(f"{field} is no field of tasks")
 
 
-def _task_record(platform: Platform, view: JobView, position: int) -> dict[str, Any]:
+def _task_record(platform: EmulatedPlatform, view: JobView, position: int) -> dict[str, Any]:
     job, devices = view.job, platform.devices
     device = job.tasks.devices[position]
     progress, updated = view.report(position, platform.index.horizon)
@@ -382,11 +384,11 @@ def _task_record(platform: Platform, view: JobView, position: int) -> dict[str, 
 # --- firmware and devices -------------------------------------------------------------------------------------
 
 
-def _is_verified(platform: Platform, firmware: Firmware) -> bool:
+def _is_verified(platform: EmulatedPlatform, firmware: Firmware) -> bool:
     return firmware.verified_at is not None and firmware.verified_at <= platform.index.horizon
 
 
-def _firmware_value(platform: Platform, firmware: Firmware, field: str) -> str | None:
+def _firmware_value(platform: EmulatedPlatform, firmware: Firmware, field: str) -> str | None:
     match field:
         case "productKey":
             return firmware.product_key
@@ -396,7 +398,7 @@ def _firmware_value(platform: Platform, firmware: Firmware, field: str) -> str |
             return _text_value(firmware.name, field)
 
 
-def _firmware_record(platform: Platform, firmware: Firmware) -> dict[str, Any]:
+def _firmware_record(platform: EmulatedPlatform, firmware: Firmware) -> dict[str, Any]:
     return {
         "orgId": platform.org_id,
         "firmwareId": firmware.id,
@@ -417,17 +419,17 @@ def _firmware_record(platform: Platform, firmware: Firmware) -> dict[str, Any]:
 
 
 def _device_page(
-    platform: Platform,
+    platform: EmulatedPlatform,
     expression: Expression,
     paging: Paging,
-    record: Callable[[Platform, int], dict[str, Any]],
+    record: Callable[[EmulatedPlatform, int], dict[str, Any]],
 ) -> Page:
     """Return devices, the latest registered first."""
     hits = _matching_devices(platform, expression)
     return _page(hits, paging, lambda device: record(platform, device))
 
 
-def _matching_devices(platform: Platform, expression: Expression) -> Sequence[int]:
+def _matching_devices(platform: EmulatedPlatform, expression: Expression) -> Sequence[int]:
     """Return the devices that match, the latest registered first.
 
     A client that lists a fleet repeats one search page after page. So the last result is kept until something it depends
@@ -456,7 +458,7 @@ def _matching_devices(platform: Platform, expression: Expression) -> Sequence[in
     return hits
 
 
-def _device_value(platform: Platform, device: int, field: str) -> str | None:
+def _device_value(platform: EmulatedPlatform, device: int, field: str) -> str | None:
     devices = platform.devices
     match field:
         case "productKey":
@@ -481,11 +483,11 @@ def _device_value(platform: Platform, device: int, field: str) -> str | None:
             return devices.column(device, field)
 
 
-def _presence(platform: Platform, device: int) -> str:
+def _presence(platform: EmulatedPlatform, device: int) -> str:
     return "online" if platform.is_online(device) else "offline"
 
 
-def _device_upgrade_record(platform: Platform, device: int) -> dict[str, Any]:
+def _device_upgrade_record(platform: EmulatedPlatform, device: int) -> dict[str, Any]:
     return {
         "orgId": platform.org_id,
         "assetId": platform.devices.asset_id(device),
@@ -496,7 +498,7 @@ def _device_upgrade_record(platform: Platform, device: int) -> dict[str, Any]:
     }
 
 
-def _device_record(platform: Platform, device: int) -> dict[str, Any]:
+def _device_record(platform: EmulatedPlatform, device: int) -> dict[str, Any]:
     devices = platform.devices
     columns = devices.row(device)
 

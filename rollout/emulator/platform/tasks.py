@@ -32,7 +32,7 @@ class Status(IntEnum):
         return self.name.lower()
 
 
-STATUSES: Mapping[str, Status] = {s.label: s for s in Status if s is not Status.REMOVED}
+STATUS_BY_LABEL: Mapping[str, Status] = {s.label: s for s in Status if s is not Status.REMOVED}
 """The platform's word for each state that records can show, with the state."""
 
 IN_PROGRESS = frozenset({Status.PUBLISHED, Status.UPGRADING})
