@@ -102,7 +102,6 @@ def _out_of_reach(gate: Gate, tally: Tally, *, settled: bool) -> bool:
     best = Tally(
         planned=tally.planned,
         succeeded=tally.planned - tally.failed_final,
-        failed=tally.failed_final,
         failed_final=tally.failed_final,
     )
     return not _met(gate.success, best.succeeded, best)
