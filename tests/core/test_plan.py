@@ -28,8 +28,11 @@ from rollout.core.campaign import (
 )
 from rollout.core.campaign_json import campaign_to_json
 from rollout.core.plan import (
+    Cutter,
     Quota,
+    Strata,
     apportion,
+    assign_waves,
     batch_digest,
     draw_places,
     plan_fleet,
@@ -312,3 +315,12 @@ def test_places_are_keyed():
     place = draw_places(7)
     assert place("DEV-0001") == draw_places(7)("DEV-0001") != draw_places(8)("DEV-0001")
     assert len(place("DEV-0001")) == 16
+
+
+def test_keys_and_waves_come_in_pairs():
+    """A place without a key, or a quota without a wave, is an error of the program and is not passed over."""
+    order = campaign(wave("one", Rest()))
+    with pytest.raises(ValueError, match="zip"):
+        Cutter(order, lambda wave, text: None).take(["DEV-1", "DEV-2"], [0])
+    with pytest.raises(ValueError, match="zip"):
+        assign_waves(order.waves, [Quota(1, 1), Quota(1, 1)], 1, {}, Strata())

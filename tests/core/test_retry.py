@@ -206,13 +206,14 @@ def test_a_search_leads_to_its_whole_fact(lookup, given, fact):
 
 
 def test_jobs_of_the_same_moment_are_ordered_by_id():
-    """Where the platform tells no time, or the same one, every machine keeps the same job."""
+    """Where the platform tells the same time, or none, which counts as before any, every machine keeps the same job."""
+    timed = Found("j0", "n", "fw1", "upgrade", create_time_ms=1)
     timeless = [Found(job_id, "n", "fw1", "upgrade") for job_id in ("j3", "j1", "j2")]
     doubt = Doubt(0, 1, 1, 0, 0.0, 60.0, 5.0)
     fact = after_lookup(
-        Lookup((*timeless, OURS), complete=True), doubt, POLICY, began_at=1.0, draw=0.5, now=1.0
+        Lookup((timed, *timeless, OURS), complete=True), doubt, POLICY, began_at=1.0, draw=0.5, now=1.0
     )
-    assert (fact.kept, fact.others) == ("j1", ("j2", "j3", "j1"))
+    assert (fact.kept, fact.others) == ("j1", ("j2", "j3", "j0", "j1"))
 
 
 def test_a_wait_that_could_overflow_is_only_long():
