@@ -67,8 +67,8 @@ PARKED = (SENT, ev.BatchOutcomeUnknown(11.0, 0, 3, "reset"), ev.BatchParked(90.0
         ),
         (
             PARKED,
-            [job("k0", NAMES[0], 5), job("j0", NAMES[0], None)],
-            [ev.BatchJobDuplicated(NOW, 0, "j0", ("k0",))],
+            [job("k0", NAMES[0], 5), job("a0", NAMES[0], 1), job("j0", NAMES[0], None)],
+            [ev.BatchJobDuplicated(NOW, 0, "j0", ("a0", "k0"))],
         ),
         # another job bears the name, and the known one is gone
         (MADE, [job("k0", NAMES[0])], [ev.BatchJobDuplicated(NOW, 0, "k0", ())]),

@@ -84,7 +84,8 @@ SHORT = (105.0, 2, 38, 0, 0, 0, False, True, 110.0)
         (grouped(PLAIN, HALF), 300.0, 2, (40, 10, 22, 0), True, True, 8.0),
         (grouped(PLAIN, HALF), 3000.0, 2, (40, 10, 20, 9), True, True, 116.0),
         (grouped(PLAIN, HALF), 3000.0, 2, (40, 10, 20, 100), True, True, 44.8),
-        # numbers that went down are no news
+        # nothing ended: half as long again as the last wait, in a small group too; numbers that went down are no news
+        (grouped(PLAIN, (9950.0, 2, 20, 10, 0, 0, False, True, 1e4), scoped=True), 1e4, 2, (20, 10, 0, 0), True, True, 75.0),
         (grouped(PLAIN, HALF), 8000.0, 2, (40, 10, 10, 0), True, True, 120.0),
         # nobody at work, 10 of 40 open: looked at four times as seldom as those that are all open
         (grouped(PLAIN, HALF), 80_000.0, 2, (40, 0, 30, 0), True, True, 480.0),
