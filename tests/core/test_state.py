@@ -1,6 +1,7 @@
 """What counts make of groups and waves: when nothing more can come, and what is still exposed."""
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 from support.plans import build
@@ -14,7 +15,9 @@ from rollout.core.decide import BLIND_MAX_S, decide
 from rollout.core.fold import fold
 from rollout.core.lifecycle import BatchStatus
 from rollout.core.polling import GROUP_MAX, PERIOD_MIN_S, SIGHT_S, Pace, group_size, next_period
-from rollout.core.state import State
+from rollout.core.reasons import HaltReason
+from rollout.core.state import GroupState, State, WaveState
+from rollout.core.tally import Tally
 
 SPEC = JobSpec(platform={"versionNumbers": ["1.0"]}, maximum_concurrency=10)
 
@@ -240,3 +243,141 @@ def test_a_waves_cursor_passes_what_was_sent_and_what_an_audit_found():
     ):
         fold(found, event)
     assert (found.waves[0].cursor, found.next_batch()) == (1, 1)
+
+
+def test_a_new_state_has_the_waves_of_its_plan():
+    """Their batches and devices, untouched; those whose devices EnOS picks are marked."""
+    plan, _ = build(("one", [5, 5], None, SPEC), ("two", [0], None, SPEC))
+    waves = (plan.campaign.waves[0], replace(plan.campaign.waves[1], size=Scope("total")))
+    state = State.initial(replace(plan, campaign=replace(plan.campaign, waves=waves)))
+    assert state.waves == [
+        WaveState(0, 0, 2, 10, scoped=False, cursor=0),
+        WaveState(1, 2, 3, 0, scoped=True, cursor=2),
+    ]
+
+
+def test_a_stop_has_a_reason_as_a_code():
+    """That of a halt, `paused` or `aborted`; none while nothing stops the campaign."""
+    state = opened(("one", [5], None, SPEC))
+    assert (state.reason, state.closed) == ("", False)
+    for event, reason in (
+        (ev.CampaignPaused(200.0, "ana"), "paused"),
+        (ev.CampaignHalted(201.0, HaltReason.DEADLINE, 0, gate=True), "deadline"),
+        (ev.CampaignResumed(202.0, "ana"), ""),
+        (ev.CampaignAbortRequested(203.0, "ana"), "aborted"),
+        (ev.CampaignAborted(204.0), "aborted"),
+    ):
+        fold(state, event)
+        assert state.reason == reason
+    assert state.closed
+
+
+def test_the_next_job_has_room_or_not():
+    """To be repeated goes before untried; a job fits as long as it does not pass the cap."""
+    for cap, full in ((19, True), (20, False), (None, False)):
+        plan, _ = build(("all", [20] * 3, None, SPEC), limits=Limits(devices_in_progress=cap))
+        state = State.initial(plan)
+        for event in (
+            ev.CampaignStarted(1.0, "c1", "d", 60, 3, 1),
+            ev.WaveAudited(1.0, 0, 1.0, 0),
+            ev.WaveOpened(1.0, 0),
+            ev.BatchCreateSent(2.0, 0, 1, "n"),
+            ev.BatchCreateSent(3.0, 2, 1, "n"),
+            ev.BatchCreateUnsent(4.0, 2, 1, "no route", 9.0),
+        ):
+            fold(state, event)
+        assert (state.next_batch(), state.full) == (2, full)
+        fold(state, ev.BatchCreateSent(10.0, 2, 2, "n"))
+        assert state.next_batch() == 1
+
+
+def test_a_stall_is_over_with_the_first_thing_that_moves():
+    """Told, and true until a count, a doubt, a pause or room for the next job says otherwise."""
+    for event in (
+        None,
+        ev.TasksCounted(501.0, 0, 501.0, 1, 20, 9, 11, 0, True, True, 550.0),
+        ev.CampaignPaused(501.0, "ana"),
+        ev.BatchCreateSent(501.0, 1, 1, "n"),
+    ):
+        plan, _ = build(("all", [20] * 3, None, SPEC), limits=Limits(devices_in_progress=15))
+        state = State.initial(plan)
+        for before in (
+            ev.CampaignStarted(1.0, "c1", "d", 60, 3, 1),
+            ev.WaveAudited(1.0, 0, 1.0, 0),
+            ev.WaveOpened(1.0, 0),
+            ev.BatchCreateSent(2.0, 0, 1, "n"),
+            ev.BatchJobCreated(400.0, 0, 1, "j0"),
+        ):
+            fold(state, before)
+        assert not state.stalled
+        fold(state, ev.CampaignStalled(400.0, 0, 10))
+        assert (state.moved_at, state.stalled) == (400.0, True)
+        if event is not None:
+            fold(state, event)
+            if isinstance(event, ev.BatchCreateSent):
+                fold(state, ev.BatchOutcomeUnknown(502.0, 1, 1, "reset"))
+            assert not state.stalled
+
+
+def test_what_moved_last_is_known_of_waves_and_of_the_whole():
+    """The newest of a number, a job and the clock of the gate; the start, before any wave."""
+    plan, _ = build(("one", [20], None, SPEC), ("two", [5], None, SPEC))
+    state = State.initial(plan)
+    fold(state, ev.CampaignStarted(7.0, "c1", "d", 25, 2, 2))
+    assert state.moved_at == 7.0
+    state = opened(("one", [20], None, SPEC), ("two", [5], None, SPEC))
+    assert (state.moved_at, state.waves[0].moved_at) == (100.0, 100.0)
+    count(state, 110.0, 20, 10, 0, 0)
+    assert state.waves[0].moved_at == 110.0
+    count(state, 120.0, 20, 10, 0, 0)
+    assert state.waves[0].moved_at == 110.0, "the same again moves nothing"
+    fold(state, ev.CampaignResumed(130.0, "ana"))
+    assert state.moved_at == 130.0
+
+
+def test_a_wave_is_seen_since_its_oldest_count_in_this_life():
+    """Groups that are settled need no count; one that this life has not counted hides the whole wave."""
+    state = opened(("one", [20, 20, 20], None, SPEC))
+    wave = state.waves[0]
+    assert len(wave.groups) == 3
+    for group, at in enumerate((110.0, 105.0, 120.0)):
+        count(state, at, 20, 10, 0, 0, group=group)
+    assert state.seen_at(wave) == 105.0
+    count(state, 130.0, 20, 0, 20, 0, group=1)
+    assert state.seen_at(wave) == 110.0
+    fold(state, ev.EngineStarted(115.0, "t", "0", 60.0, 5.0))
+    assert state.seen_at(wave) == -inf
+    assert (state.vouched(100.0), state.vouched(116.0)) == (115.0, 116.0)
+    for group in (0, 2):
+        count(state, 140.0, 20, 0, 20, 0, group=group)
+    assert state.seen_at(wave) == inf
+
+
+def test_a_wave_whose_devices_enos_picks_is_known_when_all_its_tasks_are():
+    """Every batch has its job, and no further task will appear in any group."""
+    state = opened(("one", [20, 20], None, SPEC))
+    wave = state.waves[0]
+    assert state.is_known(wave)
+    wave.scoped = True
+    assert not state.is_known(wave)
+    count(state, 110.0, 20, 10, 0, 0, group=0)
+    assert not state.is_known(wave)
+    count(state, 110.0, 20, 10, 0, 0, group=1)
+    assert state.is_known(wave)
+    wave.settled_batches -= 1
+    assert not state.is_known(wave)
+
+
+def test_a_groups_open_devices():
+    """Those of the plan, or those that have tasks once no more can come; less what ended for good, never below none."""
+    group = GroupState(0, 0, devices=20, enrolled=18, succeeded=5, failed=3)
+    assert (group.planned, group.open, group.tally.failed_final) == (20, 15, 0)
+    group.retries_over = True
+    assert (group.open, group.tally) == (12, Tally(20, 18, 0, 5, 3, 3))
+    group.enrolled_final = True
+    assert group.open == 10
+    assert group.open_of(18, 30, final=True) == 0
+    scoped = GroupState(0, 0, scoped=True, enrolled=18, succeeded=5)
+    assert (scoped.planned, scoped.open) == (18, None)
+    scoped.enrolled_final = True
+    assert scoped.open == 13
