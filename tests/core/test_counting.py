@@ -10,15 +10,15 @@ import pytest
 from support.plans import build
 
 from rollout.core import events as ev
-from rollout.core import format1
-from rollout.core.campaign import CallLimit, JobSpec, Limits, RetryPolicy, Scope
-from rollout.core.counting import Numbers, counted, is_news
+from rollout.core import format_1
+from rollout.core.campaign import CallLimit, JobSpec, Limits, Scope, TaskRetry
+from rollout.core.counting import Numbers, is_news, tasks_counted
 from rollout.core.fold import fold
 from rollout.core.polling import group_size, started
 from rollout.core.state import State
 
 PLAIN = JobSpec(maximum_concurrency=10)
-RETRYING = replace(PLAIN, retry=RetryPolicy(enabled=True, interval_s=600, count=2))
+RETRYING = replace(PLAIN, retry=TaskRetry(enabled=True, interval_s=600, count=2))
 
 
 def grouped(spec=PLAIN, *before, scoped=False, life_at=2.0):
@@ -99,13 +99,13 @@ SHORT = (105.0, 2, 38, 0, 0, 0, False, True, 110.0)
 def test_a_count_is_taken_for_what_it_proves(state, asked_at, jobs, numbers, final, over, wait_s):  # noqa: PLR0917
     """Whether all tasks exist, whether failed devices may come back, and how long until the next count."""
     group, now = state.groups[0], asked_at + 1.0
-    event = counted(state, group, Numbers(*numbers), jobs=jobs, asked_at=asked_at, now=now)
+    event = tasks_counted(state, group, Numbers(*numbers), jobs=jobs, asked_at=asked_at, now=now)
     said = (event.enrolled_final, event.retries_over, event.next_at - now)
     assert said == (final, over, pytest.approx(wait_s))
     whole = ev.TasksCounted(now, 0, asked_at, jobs, *numbers, final, over, event.next_at)
     assert event == whole
     silent = replace(event, enrolled_final=False, retries_over=False, next_at=None)
-    assert format1.decide_count(state, group, silent) == (final, over, event.next_at)
+    assert format_1.decide_count(state, group, silent) == (final, over, event.next_at)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_that_a_group_is_through_is_news():
 def test_jobs_are_counted_together_as_the_read_rate_allows(sizes, limits, together):
     """A round over all jobs that can be open takes fifteen seconds of four calls each; by both rules."""
     plan, _ = build(("first", [7], None, PLAIN), ("all", sizes, None, PLAIN), limits=limits)
-    assert group_size(plan, 1, limits) == format1.group_size(plan, 1, limits) == together
+    assert group_size(plan, 1, limits) == format_1.group_size(plan, 1, limits) == together
     begun = ev.CampaignStarted(9.0, "c1", plan.digest, plan.devices, len(sizes) + 1, 2, (1, together), 5.0)
     assert replace(started(plan, 9.0), group_sizes=(1, together)) == begun
     assert started(plan, 9.0).group_sizes[1] == together
@@ -162,11 +162,11 @@ def test_jobs_are_counted_together_as_the_read_rate_allows(sizes, limits, togeth
 
 def test_format_1_looks_again_when_it_said():
     """After an unknown outcome S later, after missing jobs 2 S, after cancelled tasks S and three times at most."""
-    assert format1.look_at(ev.BatchOutcomeUnknown(100.0, 0, 1, "reset"), 5.0) == 105.0
-    assert format1.retry_audit_at(ev.WaveAudited(100.0, 0, 99.0, 1, (0,)), 5.0) == 110.0
+    assert format_1.look_at(ev.BatchOutcomeUnknown(100.0, 0, 1, "reset"), 5.0) == 105.0
+    assert format_1.retry_audit_at(ev.WaveAudited(100.0, 0, 99.0, 1, (0,)), 5.0) == 110.0
     asked = [(1, 1), (9, 2), (9, 3), (0, 1)]
     again = [
-        format1.cancel_again_at(ev.JobTasksCancelled(100.0, 0, "j", cancelled, 0), passes, 5.0)
+        format_1.cancel_again_at(ev.JobTasksCancelled(100.0, 0, "j", cancelled, 0), passes, 5.0)
         for cancelled, passes in asked
     ]
     assert again == [105.0, 105.0, None, None]

@@ -11,7 +11,7 @@ from support.states import changes
 
 from rollout.core import events as ev
 from rollout.core.audit_phase import AuditPhase
-from rollout.core.campaign import JobSpec, RetryPolicy
+from rollout.core.campaign import JobSpec, TaskRetry
 from rollout.core.commands import CancelTasks, StopJob
 from rollout.core.fold import fold
 from rollout.core.lifecycle import BatchStatus, CampaignStatus, WaveStatus
@@ -852,7 +852,7 @@ def test_a_create_in_doubt_exposes_its_devices(event):
 
 def test_one_more_job_reopens_what_was_final():
     """Failed for good among the jobs of a group; a job joins it, and EnOS may bring all its failed devices back."""
-    retrying = JobSpec(maximum_concurrency=10, retry=RetryPolicy(enabled=True, interval_s=600, count=2))
+    retrying = JobSpec(maximum_concurrency=10, retry=TaskRetry(enabled=True, interval_s=600, count=2))
     state = state_after(*CREATED[:6], spec=retrying)
     assert not state.groups[0].retries_over
     fold(state, ev.TasksCounted(20.0, 0, 19.0, 1, 20, 2, 15, 3, True, True, 30.0))

@@ -12,7 +12,7 @@ import pytest
 from support.plans import build, gate
 
 from rollout.core import events as ev
-from rollout.core.campaign import CallLimit, JobSpec, Limits, OnFail, RetryPolicy, SchedulePolicy
+from rollout.core.campaign import CallLimit, JobSpec, Limits, OnFail, PushSchedule, TaskRetry
 from rollout.core.commands import (
     AuditWave,
     CancelTasks,
@@ -729,7 +729,7 @@ SITUATIONS = {
         30.0,
         [],
         7820.0,
-        given={"gate": None, "spec": replace(SPEC, retry=RetryPolicy(True, 600, 2)), "limits": ROOM_15},
+        given={"gate": None, "spec": replace(SPEC, retry=TaskRetry(True, 600, 2)), "limits": ROOM_15},
     ),
     "a window has its opening before a stall": Situation(
         (*OPENED, *made(0, 11.0), count(0, 20.0, 1, 20, 0, 10, 0, next_at=9e9)),
@@ -738,7 +738,7 @@ SITUATIONS = {
         8200.0,
         given={
             "gate": None,
-            "spec": replace(SPEC, schedule=SchedulePolicy(1_000_000, 9_000_000)),
+            "spec": replace(SPEC, schedule=PushSchedule(1_000_000, 9_000_000)),
             "limits": ROOM_15,
         },
     ),
@@ -749,7 +749,7 @@ SITUATIONS = {
         94600.0,
         given={
             "gate": None,
-            "spec": replace(SPEC, schedule=SchedulePolicy(1_000_000, 9_000_000, True)),
+            "spec": replace(SPEC, schedule=PushSchedule(1_000_000, 9_000_000, True)),
             "limits": ROOM_15,
         },
     ),
