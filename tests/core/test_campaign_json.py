@@ -1,6 +1,7 @@
 """A campaign written as JSON and read back: nothing at its default, nothing half understood."""
 
 import json
+from collections.abc import Mapping
 from fractions import Fraction
 
 import pytest
@@ -169,6 +170,23 @@ def test_an_absent_field_means_what_its_format_says():
     assert (read.per_job, read.stragglers_after_s) == (500, 7200.0)
     assert read.limits == Limits(CallLimit(2.0, 1, 4), CallLimit(10.0, 5, 4), None)
     assert read.api_retry == ApiRetry(6, 0.5, 60.0, WhenUnsure.RESEND)
+
+
+@pytest.mark.parametrize(
+    ("hint", "value"),
+    [
+        (int | None, None),
+        (bool, False),
+        (tuple[str, ...], []),
+        (Mapping[str, int], {}),
+        (int, campaign_json._NONE),
+        (Fraction, campaign_json._NONE),
+    ],
+)
+def test_a_field_that_is_added_later_has_an_empty_value_by_its_type(hint, value):
+    """It is left out at that value, so older plans do not change; a type without one is always written."""
+    empty = campaign_json._empty(hint)
+    assert (empty, type(empty)) == (value, type(value))
 
 
 def test_canonical_text_is_the_same_on_any_machine():

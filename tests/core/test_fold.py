@@ -899,6 +899,19 @@ def test_a_parked_batch_reopens_its_finished_wave():
         assert (state.waves[0].created, state.exposure, state.unknown) == (False, 30, 1)
 
 
+def test_a_resume_knows_of_missing_jobs_only_after_a_halt_for_them():
+    """Halted by the gate while an audit missed a job: the job is missed again afterwards."""
+    missed = ev.WaveAudited(21.0, 0, 20.0, 2, (1,), (), 30.0)
+    for halt, known in (
+        (ev.CampaignHalted(22.0, HaltReason.JOBS_MISSING, 0, number=1), {1}),
+        (ev.CampaignHalted(22.0, HaltReason.JOBS_MISSING, 1, number=1), set()),
+        (ev.CampaignHalted(22.0, HaltReason.STOP_RULE, 0, gate=True), set()),
+        (ev.CampaignPaused(22.0, "ana"), set()),
+    ):
+        state = state_after(*CREATED, missed, halt, ev.CampaignResumed(23.0, "ana"))
+        assert state.waves[0].audit.missing_known == known
+
+
 def test_a_paranoid_life_suspects_waves_that_may_still_create():
     """A wave that has passed creates nothing any more; those that wait or are open list their jobs first."""
     state = state_after(

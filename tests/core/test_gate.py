@@ -171,6 +171,12 @@ def test_shares_are_compared_as_exactly_as_fractions_are(share):
         # ninety can still be had of a hundred, though not of those that are resolved by now
         (gate(stop=None), counts(100, 50, 10), {}, Hold(HoldReason.COVERAGE)),
         (gate(stop=None), counts(100, 50, 11), {}, Halt(HaltReason.OUT_OF_REACH)),
+        (
+            Gate(success=success("0.9", Denominator.PLANNED)),
+            counts(100, 50, 10),
+            {},
+            Hold(HoldReason.SUCCESS),
+        ),
         # what EnOS may still bring back can still succeed
         (gate(stop=None), Tally(100, 100, 0, 50, 30, 10), {}, Hold(HoldReason.COVERAGE)),
         (gate(stop=None), counts(100, 50, 11), {"known": False}, Hold(HoldReason.SAMPLE)),

@@ -34,6 +34,7 @@ from rollout.core.plan import (
     apportion,
     assign_waves,
     batch_digest,
+    batch_label,
     draw_places,
     plan_fleet,
     seals_of,
@@ -315,6 +316,18 @@ def test_places_are_keyed():
     place = draw_places(7)
     assert place("DEV-0001") == draw_places(7)("DEV-0001") != draw_places(8)("DEV-0001")
     assert len(place("DEV-0001")) == 16
+
+
+def test_people_name_a_batch_by_its_wave_and_number():
+    """Four digits or more, counted inside the wave."""
+    fleet = {f"DEV-{n:04d}": {} for n in range(40)}
+    plan, _ = plan_fleet(campaign(wave("canary", Count(10)), wave("total", Rest())), 1, fleet)
+    assert [batch_label(plan, batch) for batch in (0, 1, 2, 3)] == [
+        "canary/0001",
+        "canary/0002",
+        "total/0001",
+        "total/0002",
+    ]
 
 
 def test_keys_and_waves_come_in_pairs():

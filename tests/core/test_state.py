@@ -160,6 +160,12 @@ def test_exposure_is_what_a_job_can_have_in_progress():
     assert job_exposure(SPEC, 4) == 4
     assert job_exposure(SPEC, 0) == 10
     assert group_exposure(30, 12) == 12
+    verification = replace(SPEC, maximum_concurrency=None)
+    assert job_exposure(verification, 4) == 4
+    with pytest.raises(
+        AssertionError, match=r"^a job whose devices the platform picks has a maximum_concurrency$"
+    ):
+        job_exposure(verification, 0)
 
 
 WATCHED = {"devices": 500, "still_open": 500, "in_progress": 0, "age_s": 86_400.0}
@@ -201,6 +207,13 @@ def test_the_few_that_sleep_are_looked_for_seldom(still_open, in_progress, perio
     """The less a group can still change its wave's figures, the fewer reads it takes; not while devices are at work."""
     watched = {**WATCHED, "still_open": still_open, "in_progress": in_progress, "age_s": 864_000.0}
     assert next_period(Pace(9000.0, news=0, **watched)) == period_s
+
+
+def test_the_last_one_is_looked_for_as_seldom_as_its_group_is_large():
+    """One of ten is open and asleep: ten times as long as where all are open; two of ten: five times."""
+    watched = {"devices": 10, "in_progress": 0, "age_s": 864_000.0}
+    waits = [next_period(Pace(9000.0, news=0, still_open=still_open, **watched)) for still_open in (0, 1, 2)]
+    assert waits == [1200.0, 1200.0, 600.0]
 
 
 def test_a_group_nobody_knows_the_size_of_is_watched_like_a_full_one():

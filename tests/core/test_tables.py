@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from rollout.core import events as ev
 from rollout.core.agenda import Agenda
 from rollout.core.lifecycle import BATCH, CAMPAIGN, WAVE, BatchStatus, CampaignStatus, WaveStatus, step
+from rollout.core.orders import Abort, Approve, Pause, Resume, verb_of
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,11 @@ def test_an_agenda_is_a_sorted_map(steps, now):
     assert agenda.next_after(now) == min((due for due in model.values() if due > now), default=None)
     assert len(agenda) == len(model)
     assert all(item in agenda for item in model)
+
+
+def test_an_order_has_an_id_of_its_own_and_a_verb():
+    """Two orders that say the same are two; programs and people call them by one word."""
+    orders = [Pause("ana"), Resume("ana"), Approve("ana", "canary"), Abort("ana")]
+    assert [verb_of(order) for order in orders] == ["pause", "resume", "approve", "abort"]
+    assert len({order.id for order in [*orders, Pause("ana")]}) == 5
+    assert all(len(order.id) == 32 for order in orders)
