@@ -690,6 +690,30 @@ SITUATIONS = {
         7301.0,
         given={"gate": None, "limits": ROOM_15},
     ),
+    "a stall is told at the moment it is certain": Situation(
+        (
+            *OPENED,
+            *made(0, 11.0),
+            count(0, 20.0, 1, 20, 0, 10, 0),
+            count(0, 7220.0, 1, 20, 0, 10, 0),
+        ),
+        7220.0,
+        [RecordFact(ev.CampaignStalled(7220.0, 0, exposure=10))],
+        7220.0,
+        given={"gate": None, "limits": ROOM_15},
+    ),
+    "a batch to be repeated is waited for while there is no room": Situation(
+        (
+            *OPENED,
+            *made(0, 11.0),
+            ev.BatchCreateSent(12.0, 1, 1, "n"),
+            ev.BatchCreateUnsent(13.0, 1, 1, "no route", 15.0),
+        ),
+        14.0,
+        [],
+        15.0,
+        given={"gate": None, "limits": ROOM_15},
+    ),
     "no stall is told while a create is under way": Situation(
         (
             *OPENED,
