@@ -31,6 +31,7 @@ from rollout.core.plan import (
     Cutter,
     Quota,
     Strata,
+    ThinSpread,
     apportion,
     assign_waves,
     batch_digest,
@@ -328,6 +329,41 @@ def test_people_name_a_batch_by_its_wave_and_number():
         "total/0001",
         "total/0002",
     ]
+
+
+def assigned(waves, given, devices, fixed, strata):
+    """Each device's wave, and the waves whose spread is too thin."""
+    made = assign_waves(waves, [Quota(count, count) for count in given], devices, fixed, strata)
+    return list(made.wave_of), made.thin
+
+
+def test_a_spread_is_of_what_is_left():
+    """Devices that are named, or taken by a wave without a spread, count no more; cells of one label count together."""
+    strata = Strata(("site", "kind"), [0, 1, 2] * 4, [("a", "x"), ("a", "y"), ("b", "x")])
+    waves = [
+        wave("named", Keys(("k",))),
+        wave("front", Count(4)),
+        wave("by site", Count(3), "site"),  # of 4 in a and 3 in b: two and one
+        wave("by kind", Count(1), "kind"),
+        wave("by site again", Count(1), "site"),
+        wave("rest", Rest()),
+    ]
+    assert assigned(waves, [1, 4, 3, 1, 1, 2], 12, {2: 0}, strata) == (
+        [1, 1, 0, 1, 1, 2, 2, 2, 3, 4, 5, 5],
+        (ThinSpread(3, 1, 2), ThinSpread(4, 1, 2)),
+    )
+
+
+def test_a_stratum_that_is_empty_is_not_missed():
+    """The only device of `a` is gone: the next wave misses one stratum of two, and the one after none."""
+    strata = Strata(("site",), [0, 1, 1, 1, 2, 2], [("a",), ("b",), ("c",)])
+    waves = [
+        wave("front", Count(1)),
+        wave("one", Count(1), "site"),
+        wave("two", Count(2), "site"),
+        wave("rest", Rest()),
+    ]
+    assert assigned(waves, [1, 1, 2, 2], 6, {}, strata) == ([0, 1, 2, 3, 2, 3], (ThinSpread(1, 1, 2),))
 
 
 def test_keys_and_waves_come_in_pairs():
