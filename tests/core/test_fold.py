@@ -912,6 +912,28 @@ def test_a_resume_knows_of_missing_jobs_only_after_a_halt_for_them():
         assert state.waves[0].audit.missing_known == known
 
 
+def test_a_new_life_lists_at_once_what_was_put_off():
+    """The wait after an audit that failed belonged to the life before."""
+    state = state_after(*CREATED, ev.WaveAuditFailed(20.0, 0, "no answer", 999.0))
+    assert changes(state, ev.EngineStarted(21.0, "t", "0", 60.0, 5.0))["waves.0.audit.retry_at"] == 0.0
+
+
+def test_names_a_person_knows_are_listed_once_more_from_now_on():
+    """A life that knows nothing lists them before the wave opens: they are adopted before anything is created."""
+    known = (
+        *OPENED[:2],
+        ev.WaveAudited(3.0, 0, 2.5, 1, (), ("s",)),
+        ev.CampaignHalted(4.0, HaltReason.FOREIGN_JOBS, 0),
+        ev.CampaignResumed(5.0, "ana"),
+        ev.EngineStarted(6.0, "t", "0", 60.0, 5.0, paranoid=True),
+    )
+    state = state_after(*known)
+    assert changes(state, ev.WaveAudited(80.0, 0, 75.0, 1, (), ("s",))) == {
+        "waves.0.audit.phase": AuditPhase.CLEARED,
+        "waves.0.audit.suspect_until": 80.0,
+    }
+
+
 def test_a_paranoid_life_suspects_waves_that_may_still_create():
     """A wave that has passed creates nothing any more; those that wait or are open list their jobs first."""
     state = state_after(

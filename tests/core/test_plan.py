@@ -166,6 +166,15 @@ def test_equal_remainders_go_by_label():
     assert apportion(2, {"c": 5, "b": 5, "a": 5}) == {"a": 1, "b": 1, "c": 0}
 
 
+@pytest.mark.parametrize("seats", [-1, 6])
+def test_no_more_is_apportioned_than_there_is(seats):
+    """An error of the program; all of it and nothing of it can be had."""
+    with pytest.raises(AssertionError, match=r"^a wave takes no more than is left$"):
+        apportion(seats, {"a": 2, "b": 3})
+    assert apportion(5, {"a": 2, "b": 3}) == {"a": 2, "b": 3}
+    assert apportion(0, {"a": 2, "b": 3}) == {"a": 0, "b": 0}
+
+
 def test_two_spread_columns():
     """Waves may spread by different columns of the same fleet; both are fair."""
     fleet = {f"DEV-{n:03d}": {"site": "ab"[n % 2], "kind": "xyz"[n % 3]} for n in range(60)}
