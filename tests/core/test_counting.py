@@ -21,7 +21,7 @@ PLAIN = JobSpec(maximum_concurrency=10)
 RETRYING = replace(PLAIN, retry=TaskRetry(enabled=True, interval_s=600, count=2))
 
 
-def grouped(spec=PLAIN, *before, scoped=False, life_at=2.0):
+def grouped(spec=PLAIN, *before, scoped=False, life_at=2.0, lag_s=5.0):
     """A group of two jobs, after these counts as well: (asked at, jobs, four numbers, and what was decided)."""
     plan, _ = build(("all", [0, 0] if scoped else [20, 20], None, spec))
     if scoped:
@@ -30,7 +30,7 @@ def grouped(spec=PLAIN, *before, scoped=False, life_at=2.0):
     state = State.initial(plan)
     for event in (
         ev.CampaignStarted(1.0, "c1", "d", 40, 2, 1, (2,), 5.0),
-        ev.EngineStarted(2.0, "t", "0", 60.0, 5.0),
+        ev.EngineStarted(2.0, "t", "0", 60.0, lag_s),
         ev.WaveAudited(3.0, 0, 2.5, 0),
         ev.WaveOpened(4.0, 0),
         ev.BatchCreateSent(50.0, 0, 1, "n"),
@@ -66,6 +66,9 @@ SHORT = (105.0, 2, 38, 0, 0, 0, False, True, 110.0)
         # what was final stays so while the number stands, though a new life has not waited yet
         (grouped(PLAIN, (*SHORT[:6], True, True, 110.0), life_at=300.0), 301.0, 2, (38, 0, 0, 0), True, True, 8.04),
         (grouped(PLAIN, SHORT, life_at=300.0), 301.0, 2, (38, 0, 0, 0), False, True, 20.1),
+        # a search that lags 20 s is waited for twice as long
+        (grouped(PLAIN, SHORT, lag_s=20.0), 139.9, 2, (38, 0, 0, 0), False, True, 5.0),
+        (grouped(PLAIN, SHORT, lag_s=20.0), 140.0, 2, (38, 0, 0, 0), True, True, 5.0),
         # no task at all is waited for as long as stragglers are
         (grouped(PLAIN, EMPTY), 7299.9, 2, (0, 0, 0, 0), False, True, 120.0),
         (grouped(PLAIN, EMPTY), 7300.0, 2, (0, 0, 0, 0), True, True, 288.0),
@@ -84,6 +87,7 @@ SHORT = (105.0, 2, 38, 0, 0, 0, False, True, 110.0)
         (grouped(PLAIN, HALF), 300.0, 2, (40, 10, 22, 0), True, True, 8.0),
         (grouped(PLAIN, HALF), 3000.0, 2, (40, 10, 20, 9), True, True, 116.0),
         (grouped(PLAIN, HALF), 3000.0, 2, (40, 10, 20, 100), True, True, 44.8),
+        (grouped(PLAIN, (200.0, 2, 40, 10, 16, 4, True, True, 230.0)), 3000.0, 2, (40, 10, 16, 104), True, True, 44.8),
         # nothing ended: half as long again as the last wait, in a small group too; numbers that went down are no news
         (grouped(PLAIN, (9950.0, 2, 20, 10, 0, 0, False, True, 1e4), scoped=True), 1e4, 2, (20, 10, 0, 0), True, True, 75.0),
         (grouped(PLAIN, HALF), 8000.0, 2, (40, 10, 10, 0), True, True, 120.0),

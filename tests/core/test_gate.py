@@ -108,6 +108,7 @@ def test_a_hold_says_when_time_alone_may_end_it():
         (StopRule(Fraction(1, 10), min_sample=10), counts(100, 8, 2), True),
         (StopRule(Fraction(1, 10), Denominator.PLANNED, 1), counts(100, 0, 10), False),
         (StopRule(Fraction(1, 10), Denominator.PLANNED, 1), counts(100, 0, 11), True),
+        (StopRule(Fraction(1, 2)), counts(5, 2, 3), True),  # more by the least there is
         (StopRule(3), counts(100, 0, 3), False),
         (StopRule(3), counts(100, 0, 4), True),
         # a failure the platform may still retry counts for stopping, not for opening

@@ -748,6 +748,28 @@ SITUATIONS = {
         8020.0,
         given={"gate": None, "spec": replace(SPEC, upgrade_timeout_s=8000), "limits": ROOM_15},
     ),
+    "no interval is waited for where nothing failed": Situation(
+        (*OPENED, *made(0, 11.0), count(0, 20.0, 1, 20, 0, 10, 0, over=False, next_at=9e9)),
+        30.0,
+        [],
+        7220.0,
+        given={
+            "gate": None,
+            "spec": replace(SPEC, retry=TaskRetry(enabled=True, interval_s=600, count=2)),
+            "limits": ROOM_15,
+        },
+    ),
+    "nor where the platform brings nothing back": Situation(
+        (*OPENED, *made(0, 11.0), count(0, 20.0, 1, 20, 0, 10, 3, next_at=9e9)),
+        30.0,
+        [],
+        7220.0,
+        given={
+            "gate": None,
+            "spec": replace(SPEC, retry=TaskRetry(enabled=False, interval_s=600)),
+            "limits": ROOM_15,
+        },
+    ),
     "failed devices have their interval before a stall": Situation(
         (*OPENED, *made(0, 11.0), count(0, 20.0, 1, 20, 0, 10, 3, over=False, next_at=9e9)),
         30.0,

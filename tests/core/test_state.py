@@ -358,6 +358,8 @@ def test_a_wave_is_seen_since_its_oldest_count_in_this_life():
     assert state.seen_at(wave) == 105.0
     count(state, 130.0, 20, 0, 20, 0, group=1)
     assert state.seen_at(wave) == 110.0
+    fold(state, ev.EngineStarted(110.0, "t", "0", 60.0, 5.0))
+    assert state.seen_at(wave) == 110.0
     fold(state, ev.EngineStarted(115.0, "t", "0", 60.0, 5.0))
     assert state.seen_at(wave) == -inf
     assert (state.vouched(100.0), state.vouched(116.0)) == (115.0, 116.0)
