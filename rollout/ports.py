@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from rollout.core.campaign import Campaign, JobSpec, Localized, Scope
 from rollout.core.events import Event
-from rollout.core.names import batch_name
+from rollout.core.names import WaveNames, batch_name
 from rollout.core.orders import Order
 from rollout.core.outcome import Listing, Outcome
 from rollout.core.plan import Batch
@@ -94,10 +94,10 @@ class JobService(Protocol):
         """
         ...
 
-    async def find_jobs(self, *, firmware_id: str, spec: JobSpec, name: str, prefix: bool = False) -> Listing:
-        """Return all jobs of the firmware, of the type that `spec` asks for, whose default name is `name` or starts with it.
+    async def find_jobs(self, *, firmware_id: str, spec: JobSpec, names: str | WaveNames) -> Listing:
+        """Return all jobs of the firmware, of the type that `spec` asks for, whose default name is `names` or one of them.
 
-        Matches exactly on this side whatever the platform's fuzzy search returns. `complete` is true only
+        Names are compared as wholes on this side, whatever the platform's fuzzy search returns. `complete` is true only
         if all pages were read and agreed.
         """
         ...

@@ -50,11 +50,35 @@ class JobName:
         Fixed width with a final dot, so no name is part of another and a fuzzy search cannot confuse them.
         ASCII letters, digits, hyphens and a dot.
         """
-        return f"{wave_prefix(self.campaign, self.wave)}{self.number:06d}-{self.digest}."
+        return f"{_wave_prefix(self.campaign, self.wave)}{self.number:06d}-{self.digest}."
 
 
-def wave_prefix(campaign_id: str, wave: int) -> str:
-    """Return what the names of all jobs of one wave start with; the platform is searched by it."""
+@dataclass(frozen=True, slots=True)
+class WaveNames:
+    """The names of all jobs of one wave, which is counted from 0; of all waves of the campaign if `wave` is None."""
+
+    campaign: str
+    wave: int | None = None
+
+    @property
+    def prefix(self) -> str:
+        """What these names start with. The platform is searched by it; what it finds may be another campaign's."""
+        return f"{self.campaign}-w" if self.wave is None else _wave_prefix(self.campaign, self.wave)
+
+    def includes(self, text: str) -> bool:
+        """Return whether the name is one of these.
+
+        A name that no campaign of ours can have made, but that starts as these do, is included: nobody can say whose
+        job it is, so an audit must see it.
+        """
+        name = JobName.parse(text)
+        if name is None:
+            return text.startswith(self.prefix)
+        return name.campaign == self.campaign and self.wave in (None, name.wave)
+
+
+def _wave_prefix(campaign_id: str, wave: int) -> str:
+    """Return what the names of all jobs of one wave start with."""
     return f"{campaign_id}-w{wave + 1:02d}-b"
 
 

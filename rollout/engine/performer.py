@@ -24,7 +24,7 @@ from rollout.core.commands import (
 )
 from rollout.core.counting import Numbers, is_news, tasks_counted
 from rollout.core.decide import may_create
-from rollout.core.names import batch_name, wave_prefix
+from rollout.core.names import WaveNames, batch_name
 from rollout.core.outcome import Accepted, Lookup, Throttled, Unknown
 from rollout.core.reasons import LookupReason
 from rollout.core.records import TaskState
@@ -214,7 +214,7 @@ class Performer:
             listing = await self._service.find_jobs(
                 firmware_id=self._campaign.firmware_id,
                 spec=spec,
-                name=batch_name(self._campaign.id, planned),
+                names=batch_name(self._campaign.id, planned),
             )
             if listing.complete and not listing.jobs and began_at >= doubt.proven_at:
                 witness = await self._service.find_witnesses(
@@ -249,8 +249,7 @@ class Performer:
             listing = await self._service.find_jobs(
                 firmware_id=self._campaign.firmware_id,
                 spec=spec,
-                name=wave_prefix(self._campaign.id, command.wave),
-                prefix=True,
+                names=WaveNames(self._campaign.id, command.wave),
             )
         except ServiceError as error:
             wait = await self._read_failed(command, error)

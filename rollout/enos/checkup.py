@@ -24,7 +24,7 @@ from typing import Any, Final
 from yarl import URL
 
 from rollout.core.campaign import DAY_S, Campaign
-from rollout.core.names import JobName
+from rollout.core.names import JobName, WaveNames
 from rollout.enos import limits
 from rollout.enos.caller import Caller
 from rollout.enos.codes import TOKEN_STATUS, Code, Operation, TokenStatus
@@ -397,10 +397,9 @@ async def _find_names(target: Target) -> Finding:
     try:
         for spec in {JobSettings.of(wave.job).type: wave.job for wave in campaign.waves}.values():
             listing = await service.find_jobs(
-                firmware_id=campaign.firmware_id, spec=spec, name=f"{campaign.id}-w", prefix=True
+                firmware_id=campaign.firmware_id, spec=spec, names=WaveNames(campaign.id)
             )
-            names = map(JobName.parse, (job.name for job in listing.jobs))
-            jobs += sum(name is not None and name.campaign == campaign.id for name in names)
+            jobs += sum(JobName.parse(job.name) is not None for job in listing.jobs)
             complete = complete and listing.complete
     except ServiceError as error:
         if error.platform_code == Code.INVALID_ARGUMENT and target.search_by_name:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from rollout.core.campaign import JobSpec
+from rollout.core.names import WaveNames
 from rollout.core.outcome import Listing, Outcome, Rejected, Unsent
 from rollout.core.records import Hits, JobFilter, JobRecord, TaskFilter, TaskRecord, TaskState
 from rollout.enos import limits
@@ -90,17 +91,18 @@ class EnosService(JobService, JobConsole):
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────
 
-    async def find_jobs(self, *, firmware_id: str, spec: JobSpec, name: str, prefix: bool = False) -> Listing:
-        """Return the jobs of the firmware and type whose default name is `name`, or starts with it."""
+    async def find_jobs(self, *, firmware_id: str, spec: JobSpec, names: str | WaveNames) -> Listing:
+        """Return the jobs of the firmware and type whose default name is `names`, or one of them."""
         job_type = JobSettings.of(spec).type.value
-        wanted = JobFilter(firmware_ids=(firmware_id,), type=job_type, name_part=name)
+        part = names if isinstance(names, str) else names.prefix
+        wanted = JobFilter(firmware_ids=(firmware_id,), type=job_type, name_part=part)
         hits = await self._walk_jobs(wanted, fresh=True)
         jobs = tuple(
             job
             for job in map(found, hits.rows)
             if job.firmware_id == firmware_id
             and job.type == job_type
-            and (job.name.startswith(name) if prefix else job.name == name)
+            and (job.name == names if isinstance(names, str) else names.includes(job.name))
         )
         return Listing(jobs, hits.complete)
 

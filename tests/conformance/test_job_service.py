@@ -12,6 +12,7 @@ from random import Random
 import pytest
 
 from rollout.core.campaign import JobSpec, Localized, Scope
+from rollout.core.names import WaveNames
 from rollout.core.outcome import Accepted, Rejected, Unsent
 from rollout.core.records import JobFilter, TaskFilter, TaskState
 from rollout.emulator.http.faults import Faults
@@ -245,7 +246,7 @@ async def test_a_refused_create_is_an_outcome(world, create_call, knobs, code):
 # ── jobs ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_job_is_found_by_its_exact_name_or_its_prefix(world):
+async def test_a_job_is_found_by_its_exact_name_or_its_wave(world):
     """Other names, firmware and types are not ours, however alike."""
     async with world() as w:
         first = await w.create(1)
@@ -254,11 +255,11 @@ async def test_a_job_is_found_by_its_exact_name_or_its_prefix(world):
         await w.create(4, name=a_call(1).name, firmware_id="fw-3")
         await w.create(5, name=a_call(1).name, spec=JobSpec(platform={"type": "verify"}))
         ours = {"firmware_id": "fw-2", "spec": JobSpec()}
-        one = await w.service.find_jobs(**ours, name=a_call(1).name)
+        one = await w.service.find_jobs(**ours, names=a_call(1).name)
         assert ([job.job_id for job in one.jobs], one.complete) == ([first], True)
-        wave = await w.service.find_jobs(**ours, name="c1-w01-b", prefix=True)
+        wave = await w.service.find_jobs(**ours, names=WaveNames("c1", 0))
         assert ({job.job_id for job in wave.jobs}, wave.complete) == ({first, second}, True)
-        none = await w.service.find_jobs(**ours, name="c1-w01-b")
+        none = await w.service.find_jobs(**ours, names="c1-w01-b")
         assert (none.jobs, none.complete) == ((), True)
 
 
@@ -347,7 +348,7 @@ async def test_reads_may_lag_behind_writes(world):
     """A job just made may not be seen for a while, and then is; creating it again would double it."""
     async with world(knobs=Knobs(read_lag_s=2, materialise_s=0)) as w:
         job_id = await w.create()
-        look = {"firmware_id": "fw-2", "spec": JobSpec(), "name": a_call().name}
+        look = {"firmware_id": "fw-2", "spec": JobSpec(), "names": a_call().name}
         assert (await w.service.find_jobs(**look)).jobs == ()
         with pytest.raises(ServiceError) as caught:
             await w.service.get_job(job_id)

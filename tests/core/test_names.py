@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.plans import build
 
-from rollout.core.names import JobName, batch_name, wave_prefix
+from rollout.core.names import JobName, WaveNames, batch_name
 
 ids = st.from_regex(r"[a-z0-9][a-z0-9-]{0,31}", fullmatch=True)
 parts = st.builds(
@@ -60,6 +60,24 @@ def test_no_name_is_part_of_another():
     assert not [(a, b) for a in names for b in names if a is not b and a in b]
     assert names[0] == f"demo-w01-b000001-{plan.batches[0].digest}."
     assert all(
-        name.startswith(wave_prefix("demo", batch.wave))
+        name.startswith(WaveNames("demo", batch.wave).prefix)
         for name, batch in zip(names, plan.batches, strict=True)
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "in_wave", "in_campaign"),
+    [
+        ("demo-w01-b000001-0123456789ab.", True, True),
+        ("demo-w02-b000001-0123456789ab.", False, True),
+        ("demo-w01-b-w01-b000001-0123456789ab.", False, False),
+        ("demo-w01-b2-w02-b000001-0123456789ab.", False, False),
+        ("demo-west-w01-b000001-0123456789ab.", False, False),
+        ("demo-w01-b made by hand", True, True),
+        ("demo", False, False),
+    ],
+)
+def test_a_waves_names_are_compared_as_wholes(text, in_wave, in_campaign):
+    """A campaign whose id begins as our names do has no job of ours; a name that nobody can read is not overlooked."""
+    assert WaveNames("demo", 0).includes(text) is in_wave
+    assert WaveNames("demo").includes(text) is in_campaign

@@ -10,6 +10,7 @@ from support.plans import build
 from rollout.core import events as ev
 from rollout.core.campaign import CallLimit, Limits
 from rollout.core.fold import fold
+from rollout.core.names import WaveNames
 from rollout.core.outcome import Accepted, Found, Listing, Throttled, Unknown, Unsent
 from rollout.core.records import TaskState
 from rollout.engine.clock import Clock
@@ -45,12 +46,12 @@ class Service:
         self.jobs[order.name] = job_id
         return Accepted(job_id)
 
-    async def find_jobs(self, *, firmware_id, spec, name, prefix=False):
+    async def find_jobs(self, *, firmware_id, spec, names):
         self.calls.append("find")
         found = [
             Found(job, n, firmware_id, spec.platform.get("type", "upgrade"), "started", 1)
             for n, job in self.jobs.items()
-            if (n.startswith(name) if prefix else n == name)
+            if (names.includes(n) if isinstance(names, WaveNames) else n == names)
         ]
         return Listing(tuple(found), complete=True)
 

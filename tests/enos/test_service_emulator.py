@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from rollout.core.campaign import JobSpec, Localized, Scope
+from rollout.core.names import WaveNames
 from rollout.core.outcome import Accepted, Rejected, Throttled, Unknown
 from rollout.core.records import JobFilter, TaskState
 from rollout.emulator.http.faults import FaultPlan
@@ -111,16 +112,16 @@ async def test_refusals_are_definite_however_their_status(platform, status):
         assert caught.value.platform_code == 24404
 
 
-async def test_jobs_are_found_by_name_and_by_prefix(platform):
-    """Among many jobs, over several pages, exactly ours; a wave's prefix finds the wave."""
+async def test_jobs_are_found_by_name_and_by_wave(platform):
+    """Among many jobs, over several pages, exactly ours; a wave's names find the wave."""
     async with platform(page_size=3) as (_, service, _clock):
         ids = [await create(service, a_call(number, devices=1)) for number in range(1, 12)]
         look = {"firmware_id": "fw-2", "spec": JobSpec()}
-        one = await service.find_jobs(**look, name="c1-w01-b000007-0123456789ab.")
+        one = await service.find_jobs(**look, names="c1-w01-b000007-0123456789ab.")
         assert ([job.job_id for job in one.jobs], one.complete) == ([ids[6]], True)
-        wave = await service.find_jobs(**look, name="c1-w01-b", prefix=True)
+        wave = await service.find_jobs(**look, names=WaveNames("c1", 0))
         assert ([job.job_id for job in wave.jobs], wave.complete) == (ids[::-1], True)
-        none = await service.find_jobs(**look, name="c1-w02-b000001-0123456789ab.")
+        none = await service.find_jobs(**look, names="c1-w02-b000001-0123456789ab.")
         assert (none.jobs, none.complete) == ((), True)
 
 
@@ -156,7 +157,7 @@ async def test_a_create_with_trouble_is_unknown_and_can_be_looked_up(platform, f
         create_call = a_call()
         outcome = await service.create(create_call, go)
         assert isinstance(outcome, Unknown), outcome
-        listing = await service.find_jobs(firmware_id="fw-2", spec=JobSpec(), name=create_call.name)
+        listing = await service.find_jobs(firmware_id="fw-2", spec=JobSpec(), names=create_call.name)
         assert (len(listing.jobs), listing.complete) == (made, True)
 
 

@@ -7,6 +7,7 @@ import pytest
 from scripted_server import envelope, http
 
 from rollout.core.campaign import JobSpec
+from rollout.core.names import WaveNames
 from rollout.core.outcome import Found
 from rollout.core.records import JobFilter, JobRecord, TaskFilter, TaskRecord, TaskState
 from rollout.enos import limits
@@ -50,7 +51,7 @@ def expressions(server) -> list[str]:
 
 
 async def find(service, **more):
-    return await service.find_jobs(**{"firmware_id": "fw1", "spec": JobSpec(), "name": NAME, **more})
+    return await service.find_jobs(**{"firmware_id": "fw1", "spec": JobSpec(), "names": NAME, **more})
 
 
 @pytest.mark.parametrize(
@@ -136,13 +137,25 @@ async def test_a_job_is_found_by_its_whole_name(server, connect):
     assert expressions(server) == [f"firmwareId='fw1' and type='upgrade' and name.defaultValue like '{NAME}'"]
 
 
-async def test_a_wave_is_found_by_its_prefix(server, connect):
-    """With `prefix` every name that starts so is ours."""
-    server.answers = [
-        page([job(1), job(2, "c1-w01-b000002-0123456789ab."), job(3, "c1-w02-b000001-0123456789ab.")])
+async def test_a_waves_jobs_are_found_by_their_whole_names(server, connect):
+    """Jobs of another wave, or of a campaign whose id begins as our names do, are not the wave's."""
+    rows = [
+        job(1),
+        job(2, "c1-w01-b000002-0123456789ab."),
+        job(3, "c1-w02-b000001-0123456789ab."),
+        job(4, "c1-w01-b-w01-b000001-0123456789ab."),
+        job(5, "c1-w01-b by hand"),
     ]
-    listing = await find(connect(server.url), name="c1-w01-b", prefix=True)
-    assert [found.job_id for found in listing.jobs] == ["j1", "j2"]
+    server.answers = [page(rows), page(rows)]
+    service = connect(server.url)
+    wave = await find(service, names=WaveNames("c1", 0))
+    assert [found.job_id for found in wave.jobs] == ["j1", "j2", "j5"]
+    campaign = await find(service, names=WaveNames("c1"))
+    assert [found.job_id for found in campaign.jobs] == ["j1", "j2", "j3", "j5"]
+    assert ["like 'c1-w01-b'" in expressions(server)[0], "like 'c1-w'" in expressions(server)[1]] == [
+        True,
+        True,
+    ]
 
 
 async def test_older_releases_are_searched_without_names(server, connect):

@@ -221,11 +221,11 @@ def _plain_names() -> Iterator[None]:
 
     real = EnosService._walk_jobs
 
-    async def fuzzy(self, *, firmware_id, spec, name, prefix=False):
+    async def fuzzy(self, *, firmware_id, spec, names):
         hits = await real(
             self,
             rollout.enos.service.JobFilter(
-                (firmware_id,), type=spec.platform.get("type", "upgrade"), name_part=name
+                (firmware_id,), type=spec.platform.get("type", "upgrade"), name_part=names
             ),
             fresh=True,
         )

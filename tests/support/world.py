@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import inf
 from random import Random
 
-from rollout.core.names import batch_name
+from rollout.core.names import WaveNames, batch_name
 from rollout.core.outcome import Accepted, Found, Listing, Rejected, Throttled, Unknown, Unsent
 from rollout.core.records import TaskState
 from rollout.engine.clock import Clock
@@ -283,9 +283,9 @@ class _Service:
             case "rejected":
                 return Rejected(24404, "Firmware not found")
 
-    async def find_jobs(self, *, firmware_id, spec, name, prefix=False):
+    async def find_jobs(self, *, firmware_id, spec, names):
         listing = self.world.platform.listing(
-            (lambda known: known.startswith(name)) if prefix else (lambda known: known == name),
+            names.includes if isinstance(names, WaveNames) else (lambda known: known == names),
             self.loop.time(),
         )
         await self._travel()
