@@ -237,6 +237,7 @@ def run_rollout(port, args, result):
     from rollout.enos.signing import Secret  # noqa: PLC0415 - as above
     from rollout.enos.transport import Transport  # noqa: PLC0415 - as above
     from rollout.journal.sqlite import SqliteJournal  # noqa: PLC0415 - as above
+    from rollout.ports import EnginePorts  # noqa: PLC0415 - as above
     from rollout.telemetry.observer import EventLog  # noqa: PLC0415 - as above
     from rollout.telemetry.redact import REDACTOR  # noqa: PLC0415 - as above
     from rollout.telemetry.setup import LogFormat, Outlet, configure  # noqa: PLC0415 - as above
@@ -279,14 +280,16 @@ def run_rollout(port, args, result):
         watch = Watch()
         runner = Runner(
             plan=plan,
-            manifest=Slices(),
-            journal=journal,
-            service=service,
+            ports=EnginePorts(
+                manifest=Slices(),
+                journal=journal,
+                service=service,
+                observers=(EventLog(), watch),
+            ),
             pacers=pacers,
             clock=Clock(),
             settings=EngineSettings("bench", "0"),
             rng=random.Random(1),
-            observers=(EventLog(), watch),
         )
         tune()
         await runner.run()

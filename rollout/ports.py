@@ -308,6 +308,20 @@ class Orders(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class EnginePorts:
+    """What one run of the engine reads from and writes to. Whoever starts the run opens and closes them.
+
+    `orders`: None where nobody can give any. `observers`: told of every event in this order.
+    """
+
+    manifest: Manifest
+    journal: Journal
+    service: JobService
+    orders: Orders | None = None
+    observers: Sequence[Observer] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CampaignFiles:
     """Files of one campaign on this machine, beside what the store keeps. `folder` exists once its plan is saved."""
 

@@ -39,7 +39,7 @@ from rollout.engine.runner import GRACE_S, EngineSettings, Leave, Runner
 from rollout.enos.job_settings import JobSettings
 from rollout.errors import CampaignBusy, WrongArgument
 from rollout.intake.saved_plan import SavedPlan
-from rollout.ports import OpenedJournal
+from rollout.ports import EnginePorts, OpenedJournal
 from rollout.settings import Profile
 from rollout.telemetry.observer import EventLog
 from rollout.telemetry.setup import LogFormat, Outlet, configure
@@ -127,15 +127,17 @@ async def run_prepared(request: RunRequest) -> RunResult:
         watch = Watch(clock, request.view, request.marks)
         runner = Runner(
             plan=plan,
-            manifest=request.prepared.saved.manifest,
-            journal=journal,
-            service=service,
+            ports=EnginePorts(
+                manifest=request.prepared.saved.manifest,
+                journal=journal,
+                service=service,
+                orders=store.orders(name),
+                observers=(EventLog(), watch),
+            ),
             pacers=pacers,
             clock=clock,
             settings=_engine_settings(request, journal),
             rng=random.Random(),  # noqa: S311 - spreads retries, protects nothing
-            orders=store.orders(name),
-            observers=(EventLog(), watch),
         )
         tune()
         with _signals(runner, watch, request) as received:

@@ -41,7 +41,7 @@ from rollout.core.state import BatchState, State
 from rollout.engine.clock import Clock
 from rollout.engine.pacing import Pacers
 from rollout.errors import Failure, Phase, ServiceError
-from rollout.ports import CreateCall, JobService, Manifest, NotNow
+from rollout.ports import CreateCall, EnginePorts, NotNow
 
 TASKS_IN_PROGRESS = (TaskState.NOTIFIED, TaskState.UPGRADING)
 PENDING = (TaskState.WAITING, TaskState.NOTIFIED)
@@ -77,8 +77,7 @@ class Performer:
         self,
         *,
         state: State,
-        manifest: Manifest,
-        service: JobService,
+        ports: EnginePorts,
         clock: Clock,
         pacers: Pacers,
         rng: Random,
@@ -87,8 +86,8 @@ class Performer:
         self._state = state
         self._plan = state.plan
         self._campaign = state.campaign
-        self._manifest = manifest
-        self._service = service
+        self._manifest = ports.manifest
+        self._service = ports.service
         self._clock = clock
         self._pacers = pacers
         self._rng = rng

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
@@ -34,7 +33,7 @@ from rollout.engine.orders import fact_of
 from rollout.engine.pacing import Pacers
 from rollout.engine.performer import Performer
 from rollout.errors import RolloutError, ServiceError
-from rollout.ports import JobService, Journal, Manifest, Observer, Orders
+from rollout.ports import EnginePorts, Observer
 
 GRACE_S = 10.0
 """How long open calls may take to end after `stop()`. Real seconds."""
@@ -79,23 +78,19 @@ class Runner:
         self,
         *,
         plan: Plan,
-        manifest: Manifest,
-        journal: Journal,
-        service: JobService,
+        ports: EnginePorts,
         pacers: Pacers,
         clock: Clock,
         settings: EngineSettings,
         rng: Random,
-        orders: Orders | None = None,
-        observers: Iterable[Observer] = (),
     ) -> None:
         self.state = State.initial(plan)
         self._pacers = pacers
-        self._journal = journal
+        self._journal = ports.journal
         self._clock = clock
         self._settings = settings
-        self._orders = orders
-        self._observers = list(observers)
+        self._orders = ports.orders
+        self._observers = list(ports.observers)
         self._under_way = UnderWay()
         self._unfolded: deque[ev.Event] = deque()
         self._folded = 0
@@ -108,13 +103,7 @@ class Runner:
         self._brakes: asyncio.Queue[Command] = asyncio.Queue()
         self._next_look = 0.0
         self._performer = Performer(
-            state=self.state,
-            manifest=manifest,
-            service=service,
-            clock=clock,
-            pacers=pacers,
-            rng=rng,
-            engine=self,
+            state=self.state, ports=ports, clock=clock, pacers=pacers, rng=rng, engine=self
         )
 
     def observe(self, observer: Observer) -> None:

@@ -32,7 +32,7 @@ from rollout.engine.pacing import Pacers
 from rollout.engine.runner import EngineSettings, Leave, Runner
 from rollout.enos import limits
 from rollout.errors import RolloutError
-from rollout.ports import Journal, Manifest, Observer, Orders
+from rollout.ports import EnginePorts, Journal, Manifest, Observer, Orders
 from rollout.simulation.disk import Disk, SimJournal
 from rollout.simulation.loop import SimLoop
 from rollout.simulation.power import Power
@@ -198,9 +198,13 @@ class World:
         )
         runner = Runner(
             plan=self.scenario.plan,
-            manifest=self.scenario.manifest,
-            journal=journal,
-            service=service,
+            ports=EnginePorts(
+                manifest=self.scenario.manifest,
+                journal=journal,
+                service=service,
+                orders=self._inbox,
+                observers=self.observers,
+            ),
             pacers=pacers,
             clock=clock,
             settings=EngineSettings(
@@ -212,8 +216,6 @@ class World:
                 approve=self.scenario.approve,
             ),
             rng=self._dice(f"engine/{number}"),
-            orders=self._inbox,
-            observers=self.observers,
         )
         life = Life(number, power, runner)
         life.task = self.loop.create_task(self._live(life, journal))

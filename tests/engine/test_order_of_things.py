@@ -18,7 +18,7 @@ from rollout.engine.pacing import Pacers
 from rollout.engine.runner import EngineSettings, Leave, Runner
 from rollout.errors import Failure, JournalError, Phase, ServiceError
 from rollout.journal.memory import MemoryJournal
-from rollout.ports import NotNow
+from rollout.ports import EnginePorts, NotNow
 
 pytestmark = pytest.mark.anyio
 
@@ -71,14 +71,16 @@ class Service:
 def runner(service, journal, *observers, speed=600.0):
     return Runner(
         plan=PLAN,
-        manifest=MANIFEST,
-        journal=journal,
-        service=service,
+        ports=EnginePorts(
+            manifest=MANIFEST,
+            journal=journal,
+            service=service,
+            observers=observers,
+        ),
         pacers=Pacers.of(PLAN.campaign.limits),
         clock=Clock(speed=speed),
         settings=EngineSettings("test", "0", 1.0, 1.0),
         rng=Random(1),
-        observers=observers,
     )
 
 

@@ -16,6 +16,7 @@ from rollout.enos.signing import Secret
 from rollout.enos.transport import Transport
 from rollout.journal.memory import MemoryJournal
 from rollout.journal.sqlite import JOURNAL_NAME, SqliteJournal
+from rollout.ports import EnginePorts
 
 QUICK = Population(work_s_median=300.0, work_s_sigma=0.2)
 
@@ -65,14 +66,16 @@ async def engine(
     )
     runner = Runner(
         plan=plan,
-        manifest=manifest,
-        journal=journal,
-        service=service,
+        ports=EnginePorts(
+            manifest=manifest,
+            journal=journal,
+            service=service,
+            observers=(collector,),
+        ),
         pacers=pacers,
         clock=Clock(not_before=last, speed=speed),
         settings=EngineSettings("test", "0", latest_s * speed, lag_s * speed, **settings),
         rng=Random(1),
-        observers=(collector,),
     )
     runner.collector = collector
     try:

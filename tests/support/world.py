@@ -20,7 +20,7 @@ from rollout.engine.pacing import Pacers
 from rollout.engine.performer import TASKS_IN_PROGRESS
 from rollout.engine.runner import EngineSettings, Runner
 from rollout.errors import Failure, Phase, ServiceError
-from rollout.ports import NotNow
+from rollout.ports import EnginePorts, NotNow
 from rollout.simulation.loop import CLOCK_STEP_S, Deadlock, SimLoop
 from rollout.simulation.power import Power
 
@@ -132,14 +132,16 @@ class World:
         pacers = Pacers.of(self.plan.campaign.limits)
         runner = Runner(
             plan=self.plan,
-            manifest=self.manifest,
-            journal=_Journal(self),
-            service=_Service(self, loop),
+            ports=EnginePorts(
+                manifest=self.manifest,
+                journal=_Journal(self),
+                service=_Service(self, loop),
+                orders=_Orders(orders),
+            ),
             pacers=pacers,
             clock=Clock(not_before=last, wall=loop.time, monotonic=loop.time),
             settings=EngineSettings("test", "0", L, S),
             rng=self.rng,
-            orders=_Orders(orders),
         )
         runner.observe(self)
         self.state = runner.state
