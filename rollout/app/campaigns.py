@@ -18,7 +18,7 @@ from rollout.errors import CampaignBusy, NoCampaign
 from rollout.intake.saved_plan import SavedPlan, open_saved_plan
 from rollout.ports import Holder, Store
 
-NAMES_TOLD_MAX = 20
+NAMES_SHOWN_MAX = 20
 """Campaigns that are named where the one asked for is not there. Ours."""
 
 
@@ -32,7 +32,7 @@ def find_campaign(store: Store, name: str | None) -> str:
         name = known[0]
     hint = f"{store.address} holds no campaign"
     if known:
-        hint = f"campaigns in {store.address}: {', '.join(known[:NAMES_TOLD_MAX])}"
+        hint = f"campaigns in {store.address}: {', '.join(known[:NAMES_SHOWN_MAX])}"
     if name is None:
         raise NoCampaign("which campaign?", hint=hint)
     # no name but a campaign's id reaches the store

@@ -67,7 +67,7 @@ class Shown:
         return f"{JOBS_PATH}?{'&'.join(f'{name}={value}' for name, value in self.query.items())}"
 
     @property
-    def told(self) -> str:
+    def title(self) -> str:
         """Return the batch with its number of devices."""
         devices = counted(self.devices, "device") if self.devices else "devices picked by EnOS"
         return f"{self.label} · {devices}"
@@ -202,7 +202,7 @@ def curl_script(
         shorten = request.is_long and not whole
         body = json.dumps(request.short_body()) if shorten else request.body
         yield ""
-        yield f"# {request.told}"
+        yield f"# {request.title}"
         for line in _filled(
             CALL, PARAMS=params_data(request.query), TARGET=request.target, **common, BODY=shlex.quote(body)
         ):
@@ -320,7 +320,7 @@ def _item(request: Shown) -> dict[str, Any]:
         "apim-signature": "{{signature}}",
     }
     return {
-        "name": request.told,
+        "name": request.title,
         "request": {
             "method": "POST",
             "header": [{"key": name, "value": value} for name, value in headers.items()],

@@ -13,7 +13,7 @@ from rollout.core.state import State
 from rollout.views.progress import current_wave, waits_for_approval
 from rollout.views.steps import Purpose
 
-CODES_TOLD_MAX = 3
+CODES_SHOWN_MAX = 3
 """Codes that are pointed at; a campaign that is refused is mostly refused with one code. Our choice."""
 
 
@@ -73,4 +73,4 @@ def _meanings(state: State) -> list[NextStep]:
         NextStep(Purpose.MEANING, "explain", (str(code),))
         for code in dict.fromkeys(stuck)
         if code is not None
-    ][:CODES_TOLD_MAX]
+    ][:CODES_SHOWN_MAX]

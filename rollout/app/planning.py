@@ -32,7 +32,7 @@ from rollout.settings import Profile
 if TYPE_CHECKING:
     from rollout.app.devices import MadeUpFleet
 
-TOLD_EVERY = 50_000
+NOTED_EVERY = 50_000
 """Devices between two signs of life while EnOS lists them. Ours."""
 
 
@@ -240,7 +240,7 @@ async def _ask(
     with ListingWriter(scratch / LISTING_GLOB.replace("*", uuid.uuid4().hex[:12]), columns) as writer:
         async for key, fields in list_devices(profile, document.campaign, wanted, rng, devices_from.made_up):
             writer.add(key, fields)
-            if not writer.found % TOLD_EVERY:
+            if not writer.found % NOTED_EVERY:
                 devices_from.note(f"{source}: {writer.found:,} devices so far")
         listing = writer.finish(source, profile.url, asked_at)
     devices_from.note(f"{source}: {listing.found:,} devices")

@@ -73,6 +73,6 @@ def account_of(profile: Profile, org_id: str, *, url: str | None = None) -> Acco
     Raises: CredentialsMissing, SettingsError.
     """
     keys = profile.credentials()
-    told = {keys.access_key.get_secret_value(), keys.secret_key.get_secret_value()}
-    REDACTOR.learn(*told - {DEMO_ACCESS_KEY, DEMO_SECRET_KEY})
+    secrets = {keys.access_key.get_secret_value(), keys.secret_key.get_secret_value()}
+    REDACTOR.learn(*secrets - {DEMO_ACCESS_KEY, DEMO_SECRET_KEY})
     return Account(url or profile.url, org_id, keys, profile.ca_file, profile.search_by_name)

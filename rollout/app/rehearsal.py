@@ -152,7 +152,7 @@ def device_lists(
         raise WrongArgument(argument, "standard input cannot be read twice")
     complaints = Complaints(str(document.path), document.places)
     sources = fleet_sources(document, devices or None, report.listings, complaints)
-    complaints.settle()
+    complaints.raise_if_failed()
     return sources, document.devices.key
 
 
@@ -169,7 +169,7 @@ def read_columns(
         for device, row, _ in read_rows(source, key, tuple(columns), complaints):
             for column, value in zip(columns, row, strict=True):
                 columns[column][device] = value
-    complaints.settle()
+    complaints.raise_if_failed()
     return columns
 
 
@@ -228,7 +228,7 @@ def _listed(
     source = Source(str(path), path, trusted=True)
     wanted = tuple(dict.fromkeys([*columns, *columns_to_read(fleet, (source,), key)]))
     rows = list(read_rows(source, key, wanted, complaints))
-    complaints.settle()
+    complaints.raise_if_failed()
     return ((device, dict(zip(wanted, values, strict=True))) for device, values, _ in rows)
 
 

@@ -39,14 +39,14 @@ def wait_for(goal: str, reader: CampaignReader, timeout_s: float | None) -> tupl
     until = None if timeout_s is None else time.monotonic() + timeout_s
     seen = reader.look()
     _check_goal(goal, seen.state)
-    while (settled := _settled(goal, seen)) is None:
+    while (result := _result(goal, seen)) is None:
         if until is None and seen.holder is None:
             return Waited.NO_RUNNER, seen
         if until is not None and time.monotonic() >= until:
             return Waited.FOR_A_PERSON if waits_for_person(seen.state) else Waited.TIMED_OUT, seen
         time.sleep(GOAL_POLL_S)
         seen = reader.look()
-    return settled, seen
+    return result, seen
 
 
 def waits_for_person(state: State) -> bool:
@@ -61,7 +61,7 @@ def _check_goal(goal: str, state: State) -> None:
         raise WrongArgument("for", f"{goal!r} is not finished, approval or one of {', '.join(waves)}")
 
 
-def _settled(goal: str, seen: Snapshot) -> Waited | None:
+def _result(goal: str, seen: Snapshot) -> Waited | None:
     """Return whether the goal is reached or can no longer be; None while that is open."""
     state = seen.state
     finished = state.status is CampaignStatus.FINISHED

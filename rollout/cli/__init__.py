@@ -103,10 +103,10 @@ class Program(click.Group):
         """Write the exit codes as they stand."""
         lines = ["Exit codes:"]
         for number, end in EXITS.items():
-            told = f" {number} {end.meaning} ·"
-            if len(lines[-1] + told) > HELP_WIDTH:
+            part = f" {number} {end.meaning} ·"
+            if len(lines[-1] + part) > HELP_WIDTH:
                 lines.append("")
-            lines[-1] = f"{lines[-1]}{told}".lstrip()
+            lines[-1] = f"{lines[-1]}{part}".lstrip()
         formatter.write("\n" + "\n".join(lines).removesuffix(" ·") + "\n")
 
     def main(

@@ -104,7 +104,7 @@ def _read(path: Path, ctx: click.Context, secrets: Collection[str]) -> dict[str,
                 values[option.name] = read if option.multiple else next(iter(read), None)
         else:
             complaints.add("R105", f"expected a mapping of flags, got {quoted(document.data)}", loc=())
-    complaints.settle()
+    complaints.raise_if_failed()
     return values
 
 

@@ -153,7 +153,9 @@ def _show_requests(
             return
         case create_calls.As.JSON:
             url = create_calls.base_url(profile)
-            told = [create_calls.create_call_json(request, url, whole=whole) for request in chosen]
-            console.json("requests", campaignId=plan.campaign.id, batches=len(plan.batches), requests=told)
+            requests = [create_calls.create_call_json(request, url, whole=whole) for request in chosen]
+            console.json(
+                "requests", campaignId=plan.campaign.id, batches=len(plan.batches), requests=requests
+            )
     if not whole and (form is create_calls.As.JSON or any(request.is_long for request in chosen)):
         console.note(f"note: shortened for the screen; whole with  {command_line(*arguments)} > FILE")

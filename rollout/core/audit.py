@@ -15,7 +15,7 @@ from rollout.core.state import State
 
 FOREIGN_MAX = 20
 """Foreign names kept of one listing; a person needs a few to find out whose they are."""
-_SETTLING = frozenset({BatchStatus.SENT, BatchStatus.UNKNOWN})
+_IN_DOUBT = frozenset({BatchStatus.SENT, BatchStatus.UNKNOWN})
 """Batches that are looked up on their own; an audit does not interfere."""
 
 
@@ -48,7 +48,7 @@ def compare(state: State, wave: int, listing: Listing, *, began_at: float, now: 
     missing: list[int] = []
     if begun:
         for index, found in sorted(jobs.items()):
-            facts += _settle(state, index, found, now)
+            facts += _facts_of_batch(state, index, found, now)
         visible_from = began_at - state.search_lag_s
         for index in range(planned.first, planned.last):
             batch = state.batches.get(index)
@@ -67,9 +67,9 @@ def compare(state: State, wave: int, listing: Listing, *, began_at: float, now: 
     return facts
 
 
-def _settle(state: State, index: int, found: list[Found], now: float) -> list[ev.Event]:
+def _facts_of_batch(state: State, index: int, found: list[Found], now: float) -> list[ev.Event]:
     status = state.status_of(index)
-    if status in _SETTLING:
+    if status in _IN_DOUBT:
         return []
     first, *others = sorted(found, key=lambda job: (job.create_time_ms or 0, job.job_id))
     known = state.batches[index].job_id if index in state.batches else ""

@@ -53,14 +53,14 @@ def is_news(state: State, event: ev.TasksCounted) -> bool:
     group = state.groups[event.group]
     if Numbers(event.enrolled, event.in_progress, event.succeeded, event.failed) != _numbers_of(group):
         return True
-    settles = (
+    settled = (
         event.jobs == len(group.batches)
         and event.enrolled_final
         and event.retries_over
         and event.succeeded + event.failed >= event.enrolled
     )
-    told = (event.enrolled_final, event.retries_over, settles)
-    return told != (group.enrolled_final, group.retries_over, group.settled)
+    flags = (event.enrolled_final, event.retries_over, settled)
+    return flags != (group.enrolled_final, group.retries_over, group.settled)
 
 
 def _numbers_of(group: GroupState) -> Numbers:

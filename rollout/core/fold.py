@@ -78,10 +78,10 @@ def fold(state: State, event: ev.Event) -> None:
             batch.looks += 1
             state.lookups.set(event.batch, event.retry_at)
         case ev.BatchResendAllowed():
-            _settle_doubt(state, event.batch, event.kind)
+            _end_doubt(state, event.batch, event.kind)
             state.retries.set(event.batch, event.retry_at)
         case ev.BatchParked():
-            batch = _settle_doubt(state, event.batch, event.kind)
+            batch = _end_doubt(state, event.batch, event.kind)
             batch.reason, batch.message, batch.witnesses = event.reason, event.message, event.jobs
             batch.exposed = event.exposed
             if event.exposed:
@@ -102,18 +102,18 @@ def fold(state: State, event: ev.Event) -> None:
             wave.audit = replace(wave.audit, retry_at=event.retry_at)
         case ev.GateHeld():
             wave = state.waves[event.wave]
-            wave.held, wave.held_at, wave.told = event.reason, event.at, event
+            wave.held, wave.held_at, wave.gate_event = event.reason, event.at, event
             wave.audit = wave.audit.after(AuditFact.HELD)
         case ev.GateSatisfied():
             wave = state.waves[event.wave]
-            wave.satisfied_at, wave.told = event.at, event
+            wave.satisfied_at, wave.gate_event = event.at, event
         case ev.GateUnsatisfied():
             wave = state.waves[event.wave]
-            wave.satisfied_at, wave.told = None, event
+            wave.satisfied_at, wave.gate_event = None, event
         case ev.GatePassed():
             wave = state.waves[event.wave]
             wave.status = step(WAVE, wave.status, event.kind)
-            wave.held, wave.told = None, event
+            wave.held, wave.gate_event = None, event
             wave.audit = wave.audit.after(AuditFact.PASSED)
         case ev.WaveFinished():
             wave = state.waves[event.wave]
@@ -263,12 +263,12 @@ def _send(state: State, event: ev.BatchCreateSent) -> None:
 
 
 def _answer(state: State, index: int, kind: str) -> BatchState:
-    """Settle a create that surely had no effect: nothing is exposed by it."""
+    """Move a batch whose create surely had no effect: it exposes nothing any more."""
     state.exposure -= state.exposure_of(index)
     return _move(state, index, kind)
 
 
-def _settle_doubt(state: State, index: int, kind: str) -> BatchState:
+def _end_doubt(state: State, index: int, kind: str) -> BatchState:
     state.unknown -= 1
     state.lookups.drop(index)
     return _answer(state, index, kind)

@@ -198,10 +198,10 @@ class WaveState:
     overridden: bool = False
     """The gate failed, and a person lets the wave pass all the same. Set by `ApprovalGiven` after a halt by the gate."""
     held: HoldReason | None = None
-    """What the gate waits for, as told last. Set by `GateHeld`; cleared by `GatePassed`."""
+    """What the gate waits for, as the last `GateHeld` says. Set by `GateHeld`; cleared by `GatePassed`."""
     held_at: float = 0.0
-    """When that was told. Set by `GateHeld`."""
-    told: ev.GateHeld | ev.GateSatisfied | ev.GateUnsatisfied | ev.GatePassed | None = None
+    """When the gate was held for that. Set by `GateHeld`."""
+    gate_event: ev.GateHeld | ev.GateSatisfied | ev.GateUnsatisfied | ev.GatePassed | None = None
     """The last event about the gate, with the numbers it went by. Set by each."""
     stragglers: int = 0
     """Devices still open when the wave was finished. Set by `WaveFinished`."""
@@ -401,8 +401,8 @@ class State:
     @property
     def stalled(self) -> bool:
         """Whether the campaign was found without room for its next job, and nothing has changed since."""
-        told = self.stalled_at is not None and self.stalled_at >= self.moved_at
-        return told and self.status is CampaignStatus.RUNNING and not self.unknown and self.full
+        noted = self.stalled_at is not None and self.stalled_at >= self.moved_at
+        return noted and self.status is CampaignStatus.RUNNING and not self.unknown and self.full
 
     def begun_waves(self) -> Iterator[WaveState]:
         """Yield the waves that were opened, in plan order."""

@@ -250,7 +250,7 @@ def load_fleet_description(path: Path) -> FleetDescription:
     complaints = Complaints(str(path))
     document = read_yaml(path, complaints)
     if document is None:
-        complaints.settle()
+        complaints.raise_if_failed()
         raise AssertionError("a file that cannot be read has a complaint")
     complaints.places = document.places
     fleet: FleetBlock | None = None
@@ -260,7 +260,7 @@ def load_fleet_description(path: Path) -> FleetDescription:
         add_errors(complaints, invalid, FleetBlock, misplaced=_MISPLACED)
     if fleet is not None:
         _check_fleet(complaints, fleet)
-    warnings = complaints.settle()
+    warnings = complaints.raise_if_failed()
     assert fleet is not None, "a file without complaints was read whole"
     return FleetDescription(path, _population(fleet), _made_up(fleet), warnings)
 

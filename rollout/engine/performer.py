@@ -164,29 +164,32 @@ class Performer:
         """
         match fact:
             case ev.BatchCreateRejected(credentials=True):
-                told = f"the platform refuses our credentials: {fact.code} {fact.message}"
+                message = f"the platform refuses our credentials: {fact.code} {fact.message}"
                 self._engine.give_up(
                     ServiceError(
-                        told, phase=Phase.REFUSED, failure=Failure.CREDENTIALS, request_id=fact.request_id
+                        message, phase=Phase.REFUSED, failure=Failure.CREDENTIALS, request_id=fact.request_id
                     )
                 )
             case ev.BatchCreateUnsent(withheld=False) if (
                 not self._state.jobs and batch.failures >= self._campaign.api_retry.attempts
             ):
-                told = f"the platform cannot be reached: {fact.message} ({batch.failures} attempts)"
+                message = f"the platform cannot be reached: {fact.message} ({batch.failures} attempts)"
                 self._engine.give_up(
                     ServiceError(
-                        told,
+                        message,
                         phase=Phase.CONNECT,
                         failure=Failure.UNREACHABLE,
                         hint="the campaign goes on when it is run again",
                     )
                 )
             case ev.BatchCreateThrottled() if batch.throttles >= THROTTLES_MAX:
-                told = f"flow control refused one call {batch.throttles} times in a row"
+                message = f"flow control refused one call {batch.throttles} times in a row"
                 self._engine.give_up(
                     ServiceError(
-                        told, phase=Phase.REFUSED, failure=Failure.THROTTLED, hint="lower limits.create.rate"
+                        message,
+                        phase=Phase.REFUSED,
+                        failure=Failure.THROTTLED,
+                        hint="lower limits.create.rate",
                     )
                 )
             case _:
@@ -274,13 +277,13 @@ class Performer:
         spec = self._campaign.waves[group.wave].job
         asked_at = self._clock()
         try:
-            settling = group.enrolled_final and not spec.grows
-            enrolled = group.enrolled if settling else await self._service.count_tasks(jobs)
+            enrolled_final = group.enrolled_final and not spec.grows
+            enrolled = group.enrolled if enrolled_final else await self._service.count_tasks(jobs)
             in_progress = await self._service.count_tasks(jobs, TASKS_IN_PROGRESS)
             # ends are asked for last: what has ended by then can only be more than what had ended before
             succeeded = await self._service.count_tasks(jobs, (TaskState.SUCCEEDED,))
             failed = await self._service.count_tasks(jobs, (TaskState.FAILED,))
-            if settling and succeeded + failed >= enrolled:
+            if enrolled_final and succeeded + failed >= enrolled:
                 # the last count of these jobs: tasks that appeared late must not be missed
                 enrolled = await self._service.count_tasks(jobs)
         except ServiceError as error:

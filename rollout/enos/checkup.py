@@ -144,14 +144,14 @@ async def _connect(target: Target) -> Finding:
             continue
         writer.transport.abort()
         elapsed_ms = _ms(began)
-        told = {"address": address, "port": url.port, "elapsedMs": elapsed_ms}
+        facts = {"address": address, "port": url.port, "elapsedMs": elapsed_ms}
         if refused:
             return _warning(
                 f"{address} port {url.port} in {elapsed_ms} ms; {'; '.join(refused)}",
                 "calls try the other addresses first and may lose time with them",
-                **told,
+                **facts,
             )
-        return _ok(f"{address} port {url.port} in {elapsed_ms} ms", **told)
+        return _ok(f"{address} port {url.port} in {elapsed_ms} ms", **facts)
     return _failed(
         "; ".join(refused),
         "check port and firewall, and that the gateway, or the emulator, runs",
@@ -284,9 +284,11 @@ def _caller(target: Target) -> Caller:
 
 def _service_failure(error: ServiceError, remedy: str = "", exit_code: int | None = None) -> Finding:
     """Return the finding of a call that failed, its request id beside it."""
-    told = f" (requestId {error.request_id})" if error.request_id else ""
+    request = f" (requestId {error.request_id})" if error.request_id else ""
     facts = {"code": error.platform_code, "httpStatus": error.http_status, "requestId": error.request_id}
-    return _failed(clean(error.message) + told, remedy or error.hint, exit_code or error.exit_code, **facts)
+    return _failed(
+        clean(error.message) + request, remedy or error.hint, exit_code or error.exit_code, **facts
+    )
 
 
 # ── what we may do ───────────────────────────────────────────────────────────────────────────────

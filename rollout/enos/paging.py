@@ -101,9 +101,9 @@ async def every_row(begin: Callable[[], Reading[_Row]], what: str) -> AsyncItera
         if left:
             reading = begin()
     stated = sorted(reading.totals)
-    told = f"{stated[0]:,} to {stated[-1]:,} stated" if stated else "no total stated"
+    totals = f"{stated[0]:,} to {stated[-1]:,} stated" if stated else "no total stated"
     raise ServiceError(
-        f"{what}: the pages never agreed: {len(reading.seen):,} seen, {told}",
+        f"{what}: the pages never agreed: {len(reading.seen):,} seen, {totals}",
         phase=Phase.ANSWERED,
         failure=Failure.UNREADABLE,
         hint="devices come and go while they are listed: try when the fleet is quiet, or a narrower search",

@@ -111,8 +111,8 @@ def read_actual(plan: Plan, events: Iterable[ev.Event]) -> Actual:
             case ev.WaveFinished():
                 waves[event.wave] = waves[event.wave]._replace(finished_s=at_s)
             case ev.TasksCounted():
-                group, told = groups.setdefault(event.group, _Group()), state.groups[event.group]
-                group.slots, group.made_at = told.jobs_exposure, told.grown_at
+                group, group_state = groups.setdefault(event.group, _Group()), state.groups[event.group]
+                group.slots, group.made_at = group_state.jobs_exposure, group_state.grown_at
                 ended = event.succeeded + event.failed
                 group.counts.append((event.at, event.enrolled, event.in_progress, ended))
             case ev.GateHeld(reason=HoldReason.APPROVAL):

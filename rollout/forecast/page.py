@@ -211,8 +211,8 @@ def _curves(report: StudyReport) -> Iterator[str]:
         if not rates.runs:
             continue
         stopped = rates.share(RunEnding.STOPPED)
-        told = "no run stopped" if not stopped.hits else f"{stopped.hits} of {stopped.of} runs stopped"
-        yield f"<div><h3>{escape(_name(rates))}: {escape(told)}</h3>"
+        text = "no run stopped" if not stopped.hits else f"{stopped.hits} of {stopped.of} runs stopped"
+        yield f"<div><h3>{escape(_name(rates))}: {escape(text)}</h3>"
         yield bands(
             [_band(rates, "upgraded", "good", 1), _band(rates, "failed", "bad", 2)],
             title=f"Devices upgraded and failed over time, {_name(rates)}",

@@ -80,8 +80,8 @@ def plan_warnings(plan: Plan, study: Study, *, approve_after_s: float, within_s:
     accepted = _accepted(plan)
     found: list[PlanWarning] = []
     if not accepted:
-        told = f"no gate judges failures: nothing stops a build that fails everywhere before all {counted(plan.devices, 'device')} have it"
-        found.append(PlanWarning("noGate", told))
+        text = f"no gate judges failures: nothing stops a build that fails everywhere before all {counted(plan.devices, 'device')} have it"
+        found.append(PlanWarning("noGate", text))
     for rates in study.by_rate:
         if rates.runs:
             found += _of_rate(plan, rates, min(accepted.values(), default=None), within_s)
@@ -91,8 +91,8 @@ def plan_warnings(plan: Plan, study: Study, *, approve_after_s: float, within_s:
     found += _sleepers(study)
     found += _reads(plan, study)
     if any(wave.gate is not None and wave.gate.approval for wave in plan.campaign.waves):
-        told = f"approvals are assumed to come {duration(approve_after_s)} after a gate asks for them (--approve-after); a real gate waits as long as it takes"
-        found.append(PlanWarning("approvalAssumed", told))
+        text = f"approvals are assumed to come {duration(approve_after_s)} after a gate asks for them (--approve-after); a real gate waits as long as it takes"
+        found.append(PlanWarning("approvalAssumed", text))
     return found
 
 
@@ -115,20 +115,20 @@ def _of_rate(
     fine = rates.rate is None or (accepted is not None and rates.rate <= float(accepted) / 2 + TINY)
     if stopped.hits and fine:
         wave, reason, _ = rates.stops[0]
-        told = f"{build} is stopped in {proportion_text(stopped)} of runs"
+        text = f"{build} is stopped in {proportion_text(stopped)} of runs"
         if rates.rate is not None and accepted is not None:
-            told += f", although the plan tolerates {percent_text(float(accepted))}"
-        yield PlanWarning("falseStop", f"{told}: {_why(plan, wave, reason)}")
+            text += f", although the plan tolerates {percent_text(float(accepted))}"
+        yield PlanWarning("falseStop", f"{text}: {_why(plan, wave, reason)}")
     waiting = rates.share(RunEnding.WAITING)
     if waiting.hits:
         hold = next(run.hold for run in rates.ended(RunEnding.WAITING))
-        told = f"{build}: {proportion_text(waiting)} of runs do not end within {duration(within_s)}"
+        text = f"{build}: {proportion_text(waiting)} of runs do not end within {duration(within_s)}"
         if hold == NO_ROOM:
             cap = plan.campaign.limits.devices_in_progress
             why = f"devices that never report fill devicesInProgress ({cap:,}), and no further job has room"
         else:
             why = f"a gate waits for {hold_text(HoldReason(hold)) if hold else 'what never comes'}, and has no deadline"
-        yield PlanWarning("neverEnds", f"{told}: {why}")
+        yield PlanWarning("neverEnds", f"{text}: {why}")
 
 
 def _why(plan: Plan, wave: int | None, reason: HaltReason) -> str:
@@ -172,11 +172,11 @@ def _missed(plan: Plan, study: Study, accepted: dict[int, Fraction]) -> Iterator
             continue
         passed = rates.passed(first)
         if passed.of and passed.value >= MISSED_MIN:
-            told = f"wave {safe(wave.name)} of {counted(wave.devices, 'device')} passes a {build_label(rates.rate)} build in {proportion_text(passed)} of runs"
+            text = f"wave {safe(wave.name)} of {counted(wave.devices, 'device')} passes a {build_label(rates.rate)} build in {proportion_text(passed)} of runs"
             needed = _sample_for(limit, rates.rate)
             if needed is not None and needed > wave.devices:
-                told += f"; {needed:,} would miss it in 5%"
-            yield PlanWarning("missedBuild", told)
+                text += f"; {needed:,} would miss it in 5%"
+            yield PlanWarning("missedBuild", text)
 
 
 def _sample_for(limit: Fraction, rate: float) -> int | None:
@@ -194,8 +194,8 @@ def _scopes(plan: Plan, study: Study) -> Iterator[PlanWarning]:
     scoped = [w.name for w in plan.campaign.waves if isinstance(w.size, Scope)]
     if scoped and runs and all(run.planned <= plan.devices for run in runs):
         names = ", ".join(safe(name) for name in scoped)
-        told = f"no device of this fleet is in the scope EnOS picks from ({names}): describe them with --fleet, devices: and columns:"
-        yield PlanWarning("emptyScope", told)
+        text = f"no device of this fleet is in the scope EnOS picks from ({names}): describe them with --fleet, devices: and columns:"
+        yield PlanWarning("emptyScope", text)
 
 
 def _stopped_jobs(study: Study) -> Iterator[PlanWarning]:
@@ -220,8 +220,8 @@ def _stopped_jobs(study: Study) -> Iterator[PlanWarning]:
             if more
             else f"fail of those that have the {build_label(rate)} build"
         )
-        told = f"jobs that exist go on in EnOS after a stop: up to {counted(more or fail, 'device')} more {reached}, unless `rollout abort --stop-jobs --cancel-pending` follows"
-        yield PlanWarning("jobsGoOn", told)
+        text = f"jobs that exist go on in EnOS after a stop: up to {counted(more or fail, 'device')} more {reached}, unless `rollout abort --stop-jobs --cancel-pending` follows"
+        yield PlanWarning("jobsGoOn", text)
 
 
 def _sleepers(study: Study) -> Iterator[PlanWarning]:
@@ -232,8 +232,8 @@ def _sleepers(study: Study) -> Iterator[PlanWarning]:
         lambda t: t.later.succeeded + t.later.failed - t.ended.succeeded - t.ended.failed, RunEnding.FINISHED
     )
     if wake is not None and wake.maximum:
-        told = f"{counted(round(wake.maximum), 'device')} or fewer wake up and upgrade after the campaign has ended, when no gate watches"
-        yield PlanWarning("sleepers", told)
+        text = f"{counted(round(wake.maximum), 'device')} or fewer wake up and upgrade after the campaign has ended, when no gate watches"
+        yield PlanWarning("sleepers", text)
 
 
 def _reads(plan: Plan, study: Study) -> Iterator[PlanWarning]:

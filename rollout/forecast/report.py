@@ -105,13 +105,13 @@ class StudyReport:
             ).rstrip()
 
     def _where(self, rates: RateStudy) -> str:
-        told = []
+        parts = []
         for wave, reason, hits in rates.stops[:2]:
             name = "" if wave is None else f"{safe(self.plan.waves[wave].name)}: "
-            told.append(f"{name}{halt_text(reason)} {percent_text(hits / len(rates.runs))}")
+            parts.append(f"{name}{halt_text(reason)} {percent_text(hits / len(rates.runs))}")
         if rates.ended(RunEnding.WAITING):
-            told.append(f"still waiting {percent_text(rates.share(RunEnding.WAITING).value)}")
-        return ", ".join(told) or "-"
+            parts.append(f"still waiting {percent_text(rates.share(RunEnding.WAITING).value)}")
+        return ", ".join(parts) or "-"
 
     def _finished_runs(self, rates: RateStudy) -> Iterator[str]:
         build = build_label(rates.rate)

@@ -1,7 +1,7 @@
 """Faults of a document, collected so that all of them are reported at once.
 
 A reader that stops at the first fault makes its user run it once for each fault. So the readers in this room do
-not raise for a fault: they `add` it to a `Complaints` and go on with the rest. `settle` at the end refuses the
+not raise for a fault: they `add` it to a `Complaints` and go on with the rest. `raise_if_failed` at the end refuses the
 document, or returns the warnings. `rollout.codes` says which codes refuse and which only warn.
 
 Memory is bounded: of a fleet file with ten million bad rows, 1,000 faults are kept and the others are counted.
@@ -66,7 +66,7 @@ class Places:
 
 
 class Complaints:
-    """Collects the faults of one or several documents until `settle`."""
+    """Collects the faults of one or several documents until `raise_if_failed`."""
 
     def __init__(self, file: str = "", places: Places | None = None) -> None:
         self.file = file
@@ -121,7 +121,7 @@ class Complaints:
         """Whether the document is to be refused."""
         return any(complaint.severity is Severity.ERROR for complaint in self._kept)
 
-    def settle(self) -> tuple[Complaint, ...]:
+    def raise_if_failed(self) -> tuple[Complaint, ...]:
         """Return the warnings, by place. Raises `PlanError` with up to 20 faults and a count of the others."""
         files = {complaint.file: order for order, complaint in reversed(list(enumerate(self._kept)))}
         ordered = sorted(self._kept, key=lambda c: (files[c.file], c.line, c.column))
@@ -130,10 +130,10 @@ class Complaints:
         errors = [c for c in ordered if c.severity is Severity.ERROR]
         more = max(0, len(errors) - COMPLAINTS_SHOWN_MAX) + self._errors_more
         shown = set(itertools.islice(errors, COMPLAINTS_SHOWN_MAX))
-        told = [c for c in ordered if c in shown or c.severity is Severity.WARNING]
+        raised = [c for c in ordered if c in shown or c.severity is Severity.WARNING]
         if more:
-            told.append(Complaint(ordered[-1].file, 0, 0, "R199", f"and {more:,} more faults"))
-        raise PlanError(*told)
+            raised.append(Complaint(ordered[-1].file, 0, 0, "R199", f"and {more:,} more faults"))
+        raise PlanError(*raised)
 
 
 def quoted(value: object) -> str:

@@ -32,7 +32,7 @@ BUCKETS = 64
 FLUSH_ROWS = 65_536
 """Rows gathered in memory before they are written to the buckets' files. Ours."""
 
-TOLD_MAX = 5
+EXAMPLES_MAX = 5
 """Devices named in a warning, the first ones in the order of the files. Ours."""
 
 _T = TypeVar("_T", bound=tuple[int | str, ...])
@@ -353,8 +353,8 @@ def _placed(where: str) -> tuple[int, int]:
     return int(source), int(line)
 
 
-def _keep_first(told: list[_T], item: _T) -> None:
-    """Insert the item into the sorted list, which keeps only its `TOLD_MAX` smallest items."""
-    if len(told) < TOLD_MAX or item < told[-1]:
-        bisect.insort(told, item)
-        del told[TOLD_MAX:]
+def _keep_first(kept: list[_T], item: _T) -> None:
+    """Insert the item into the sorted list, which keeps only its `EXAMPLES_MAX` smallest items."""
+    if len(kept) < EXAMPLES_MAX or item < kept[-1]:
+        bisect.insort(kept, item)
+        del kept[EXAMPLES_MAX:]

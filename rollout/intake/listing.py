@@ -26,7 +26,7 @@ KEPT: Final = frozenset(
 )
 """Columns that every listing keeps, beside all tags. Attributes can be many: only those the plan names are kept."""
 
-PRODUCTS_TOLD_MAX: Final = 3
+PRODUCTS_SHOWN_MAX: Final = 3
 """Products of a listing that are kept and named in a complaint. More than one is a fault."""
 
 _COPY_BYTES: Final = 1 << 20
@@ -136,7 +136,7 @@ class ListingWriter:
         self._raw.flush()
         os.fsync(self._raw.fileno())
         self._raw.close()
-        products = tuple(sorted(self._products)[:PRODUCTS_TOLD_MAX])
+        products = tuple(sorted(self._products)[:PRODUCTS_SHOWN_MAX])
         with self._path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return DeviceListing(source, url, asked_at, self.found, products, sha256, self._path)

@@ -65,12 +65,12 @@ def load_plan_file(
     complaints = Complaints(str(path))
     document = read_yaml(path, complaints)
     if document is None:
-        complaints.settle()
+        complaints.raise_if_failed()
         raise AssertionError("a file that cannot be read has a complaint")
     complaints.places = Places(document.places.at, _wave_names(document))
     if not isinstance(document.data, dict):
         complaints.add("R105", f"expected a mapping of keys, got {quoted(document.data)}", loc=())
-        complaints.settle()
+        complaints.raise_if_failed()
     parts = _read_parts(document, complaints, platform)
     waves = [
         None
@@ -92,7 +92,7 @@ def load_plan_file(
     _warn_of_other_readers(complaints, document, platform)
     if parts.name is not None:
         check_locales(complaints, list(parts.name.i18n_value), ("name", "i18nValue"))
-    warnings = complaints.settle()
+    warnings = complaints.raise_if_failed()
     plan = parts.whole
     assert plan is not None, "a plan without complaints was read whole"
     assert limits is not None

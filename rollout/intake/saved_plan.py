@@ -237,7 +237,7 @@ def _compile(
     if all(isinstance(wave.size, Scope) for wave in campaign.waves):
         if devices:
             complaints.add("R130", "no wave takes devices from a list: EnOS picks them all", loc=("waves",))
-            complaints.settle()
+            complaints.raise_if_failed()
         fleet: OrderedFleet | None = None
     else:
         fleet = order_fleet(
@@ -252,12 +252,12 @@ def _compile(
             progress=progress,
         )
         if fleet is None:
-            complaints.settle()
+            complaints.raise_if_failed()
             return
     counts = Counts() if fleet is None else fleet.counts
     quotas, uncovered = size_waves(campaign.waves, counts.devices)
     _check_quotas(complaints, document, quotas, uncovered, counts)
-    complaints.settle()
+    complaints.raise_if_failed()
     parts = [unnamed_file(directory, stack) for _ in campaign.waves]
     cutter = Cutter(campaign, lambda wave, text: parts[wave].write(text))
     if fleet is not None:
@@ -268,7 +268,7 @@ def _compile(
             cutter.take(keys, assignment.wave_of[position : position + len(keys)])
             position += len(keys)
     waves, batches = cutter.finish()
-    warnings = complaints.settle()
+    warnings = complaints.raise_if_failed()
     size, sha256 = _write_manifest(directory, parts)
     written = written_plan(campaign, document.seed, waves, batches)
     content = {
@@ -296,11 +296,11 @@ def fleet_sources(
     if devices is not None:
         return [_typed_source(name) for name in devices]
     names = document.devices.files
-    products = {p for listing in listings if listing.source in names for p in listing.products}
+    products = {p for listing in listings if listing.source in listed for p in listing.products}
     if len(products) > 1 and len(document.devices.where.get("productKey", ())) != 1:
-        told = ", ".join(map(quoted, sorted(products)))
+        listed = ", ".join(map(quoted, sorted(products)))
         hint = "add productKey=... to the search, or where: {productKey: [...]}"
-        message = f"EnOS lists devices of more than one product: {told}"
+        message = f"EnOS lists devices of more than one product: {listed}"
         complaints.add("R173", message, loc=("devices", "from"), hint=hint)
     return _sources(document, names, "from", listings, complaints)
 
@@ -441,8 +441,8 @@ def _read_plan_json(path: Path) -> dict[str, Any]:
     unknown = content.keys() - _MEMBERS
     manifest = content.get("manifest", {})
     if unknown or manifest.get("schema", MANIFEST_SCHEMA) != MANIFEST_SCHEMA:
-        told = ", ".join(sorted(unknown)) or f"a manifest of the form {manifest['schema']}"
-        raise _newer(path, content, f"has {told}, which this program does not know")
+        what = ", ".join(sorted(unknown)) or f"a manifest of the form {manifest['schema']}"
+        raise _newer(path, content, f"has {what}, which this program does not know")
     return content
 
 

@@ -119,8 +119,8 @@ def encode(event: Event) -> str:
             if value != default:
                 record[name] = write(value)
     except _UNFIT as error:
-        told = f"{event.kind}: {name} is {getattr(event, name)!r:.80}, expected {error}"
-        raise AssertionError(told) from None
+        message = f"{event.kind}: {name} is {getattr(event, name)!r:.80}, expected {error}"
+        raise AssertionError(message) from None
     return _dumps(record)
 
 

@@ -200,14 +200,14 @@ class SqliteJournal:
                 _prepare_for_writing(connection, path)
                 (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
                 before = lock.previous
-                told = before is not None and before.epoch > 0
+                known = before is not None and before.epoch > 0
                 found = _Found(
                     path=path,
                     campaign_id=meta["campaign_id"],
                     plan_digest=meta["plan_digest"],
                     clean=born or meta["clean"] == "1",
                     older=(before.epoch, before.seq) > (int(meta["epoch"]), last)
-                    if before and told
+                    if before and known
                     else not born,
                     exposed=exposed,
                     epoch=max(int(meta["epoch"]), before.epoch if before else 0) + 1,
@@ -310,9 +310,9 @@ class SqliteJournal:
     def _submit(self, commit: _Commit) -> None:
         self._under_way += 1
         written = self._loop().run_in_executor(self._writer, self._write, commit)
-        written.add_done_callback(partial(self._settle, commit))
+        written.add_done_callback(partial(self._complete, commit))
 
-    def _settle(self, commit: _Commit, written: asyncio.Future[None]) -> None:
+    def _complete(self, commit: _Commit, written: asyncio.Future[None]) -> None:
         self._under_way -= 1
         error = written.exception()
         for waiter in commit.waiters:

@@ -20,7 +20,7 @@ from rollout.proof.trials import TROUBLES, draw_trial
 
 SHOWN_MAX = 20
 """Trials whose violations are printed; the rest is only counted."""
-TELL_S = 10.0
+PROGRESS_EVERY_S = 10.0
 """Interval of the progress lines. Real seconds."""
 WRITTEN_SEEDS = 10
 """The table file is rewritten after this many seeds of each trouble."""
@@ -76,7 +76,7 @@ def prove(
 def _tell_one(seed: int, trouble: str | None) -> int:
     trial = draw_trial(seed, trouble)
     click.echo(str(trial))
-    result = run_trial(trial, tell=click.echo)
+    result = run_trial(trial, show=click.echo)
     click.echo(
         f"ending: {result.ending}, {result.lives} lives, {result.virtual_s:.0f} virtual s, trace {result.trace}"
     )
@@ -134,12 +134,12 @@ def _write_table(path: Path, first: int, seeds: int, troubles: list[str], jobs: 
 
 
 def _with_progress(results: Iterable[TrialResult]) -> Iterator[TrialResult]:
-    began = told = time.monotonic()
+    began = shown_at = time.monotonic()
     for count, result in enumerate(results, 1):
         yield result
         now = time.monotonic()
-        if now - told >= TELL_S:
-            told = now
+        if now - shown_at >= PROGRESS_EVERY_S:
+            shown_at = now
             click.echo(f"{count:,} trials, {count / (now - began):.0f}/s", err=True)
 
 

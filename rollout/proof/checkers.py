@@ -98,18 +98,18 @@ class TrialEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A broken rule. `rule`: name of the checker; `told`: what it found, in words."""
+    """A broken rule. `rule`: name of the checker; `text`: what it found, in words."""
 
     rule: str
-    told: str
+    text: str
 
     def __str__(self) -> str:
-        return f"{self.rule}: {self.told}"
+        return f"{self.rule}: {self.text}"
 
 
 def check(evidence: TrialEvidence) -> list[Violation]:
     """Return the violations of all rules; empty if every rule holds."""
-    return [Violation(rule.__name__, told) for rule in CHECKERS for told in rule(evidence)]
+    return [Violation(rule.__name__, text) for rule in CHECKERS for text in rule(evidence)]
 
 
 # --- creating ----------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def a_second_job_is_noticed(evidence: TrialEvidence) -> list[str]:
 
     A job that appears after the last look of the campaign is not judged: no client could see it.
     """
-    told = {
+    reported = {
         moment.event.batch: moment
         for moment in evidence.of(ev.BatchJobDuplicated)
         if isinstance(moment.event, ev.BatchJobDuplicated)
@@ -160,7 +160,7 @@ def a_second_job_is_noticed(evidence: TrialEvidence) -> list[str]:
     broken = []
     for name, jobs in evidence.doubled.items():
         index = evidence.names[name]
-        if index not in told:
+        if index not in reported:
             if _last_look(evidence, index) > jobs[1].created_at + evidence.world.scenario.search_lag_s:
                 broken.append(f"{len(jobs)} jobs {name}, and nobody was told")
             continue
@@ -172,7 +172,7 @@ def a_second_job_is_noticed(evidence: TrialEvidence) -> list[str]:
             broken.append(f"job {running[0]} doubles {kept} and goes on")
         halts = (m.known_at for m in evidence.of(ev.CampaignHalted, ev.CampaignAbortRequested))
         if evidence.state.status is CampaignStatus.FINISHED and not any(
-            at >= told[index].known_at for at in halts
+            at >= reported[index].known_at for at in halts
         ):
             broken.append(f"two jobs {name}, and the campaign was not halted")
     return broken
@@ -456,12 +456,12 @@ def decisions_are_equal_on_replay(evidence: TrialEvidence) -> list[str]:
     at = max(living.last_at, read.last_at) + 1.0
     scenario = evidence.world.scenario
     start = ev.EngineStarted(at, "probe", "probe", scenario.latest_effect_s, scenario.search_lag_s)
-    told = []
+    decisions = []
     for state in (living, read):  # neither is used after this, so they may be changed
         if not state.closed:
             fold(state, start)
-        told.append([decide(state, at + wait, UnderWay()) for wait in (0.0, 30.0, 1000.0)])
-    return [] if told[0] == told[1] else [f"remembering: {told[0]}; reading: {told[1]}"]
+        decisions.append([decide(state, at + wait, UnderWay()) for wait in (0.0, 30.0, 1000.0)])
+    return [] if decisions[0] == decisions[1] else [f"remembering: {decisions[0]}; reading: {decisions[1]}"]
 
 
 Checker = Callable[[TrialEvidence], list[str]]

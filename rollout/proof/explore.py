@@ -75,11 +75,11 @@ class TrialResult:
     trace: str = ""
 
 
-def run_trial(trial: Trial, tell: Callable[[str], object] | None = None) -> TrialResult:
+def run_trial(trial: Trial, show: Callable[[str], object] | None = None) -> TrialResult:
     """Run the trial to its end and check every rule. An error of the program becomes a violation.
 
     Args:
-        tell: called with each line of the journal at the end; None: the journal is not told.
+        show: called with each line of the journal at the end; None: the journal is not shown.
     """
     with World(trial.scenario) as world:
         try:
@@ -89,14 +89,14 @@ def run_trial(trial: Trial, tell: Callable[[str], object] | None = None) -> Tria
             ending = conclude(world)
         except Exception as error:  # noqa: BLE001 - any error of the program is what this looks for
             where = traceback.extract_tb(error.__traceback__)[-1]
-            told = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
+            text = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
             return TrialResult(
-                trial.seed, trial.trouble, None, (Violation("no_error_of_the_program", told),), Counter()
+                trial.seed, trial.trouble, None, (Violation("no_error_of_the_program", text),), Counter()
             )
         tampered = any(isinstance(act, Tamper) and act.what != "imitate" for act in trial.acts)
-        if tell is not None:
+        if show is not None:
             for at, event in world.disk.history():
-                tell(f"{at - trial.scenario.start:10.3f}  {event}")
+                show(f"{at - trial.scenario.start:10.3f}  {event}")
         evidence = TrialEvidence(world, ending, trial.within_bounds, tampered)
         finished = evidence.state.status is CampaignStatus.FINISHED
         return TrialResult(

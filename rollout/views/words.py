@@ -209,7 +209,7 @@ def state_evidence(state: State) -> str:
 
 def wave_evidence(state: State, wave: WaveState) -> str:
     """Return what the wave's gate went by when it was last told; empty before."""
-    return "" if wave.told is None else evidence_text(wave.told, state.plan)
+    return "" if wave.gate_event is None else evidence_text(wave.gate_event, state.plan)
 
 
 GateEvent = ev.GateHeld | ev.GateSatisfied | ev.GateUnsatisfied | ev.GatePassed
@@ -271,8 +271,8 @@ def _verdict(reason: HaltReason, event: ev.CampaignHalted | ev.CampaignAbortRequ
 
 
 def _share(part: int, whole: int, of: Denominator) -> str:
-    told = percent(Tally.share(part, whole))
-    return _say("evidence.share", {"part": part, "whole": whole, "of": of.value, "percent": told})
+    shown = percent(Tally.share(part, whole))
+    return _say("evidence.share", {"part": part, "whole": whole, "of": of.value, "percent": shown})
 
 
 def stop_evidence(rule: StopRule, tally: Tally) -> str:
@@ -288,14 +288,14 @@ def gate_evidence(gate: Gate | None, tally: Tally) -> str:
     """Return the measured values beside their thresholds and denominators."""
     if gate is None:
         return _say("evidence.no_gate", {"planned": tally.planned})
-    told = []
+    parts = []
     for key, threshold, part in (
         ("resolved", gate.resolved, tally.resolved),
         ("succeeded", gate.success, tally.succeeded),
     ):
         if threshold is not None:
             share = _share(part, tally.of(threshold.of), threshold.of)
-            told.append(_say(f"evidence.{key}", {"share": share, "least": percent(threshold.min)}))
-    if not told:
-        told.append(_say("evidence.no_threshold", {"resolved": tally.resolved, "planned": tally.planned}))
-    return "; ".join(told)
+            parts.append(_say(f"evidence.{key}", {"share": share, "least": percent(threshold.min)}))
+    if not parts:
+        parts.append(_say("evidence.no_threshold", {"resolved": tally.resolved, "planned": tally.planned}))
+    return "; ".join(parts)

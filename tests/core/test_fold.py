@@ -503,15 +503,15 @@ COUNTS = [
 GATES = [
     (
         ev.GateHeld(20.0, 0, HoldReason.SAMPLE, tally=TALLY, until=99.0),
-        {"waves.0.held": HoldReason.SAMPLE, "waves.0.held_at": 20.0, "waves.0.told": IT},
+        {"waves.0.held": HoldReason.SAMPLE, "waves.0.held_at": 20.0, "waves.0.gate_event": IT},
     ),
-    (ev.GateSatisfied(21.0, 0, tally=TALLY), {"waves.0.satisfied_at": 21.0, "waves.0.told": IT}),
-    (ev.GateUnsatisfied(22.0, 0, tally=TALLY), {"waves.0.satisfied_at": None, "waves.0.told": IT}),
-    (ev.GateSatisfied(23.0, 0, tally=TALLY), {"waves.0.satisfied_at": 23.0, "waves.0.told": IT}),
+    (ev.GateSatisfied(21.0, 0, tally=TALLY), {"waves.0.satisfied_at": 21.0, "waves.0.gate_event": IT}),
+    (ev.GateUnsatisfied(22.0, 0, tally=TALLY), {"waves.0.satisfied_at": None, "waves.0.gate_event": IT}),
+    (ev.GateSatisfied(23.0, 0, tally=TALLY), {"waves.0.satisfied_at": 23.0, "waves.0.gate_event": IT}),
     (ev.WaveAudited(24.0, 0, 23.0, 3), {}),
     (
         ev.GateHeld(25.0, 0, HoldReason.AUDIT, tally=TALLY),
-        {"waves.0.held": HoldReason.AUDIT, "waves.0.held_at": 25.0, "waves.0.told": IT},
+        {"waves.0.held": HoldReason.AUDIT, "waves.0.held_at": 25.0, "waves.0.gate_event": IT},
     ),
     (ev.WaveAudited(26.0, 0, 17.9, 3), {}),
     (ev.WaveAuditFailed(27.0, 0, "no answer", 28.0), {"waves.0.audit.retry_at": 28.0}),
@@ -524,13 +524,13 @@ GATES = [
         {
             "waves.0.held": HoldReason.STALE,
             "waves.0.held_at": 30.0,
-            "waves.0.told": IT,
+            "waves.0.gate_event": IT,
             "waves.0.audit.phase": AuditPhase.UNVERIFIED,
         },
     ),
     (
         ev.GateHeld(31.0, 0, HoldReason.AUDIT, tally=TALLY),
-        {"waves.0.held": HoldReason.AUDIT, "waves.0.held_at": 31.0, "waves.0.told": IT},
+        {"waves.0.held": HoldReason.AUDIT, "waves.0.held_at": 31.0, "waves.0.gate_event": IT},
     ),
     (
         ev.WaveAudited(32.0, 0, 31.0, 2, missing=(1,), retry_at=50.0),
@@ -585,7 +585,7 @@ GATES = [
         {
             "waves.0.status": WaveStatus.PASSED,
             "waves.0.held": None,
-            "waves.0.told": IT,
+            "waves.0.gate_event": IT,
             "waves.0.audit.phase": AuditPhase.UNCLOSED,
         },
     ),

@@ -183,7 +183,7 @@ def take_rows(path, *, listed=False):
         assert [type(value) for value in values] == [str]
         assert line >= 1
     try:
-        complaints.settle()
+        complaints.raise_if_failed()
     except PlanError as refusal:
         assert_told(refusal)
 

@@ -19,7 +19,7 @@ from rollout.intake.fleet_file import Source, read_rows
 def read(path, *, key="deviceKey", columns=()):
     complaints = Complaints(str(path))
     rows = list(read_rows(Source(str(path), path), key, columns, complaints))
-    complaints.settle()
+    complaints.raise_if_failed()
     return rows
 
 
@@ -181,7 +181,7 @@ def test_file_changed_while_read(tmp_path):
     path.write_text("DEV-1\nDEV-2\nDEV-3\n")
     assert len(list(rows)) >= 1
     with pytest.raises(PlanError, match="R167"):
-        complaints.settle()
+        complaints.raise_if_failed()
 
 
 def test_a_plans_file_may_not_be_a_link_or_a_pipe(tmp_path):

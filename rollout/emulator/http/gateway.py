@@ -164,10 +164,10 @@ class Gateway:
 
     def renewal(self, apim_status: SdkStatus) -> dict[str, Any]:
         """Return the body that tells an SDK to renew its token. It comes with HTTP 200; the call is not passed on."""
-        told = {"apim_status": int(apim_status)}
+        body = {"apim_status": int(apim_status)}
         if apim_status is SdkStatus.ADOPT_REFRESH_TOKEN:
-            return told | {"apim_refreshtoken": hashlib.sha256(f"{self._seed}/refresh".encode()).hexdigest()}
-        return told
+            return body | {"apim_refreshtoken": hashlib.sha256(f"{self._seed}/refresh".encode()).hexdigest()}
+        return body
 
     def _issue(self, now: float) -> None:
         self._issued += 1

@@ -338,12 +338,12 @@ def _success(row: _Operation) -> Json:
 
 def _refusal(codes: Iterable[Code]) -> Json:
     ordered = sorted(codes)
-    told = {
+    code = {
         "type": "integer",
         "enum": [int(code) for code in ordered],
         "description": "; ".join(f"{int(code)}: {CODES[code].meaning}" for code in ordered),
     }
-    return _envelope(told, {"type": "string"}, NOTHING, {})
+    return _envelope(code, {"type": "string"}, NOTHING, {})
 
 
 def _envelope(code: Json, msg: Json, data: Json, more: Json) -> Json:

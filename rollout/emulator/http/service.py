@@ -453,8 +453,8 @@ def _json_reply(status: int, content: Mapping[str, Any], headers: Mapping[str, s
 
 
 def _gateway_reply(rejection: Rejection) -> Reply:
-    told = {} if rejection.retry_after_s is None else {"Retry-After": str(rejection.retry_after_s)}
-    return _json_reply(rejection.status, rejection.body, told)
+    headers = {} if rejection.retry_after_s is None else {"Retry-After": str(rejection.retry_after_s)}
+    return _json_reply(rejection.status, rejection.body, headers)
 
 
 def _no_route() -> Reply:
