@@ -106,7 +106,7 @@ WORDS: Final[Mapping[str, frozenset[Family]]] = {
 SILENT: Final = frozenset({"code", "error", "status", "warning", ""})
 """Words that stand before a code in messages and do not say its family."""
 
-COURSES: Final[Mapping[Action, str]] = {
+ACTIONS: Final[Mapping[Action, str]] = {
     Action.OK: "goes on",
     Action.DONE: "counts as done",
     Action.AGAIN: "sent again after a backoff",
@@ -260,7 +260,7 @@ def _no_such_code(code: str, known: Sequence[Entry]) -> NoSuchCode:
     message = f"no code {shown!r}"
     if re.fullmatch(r"[0-9]{5}", code):
         message = (
-            f"code {shown} is not published; after it a create is {COURSES[Action.RECON]}, "
+            f"code {shown} is not published; after it a create is {ACTIONS[Action.RECON]}, "
             "and after any other call a person must look at it"
         )
     guess = f"did you mean {' or '.join(labels)}? " if labels else ""
@@ -376,7 +376,7 @@ def _treatment_lines(treatments: Iterable[Treatment]) -> Iterator[str]:
 def _action(advice: Advice) -> str:
     tries = f", {advice.tries} times at most" if advice.tries is not None else ""
     wait = f", {advice.wait_s:g} s later at the earliest" if advice.wait_s else ""
-    return f"{COURSES[advice.action]}{tries}{wait}"
+    return f"{ACTIONS[advice.action]}{tries}{wait}"
 
 
 def _wrapped(line: str, columns: int | None) -> list[str]:

@@ -240,7 +240,7 @@ def _run(
     dropped = result.lines_dropped + sum(outlet.sink.dropped for outlet in outlets)
     if dropped:
         console.note(f"note: {dropped:,} log lines could not be written")
-    _tell(console, result, code, about(store.address, name, "jobs"), to_stderr=events)
+    _print_end(console, result, code, about(store.address, name, "jobs"), to_stderr=events)
     if result.leave is Leave.REACHED:
         # The wave asked for has passed: the same flag would leave again at once.
         arguments = _without_until(arguments)
@@ -262,7 +262,7 @@ def _in_loop(main: Callable[[], Coroutine[Any, Any, RunResult]]) -> RunResult:
         return runner.run(main())
 
 
-def _tell(console: Console, result: RunResult, code: int, jobs_line: str, *, to_stderr: bool) -> None:
+def _print_end(console: Console, result: RunResult, code: int, jobs_line: str, *, to_stderr: bool) -> None:
     """Print how the run ended, to standard error where standard output has the event log."""
     state = result.state
     if console.is_json and not to_stderr:

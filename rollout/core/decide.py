@@ -381,8 +381,8 @@ def _awaits_since(state: State, wave: WaveState) -> float | None:
     """Return since when the wave's counts must be for its next verdict, or None where none is near."""
     if wave.status is WaveStatus.OPEN:
         return wave.held_at if wave.held is HoldReason.STALE else None
-    ending = wave.status is WaveStatus.PASSED and wave.created and not wave.settled
-    return _quiet_at(state, wave) if ending else None
+    finishing = wave.status is WaveStatus.PASSED and wave.created and not wave.settled
+    return _quiet_at(state, wave) if finishing else None
 
 
 def _creates(state: State, now: float, under_way: UnderWay, decision: Decision) -> None:

@@ -369,8 +369,8 @@ class Cutter:
                 base += 1  # the comma between two waves
             first = len(batches)
             batches += (
-                Batch(first + order, index, order + 1, devices, base + start, base + stop, digest)
-                for order, (devices, start, stop, digest) in enumerate(pieces)
+                Batch(first + position, index, place + 1, devices, base + start, base + stop, digest)
+                for position, (devices, start, stop, digest) in enumerate(pieces)
             )
             devices = sum(piece[0] for piece in pieces)
             waves.append(PlannedWave(index, wave.name, devices, first, len(batches)))

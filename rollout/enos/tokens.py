@@ -122,7 +122,7 @@ class TokenKeeper:
         self._app_key = app_key
         self._app_secret = app_secret
         self._timestamps = timestamps
-        self._asking = asyncio.Lock()
+        self._renewal = asyncio.Lock()
         self._rounds = 0
         self._last_refusal: NoToken | None = None
         self._token: Secret | None = None
@@ -134,7 +134,7 @@ class TokenKeeper:
         rounds = self._rounds
         if (token := self._at_hand()) is not None:
             return token
-        async with self._asking:
+        async with self._renewal:
             if (token := self._at_hand()) is not None:
                 return token
             if self._rounds != rounds and self._last_refusal is not None:

@@ -85,10 +85,10 @@ class RateStudy:
     def stops(self) -> list[tuple[int | None, HaltReason, int]]:
         """Wave (None: no gate stopped it), reason and number of the stopped runs; the most frequent first."""
         seen = Counter((run.stop.wave, run.stop.reason) for run in self.runs if run.stop)
-        order = sorted(
+        ranked = sorted(
             seen.items(), key=lambda item: (-item[1], -1 if item[0][0] is None else item[0][0], item[0][1])
         )
-        return [(wave, reason, count) for (wave, reason), count in order]
+        return [(wave, reason, count) for (wave, reason), count in ranked]
 
     def passed(self, wave: int) -> Proportion:
         """Return the proportion of runs in which the gate of the wave passed, among those that opened the wave."""

@@ -123,7 +123,7 @@ class Complaints:
 
     def raise_if_failed(self) -> tuple[Complaint, ...]:
         """Return the warnings, by place. Raises `PlanError` with up to 20 faults and a count of the others."""
-        files = {complaint.file: order for order, complaint in reversed(list(enumerate(self._kept)))}
+        files = {complaint.file: place for place, complaint in reversed(list(enumerate(self._kept)))}
         ordered = sorted(self._kept, key=lambda c: (files[c.file], c.line, c.column))
         if not self.failed:
             return tuple(ordered)

@@ -66,7 +66,7 @@ def check_plan(
     complaints: Complaints, waves: Sequence[Wave | None], check_wave: WaveRule, *, now: float
 ) -> None:
     """Check jobs, scopes, gates and the order of waves. `now`: seconds since the epoch."""
-    _check_order(complaints, waves)
+    _check_sequence(complaints, waves)
     for index, wave in enumerate(waves):
         if wave is None:
             continue
@@ -117,7 +117,7 @@ def check_sizes(
             )
 
 
-def _check_order(complaints: Complaints, waves: Sequence[Wave | None]) -> None:
+def _check_sequence(complaints: Complaints, waves: Sequence[Wave | None]) -> None:
     names: dict[str, int] = {}
     keys: dict[str, tuple[int, int]] = {}
     share = Fraction()

@@ -64,7 +64,7 @@ from rollout.intake.device_search import is_search
 from rollout.intake.document import PlanDocument
 from rollout.intake.files import Unopened, open_regular, replacing, unnamed_file
 from rollout.intake.fleet_file import Source
-from rollout.intake.fleet_order import Counts, OrderedFleet, order_fleet
+from rollout.intake.fleet_sort import Counts, SortedFleet, sort_fleet
 from rollout.intake.listing import DeviceListing
 from rollout.intake.rules import check_sizes
 from rollout.ports import PLAN_NAME
@@ -238,9 +238,9 @@ def _compile(
         if devices:
             complaints.add("R130", "no wave takes devices from a list: EnOS picks them all", loc=("waves",))
             complaints.raise_if_failed()
-        fleet: OrderedFleet | None = None
+        fleet: SortedFleet | None = None
     else:
-        fleet = order_fleet(
+        fleet = sort_fleet(
             document.devices,
             campaign.waves,
             document.seed,
@@ -296,7 +296,7 @@ def fleet_sources(
     if devices is not None:
         return [_typed_source(name) for name in devices]
     names = document.devices.files
-    products = {p for listing in listings if listing.source in listed for p in listing.products}
+    products = {p for listing in listings if listing.source in names for p in listing.products}
     if len(products) > 1 and len(document.devices.where.get("productKey", ())) != 1:
         listed = ", ".join(map(quoted, sorted(products)))
         hint = "add productKey=... to the search, or where: {productKey: [...]}"

@@ -63,17 +63,17 @@ def prove(
 ) -> None:
     """Run what the options ask for."""
     if seed is not None:
-        sys.exit(_tell_one(seed, trouble))
+        sys.exit(_print_one(seed, trouble))
     if crashes:
         results = enumerate_crashes(list(list_crashes()), jobs)
-        sys.exit(_tell_all(results, f"every crash, {jobs} processes"))
+        sys.exit(_print_all(results, f"every crash, {jobs} processes"))
     if table is not None:
         sys.exit(_write_table(table, first, seeds, [trouble] if trouble else list(TROUBLES), jobs))
     results = explore(((number, trouble) for number in range(first, first + seeds)), jobs)
-    sys.exit(_tell_all(results, f"seeds {first} to {first + seeds - 1}, {jobs} processes"))
+    sys.exit(_print_all(results, f"seeds {first} to {first + seeds - 1}, {jobs} processes"))
 
 
-def _tell_one(seed: int, trouble: str | None) -> int:
+def _print_one(seed: int, trouble: str | None) -> int:
     trial = draw_trial(seed, trouble)
     click.echo(str(trial))
     result = run_trial(trial, show=click.echo)
@@ -86,7 +86,7 @@ def _tell_one(seed: int, trouble: str | None) -> int:
     return 1 if result.violations else 0
 
 
-def _tell_all(results: Iterable[TrialResult], what: str) -> int:
+def _print_all(results: Iterable[TrialResult], what: str) -> int:
     click.echo(what)
     count, broken = 0, 0
     began = time.monotonic()

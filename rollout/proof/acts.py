@@ -226,5 +226,5 @@ def _answer(world: World, order_id: str) -> Order | None:
         return Approve("visitor", names[state.halted_wave], id=order_id)
     if state.status in {CampaignStatus.HALTED, CampaignStatus.PAUSED}:
         return Resume("visitor", id=order_id)
-    asking = (w for w in state.waves if w.status is WaveStatus.OPEN and w.held is HoldReason.APPROVAL)
-    return next((Approve("visitor", names[wave.index], id=order_id) for wave in asking), None)
+    awaiting = (w for w in state.waves if w.status is WaveStatus.OPEN and w.held is HoldReason.APPROVAL)
+    return next((Approve("visitor", names[wave.index], id=order_id) for wave in awaiting), None)

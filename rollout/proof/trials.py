@@ -66,7 +66,7 @@ class Trial:
         plan, scenario = self.scenario.plan, self.scenario
         campaign, limits = plan.campaign, plan.campaign.limits
         waves = "; ".join(
-            f"{wave.name} {[b.devices for b in plan.batches[wave.first : wave.last]]} {_told(asked.gate)}"
+            f"{wave.name} {[b.devices for b in plan.batches[wave.first : wave.last]]} {_gate_text(asked.gate)}"
             for wave, asked in zip(plan.waves, campaign.waves, strict=True)
         )
         cap = limits.devices_in_progress
@@ -87,7 +87,7 @@ class Trial:
         return "\n".join(lines)
 
 
-def _told(gate: Gate | None) -> str:
+def _gate_text(gate: Gate | None) -> str:
     if gate is None:
         return "no gate"
     parts = [f"soak {gate.soak_s:g} s"]

@@ -36,7 +36,7 @@ from rollout.core.campaign_json import NewerFormat, campaign_from_json, campaign
 from rollout.core.plan import plan_fleet
 from rollout.enos.job_plan import ENOS
 from rollout.errors import PlanError
-from rollout.intake import fleet_order
+from rollout.intake import fleet_sort
 from rollout.intake.plan_file import load_plan_file
 from rollout.intake.saved_plan import compile_plan, open_saved_plan, write_waves_csv
 
@@ -87,7 +87,7 @@ def refusal(document, directory, **options):
 
 def test_streamed_and_in_memory_agree(tmp_path, monkeypatch):
     """Planning through buckets on disk gives the very plan that planning in memory gives."""
-    monkeypatch.setattr(fleet_order, "FLUSH_ROWS", 16)
+    monkeypatch.setattr(fleet_sort, "FLUSH_ROWS", 16)
     document = write(tmp_path, a__csv=csv_of(fleet().items()))
     saved = compile_plan(document, tmp_path / "out")
     plan, blob = plan_fleet(document.campaign, document.seed, fleet())
@@ -282,7 +282,7 @@ def test_planning_again_replaces(tmp_path):
 
 def test_progress_is_told(tmp_path, monkeypatch):
     """Long readings say how far they are, over all files."""
-    monkeypatch.setattr(fleet_order, "FLUSH_ROWS", 50)
+    monkeypatch.setattr(fleet_sort, "FLUSH_ROWS", 50)
     told = []
     compile_plan(write(tmp_path, a__csv=csv_of(fleet().items())), tmp_path / "out", progress=told.append)
     assert told == [50, 100, 150, 200]

@@ -52,7 +52,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderedFleet:
+class SortedFleet:
     """The fleet in plan order. `fixed` maps the position of each device that a wave names to that wave."""
 
     counts: Counts
@@ -69,7 +69,7 @@ class OrderedFleet:
                 yield self._keys.read(length).decode().split("\n")
 
 
-def order_fleet(
+def sort_fleet(
     selection: DeviceSelection,
     waves: Sequence[Wave],
     seed: int,
@@ -80,7 +80,7 @@ def order_fleet(
     stack: ExitStack,
     complaints: Complaints,
     progress: Callable[[int], None] | None = None,
-) -> OrderedFleet | None:
+) -> SortedFleet | None:
     """Read, check and sort the fleet.
 
     Args:
@@ -128,8 +128,8 @@ def order_fleet(
     )
     keys = unnamed_file(scratch, stack)
     lengths = [merger.merge(records, keys) for records in buckets.sorted()]
-    merger.tell()
-    return OrderedFleet(counts, Strata(columns, merger.cells, tuple(codes)), merger.fixed, keys, lengths)
+    merger.add_warnings()
+    return SortedFleet(counts, Strata(columns, merger.cells, tuple(codes)), merger.fixed, keys, lengths)
 
 
 class _Buckets:
@@ -261,7 +261,7 @@ class _Merger:
         self._excluded_named: set[str] = set()
         self._repeats: list[tuple[int, int, str, str]] = []
         self._idle = 0
-        self._idle_told: list[tuple[int, int, str]] = []
+        self._idle_examples: list[tuple[int, int, str]] = []
 
     def merge(self, records: Sequence[str], keys: IO[bytes]) -> int:
         """Append the bucket's distinct keys to `keys`, one a line, and return how many bytes that are."""
@@ -295,7 +295,7 @@ class _Merger:
         self._counts.devices += len(kept)
         return keys.write("\n".join(kept).encode())
 
-    def tell(self) -> None:
+    def add_warnings(self) -> None:
         """Add complaints about repeated rows, idle exclusions, and named devices that are missing or excluded."""
         if self._repeats:
             listed = "; ".join(
@@ -305,7 +305,7 @@ class _Merger:
             self._warn("R202", f"{self._counts.duplicates:,} repeated rows are left out: {listed}")
         if self._idle:
             listed = "; ".join(
-                f"{self._labels[source]}:{line} {key}" for source, line, key in self._idle_told
+                f"{self._labels[source]}:{line} {key}" for source, line, key in self._idle_examples
             )
             self._warn("R203", f"{self._idle:,} excluded devices are not in the fleet: {listed}")
         for key, (wave, item) in self._named.items():
@@ -324,7 +324,7 @@ class _Merger:
         # a search may well exclude more than the fleet has; a list that somebody wrote should not
         if where and _placed(where)[0] not in self._listed:
             self._idle += 1
-            _keep_first(self._idle_told, (*_placed(where), name[16:]))
+            _keep_first(self._idle_examples, (*_placed(where), name[16:]))
 
     def _note_repeat(self, name: str, first: tuple[str, str], second: tuple[str, str]) -> None:
         self._counts.duplicates += 1
