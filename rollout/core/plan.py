@@ -369,7 +369,7 @@ class Cutter:
                 base += 1  # the comma between two waves
             first = len(batches)
             batches += (
-                Batch(first + position, index, place + 1, devices, base + start, base + stop, digest)
+                Batch(first + position, index, position + 1, devices, base + start, base + stop, digest)
                 for position, (devices, start, stop, digest) in enumerate(pieces)
             )
             devices = sum(piece[0] for piece in pieces)
