@@ -3,13 +3,16 @@
 An event becomes one JSON object; its `kind` stands beside the object. Each row says by `v` in which *format* it was written; one
 that does not is of format 1. A journal outlives the program that wrote it by these rules:
 
-* a field at its default is not written, and an absent field means the default *of the row's format*: `EVENT_DEFAULTS` pins those of
-  today's format, `journal.format_1` those of the first. What a dataclass of `core.events` has as its default
+* a field at its default is not written, and an absent field means the default *of the row's format*: `EVENT_DEFAULTS` pins
+  those of each format, `journal.format_1` those of the first. What a dataclass of `core.events` has as its default
   counts for neither, so it may change without changing what was written;
 * rows of an older format are read into the events of today;
 * a format, kind, field or code we do not know is refused by name: a newer program wrote it, and to drop it would be to
-  forget a fact. Whoever adds one, or changes the meaning of one, raises `JOURNAL_FORMAT`, keeps the old `EVENT_DEFAULTS` beside the new,
-  and says in `upgrade` what the old rows mean.
+  forget a fact.
+
+To add a field: give it a default in its class, and the same one in the newest entry of `EVENT_DEFAULTS`, where it says what
+rows without the field mean. To change a default: add an entry, a copy of the newest with the new value, under the next
+`JOURNAL_FORMAT`. Older entries stay as they are. A field or code never changes its meaning: it gets another name.
 
 Text is decoded on a fast path that trusts it. If it does not fit, a careful path reads it once more with the
 standard library, which can hold what orjson cannot (integers beyond 64 bits, lone surrogates out of a foreign
@@ -41,54 +44,59 @@ else:
 JOURNAL_FORMAT = 2
 """Version of the text and of the tables around it; a journal, or a row, of a higher one is refused."""
 
-EVENT_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "campaign.started": {"group_sizes": (), "first_count_s": None},
-    "engine.started": {"paranoid": False},
-    "engine.stopped": {"message": ""},
-    "batch.job_created": {"request_id": "", "adopted": False, "elapsed_s": 0.0},
-    "batch.create_unsent": {"withheld": False},
-    "batch.create_throttled": {"retry_after_s": None, "code": None},
-    "batch.create_rejected": {"request_id": "", "retry_at": None, "credentials": False},
-    "batch.outcome_unknown": {"code": None, "http_status": None, "request_id": "", "look_at": None},
-    "batch.lookup_inconclusive": {"message": ""},
-    "batch.parked": {"exposed": False, "jobs": (), "doubts": 0, "message": ""},
-    "tasks.counted": {"enrolled_final": False, "retries_over": False, "next_at": None},
-    "wave.audited": {"missing": (), "foreign": (), "retry_at": None},
-    "gate.held": {"tally": None, "until": None, "overridden": False, "evidence": ""},
-    "gate.satisfied": {"tally": None, "evidence": ""},
-    "gate.unsatisfied": {"tally": None, "evidence": ""},
-    "gate.passed": {"tally": None, "overridden": False, "evidence": ""},
-    "approval.given": {"comment": "", "request": ""},
-    "campaign.paused": {"reason": "", "request": ""},
-    "campaign.resumed": {"reason": "", "request": ""},
-    "campaign.halted": {
-        "wave": None,
-        "gate": False,
-        "tally": None,
-        "settled": False,
-        "number": 0,
-        "names": (),
-        "code": None,
-        "message": "",
-        "request_id": "",
-        "evidence": "",
+EVENT_DEFAULTS: Mapping[int, Mapping[str, Mapping[str, Any]]] = {
+    2: {
+        "campaign.started": {"group_sizes": (), "first_count_s": None},
+        "engine.started": {"paranoid": False},
+        "engine.stopped": {"message": ""},
+        "batch.job_created": {"request_id": "", "adopted": False, "elapsed_s": 0.0},
+        "batch.create_unsent": {"withheld": False},
+        "batch.create_throttled": {"retry_after_s": None, "code": None},
+        "batch.create_rejected": {"request_id": "", "retry_at": None, "credentials": False},
+        "batch.outcome_unknown": {"code": None, "http_status": None, "request_id": "", "look_at": None},
+        "batch.lookup_inconclusive": {"message": ""},
+        "batch.parked": {"exposed": False, "jobs": (), "doubts": 0, "message": ""},
+        "tasks.counted": {"enrolled_final": False, "retries_over": False, "next_at": None},
+        "wave.audited": {"missing": (), "foreign": (), "retry_at": None},
+        "gate.held": {"tally": None, "until": None, "overridden": False, "evidence": ""},
+        "gate.satisfied": {"tally": None, "evidence": ""},
+        "gate.unsatisfied": {"tally": None, "evidence": ""},
+        "gate.passed": {"tally": None, "overridden": False, "evidence": ""},
+        "approval.given": {"comment": "", "request": ""},
+        "campaign.paused": {"reason": "", "request": ""},
+        "campaign.resumed": {"reason": "", "request": ""},
+        "campaign.halted": {
+            "wave": None,
+            "gate": False,
+            "tally": None,
+            "settled": False,
+            "number": 0,
+            "names": (),
+            "code": None,
+            "message": "",
+            "request_id": "",
+            "evidence": "",
+        },
+        "campaign.stalled": {"exposure": 0, "evidence": ""},
+        "campaign.abort_requested": {
+            "by": "",
+            "reason": "",
+            "stop_jobs": False,
+            "cancel_pending": False,
+            "request": "",
+            "halt": None,
+            "wave": None,
+            "tally": None,
+            "settled": False,
+            "evidence": "",
+        },
+        "job.tasks_cancelled": {"again_at": None, "decided": True},
     },
-    "campaign.stalled": {"exposure": 0, "evidence": ""},
-    "campaign.abort_requested": {
-        "by": "",
-        "reason": "",
-        "stop_jobs": False,
-        "cancel_pending": False,
-        "request": "",
-        "halt": None,
-        "wave": None,
-        "tally": None,
-        "settled": False,
-        "evidence": "",
-    },
-    "job.tasks_cancelled": {"again_at": None, "decided": True},
 }
-"""What an absent field means in format 2. Pinned: what stands here was relied on when rows were written."""
+"""What an absent field means, by format and kind. Pinned: what stands here was relied on when rows were written."""
+
+_UPGRADED_TO = 2
+"""The format that rows of format 1 are read into."""
 
 _UNFIT = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
 """What text that is not one of our events does to a reader."""
@@ -140,28 +148,26 @@ class _Shape:
     """How one kind of event is written and read.
 
     `required`: fields without a default and how each is written; `optional`: the others, each with its default.
-    `readers`: how each field is read. `defaults`: what absent ones mean.
+    `readers`: how each field is read. `defaults`: what absent ones mean, by format.
     """
 
     event: type[Event]
     required: tuple[tuple[str, Writer], ...]
     optional: tuple[tuple[str, Writer, Any], ...]
     readers: Mapping[str, Reader]
-    defaults: Mapping[str, Any]
+    defaults: Mapping[int, Mapping[str, Any]]
 
     def build(self, record: dict[str, Any]) -> Event:
         version = record.pop("v", 1)
-        if version != JOURNAL_FORMAT:
-            if version != 1:
-                raise ValueError("a format this program reads")
-            record = self.upgraded(record)
+        if version == 1:
+            record, version = self.upgraded(record), _UPGRADED_TO
         readers = self.readers
         return self.event(
-            **{**self.defaults, **{name: readers[name](value) for name, value in record.items()}}
+            **{**self.defaults[version], **{name: readers[name](value) for name, value in record.items()}}
         )
 
     def upgraded(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return a row of format 1 as one of today."""
+        """Return a row of format 1 as one of `_UPGRADED_TO`."""
         required, optional = format_1.FIELDS[self.event.kind]
         if not record.keys() <= {*required, *optional}:
             raise ValueError("fields of format 1")
@@ -172,7 +178,7 @@ class _Shape:
         if version == 1:
             required, _ = format_1.FIELDS[self.event.kind]
             return sorted(set(required) - record.keys())
-        return sorted(self.readers.keys() - self.defaults.keys() - record.keys())
+        return sorted(self.readers.keys() - self.defaults[version].keys() - record.keys())
 
     def known(self, version: int) -> set[str]:
         """Return the fields a row of the format may have."""
@@ -199,6 +205,7 @@ def _decode_carefully(kind: str, shape: _Shape, body: str) -> Event:
     if missing := shape.missing(record, version):
         raise _corrupt(f"{kind}: no {', '.join(missing)}")
     if version == 1:
+        version = _UPGRADED_TO
         try:
             record = format_1.upgrade(kind, record)
         except _UNFIT as error:
@@ -210,7 +217,7 @@ def _decode_carefully(kind: str, shape: _Shape, body: str) -> Event:
             _refuse_newer(f"{kind}: unknown {name} {value!r:.80}")
         except _UNFIT as error:
             raise _corrupt(f"{kind}: {name} is {value!r:.80}, expected {error}") from None
-    return shape.build({"v": JOURNAL_FORMAT, **record})
+    return shape.build({"v": version, **record})
 
 
 def _corrupt(message: str) -> JournalCorrupt:
@@ -326,7 +333,8 @@ def _writer(hint: Any, read: Reader) -> Writer:
 
 def _shape(event: type[Event]) -> _Shape:
     hints = get_type_hints(event)
-    defaults = EVENT_DEFAULTS.get(event.kind, {})
+    defaults = {version: kinds.get(event.kind, {}) for version, kinds in EVENT_DEFAULTS.items()}
+    written = defaults[JOURNAL_FORMAT]
     readers = {
         f.name: _index if f.name in _INDICES and hints[f.name] is int else _reader(hints[f.name])
         for f in fields(event)
@@ -334,8 +342,8 @@ def _shape(event: type[Event]) -> _Shape:
     writers = {name: _writer(hints[name], read) for name, read in readers.items()}
     return _Shape(
         event,
-        tuple((name, write) for name, write in writers.items() if name not in defaults),
-        tuple((name, write, defaults[name]) for name, write in writers.items() if name in defaults),
+        tuple((name, write) for name, write in writers.items() if name not in written),
+        tuple((name, write, written[name]) for name, write in writers.items() if name in written),
         readers,
         defaults,
     )

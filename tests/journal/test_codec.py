@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from enum import StrEnum
 from http import HTTPStatus
 from types import NoneType
@@ -88,7 +88,7 @@ def required_of(cls):
     return {
         f.name: sample[hints[f.name]] if hints[f.name] in sample else required_code(hints[f.name])
         for f in fields(cls)
-        if f.name not in codec.EVENT_DEFAULTS.get(cls.kind, {})
+        if f.name not in codec.EVENT_DEFAULTS[codec.JOURNAL_FORMAT].get(cls.kind, {})
     }
 
 
@@ -101,7 +101,7 @@ def test_an_absent_field_means_the_default_of_its_format(backend, cls):
     """A field at its default is not written, and comes back as the default that is pinned."""
     body = json.dumps({"v": codec.JOURNAL_FORMAT, **required_of(cls)})
     event = codec.decode(cls.kind, body)
-    defaults = codec.EVENT_DEFAULTS.get(cls.kind, {})
+    defaults = codec.EVENT_DEFAULTS[codec.JOURNAL_FORMAT].get(cls.kind, {})
     assert {name: getattr(event, name) for name in defaults} == defaults
     assert json.loads(codec.encode(event)).keys() == {"v", *required_of(cls)}
 
@@ -110,7 +110,9 @@ def test_an_absent_field_means_the_default_of_its_format(backend, cls):
 def test_every_default_is_pinned(cls):
     """A field with a default has its place in the table, so that what its absence means does not move with the code."""
     own = {f.name: f.default for f in fields(cls) if f.default is not MISSING}
-    assert codec.EVENT_DEFAULTS.get(cls.kind, {}) == own, "a new default is a new FORMAT: keep the old table"
+    assert codec.EVENT_DEFAULTS[codec.JOURNAL_FORMAT].get(cls.kind, {}) == own, (
+        "a new default is a new FORMAT: keep the old table"
+    )
 
 
 def test_a_default_that_changes_later_changes_nothing_that_was_written(backend, monkeypatch):
@@ -138,6 +140,28 @@ def test_a_default_that_changes_later_changes_nothing_that_was_written(backend, 
             getattr(event, f.name) for f in fields(event)
         ]
     assert json.loads(codec.encode(Later(1.0, 0, 1, "j")))["adopted"] is True
+
+
+def test_a_later_format_reads_the_rows_of_every_earlier_one(backend, monkeypatch):
+    """A version with another default begins a format: rows of both formats before keep their meaning, new ones have its own."""
+    event = ev.BatchJobCreated(1.0, 0, 1, "j")
+    first = '{"at":1.0,"batch":0,"attempt":1,"job_id":"j"}'
+    second = codec.encode(event)
+    newest = codec.EVENT_DEFAULTS[codec.JOURNAL_FORMAT]
+    other = {**newest, event.kind: {**newest[event.kind], "adopted": True}}
+    later = codec.JOURNAL_FORMAT + 1
+    monkeypatch.setattr(codec, "EVENT_DEFAULTS", {**codec.EVENT_DEFAULTS, later: other})
+    monkeypatch.setattr(codec, "JOURNAL_FORMAT", later)
+    monkeypatch.setitem(codec._SHAPES, event.kind, codec._shape(ev.BatchJobCreated))
+    for body in (first, second):
+        assert codec.decode(event.kind, body) == event
+    adopted = replace(event, adopted=True)
+    body = codec.encode(adopted)
+    assert json.loads(body).keys() == {"v", "at", "batch", "attempt", "job_id"}
+    assert codec.decode(event.kind, body) == adopted
+    assert codec.decode(event.kind, codec.encode(event)) == event
+    with pytest.raises(JournalCorrupt, match="no job_id"):
+        codec.decode(event.kind, '{"v":2,"at":1.0,"batch":0,"attempt":1}')
 
 
 @pytest.mark.parametrize(
