@@ -8,12 +8,12 @@ campaigns are running:
 1. *A field at its default is not written.* So a field that was added later is absent from every campaign that
    does not use it, and no digest of an older plan changes.
 2. *An absent field means what the format it was written in says*, not what the class says today. `CAMPAIGN_DEFAULTS` pins
-   that for each format. A field that was added after its format was pinned has its empty value there: None,
-   False, no items. If its type has none (a plain number, say), it is always written.
+   that for each format. A field that is not pinned there has its empty value: None, False, no items.
 3. *A field that this program does not know is refused* (`NewerFormat`), never half understood.
 
-To add an optional field: add it to its class. To change a default: begin a new format, which is a copy of the
-newest entry of `CAMPAIGN_DEFAULTS` with the new value, and the next number in `PLAN_FORMAT`. Older formats stay as they are
+To add an optional field: add it to its class; where its default is not its empty value, add that to the newest entry of
+`CAMPAIGN_DEFAULTS` too. To change a default: begin a new format, which is a copy of the newest entry with the new value, and
+the next number in `PLAN_FORMAT`. What an entry says is never changed: older formats stay as they are
 for ever. Format 1 wrote every field and had another shape: see `intake.format_1`.
 """
 
@@ -69,7 +69,7 @@ CAMPAIGN_DEFAULTS: Final[Mapping[int, Mapping[str, Mapping[str, Any]]]] = {
         "Campaign": {"per_job": 500, "limits": {}, "api_retry": {}, "stragglers_after_s": 7200.0},
     },
 }
-"""What an absent field means, as it would be written: by format, class and field. Never change an entry."""
+"""What an absent field means, as it would be written: by format, class and field. Never change a value."""
 
 _SIZES: Final[Mapping[str, type]] = {
     "count": Count,

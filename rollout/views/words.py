@@ -2,7 +2,7 @@
 
 Core, journal and engine know codes and numbers only. Here they become what people read. `SENTENCES` is a catalogue:
 a second language is a second table with the same keys and the same places to fill in. Nothing may compare these
-texts or take them apart; `tests/test_reworded.py` replaces them all and sees no decision change.
+texts or take them apart; `tests/views/test_reworded.py` replaces them all and sees no decision change.
 
 A journal of format 1 holds sentences instead of the numbers they were made of; those are shown as they are.
 """
