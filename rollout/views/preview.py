@@ -13,10 +13,11 @@ from fractions import Fraction
 from typing import Any
 
 from rollout.core.budget import job_exposure
-from rollout.core.campaign import CallLimit, Gate, JobSpec, Scope, Threshold, Wave, WhenUnsure
+from rollout.core.campaign import CallLimit, Gate, JobSpec, Scope, Wave, WhenUnsure
 from rollout.core.plan import Plan, PlannedWave
 from rollout.errors import Complaint
 from rollout.text import clipped, count, counted, duration, iso_utc, local_time, percent, safe
+from rollout.views.words import gate_text
 
 GATE_WIDTH = 48
 """Columns of the GATE column at most; longer gates are wrapped between words."""
@@ -159,7 +160,7 @@ class Preview:
                     "devices": wave.devices,
                     "jobs": wave.last - wave.first,
                     "scope": isinstance(campaign.waves[wave.index].size, Scope),
-                    "gate": gate_text(campaign.waves[wave.index]),
+                    "gate": gate_text(campaign.waves[wave.index].gate),
                     "onFail": if_not(campaign.waves[wave.index].gate),
                 }
                 for wave in plan.waves
@@ -214,7 +215,7 @@ class Preview:
         for planned in plan.waves:
             wave = plan.campaign.waves[planned.index]
             done += planned.devices
-            gate = textwrap.wrap(gate_text(wave), gate_width)
+            gate = textwrap.wrap(gate_text(wave.gate), gate_width)
             yield (
                 f" + {clipped(safe(wave.name), width):<{width}}  {_kind(wave):<7}  {_devices_text(planned, wave):>9}  "
                 f"{count(planned.last - planned.first):>6}  {_total(done, plan.devices):>6}  "
@@ -279,36 +280,9 @@ def rate_text(limit: CallLimit) -> str:
     return f"{limit.rate:g}/s" if limit.rate >= 1 else f"{limit.rate * 60:g}/min"
 
 
-def gate_text(wave: Wave) -> str:
-    """Return what must hold before the next wave opens, in one sentence."""
-    gate = wave.gate
-    if gate is None:
-        return "none"
-    parts = []
-    if gate.resolved is not None:
-        parts.append(f"{_threshold(gate.resolved)} resolved")
-    if gate.success is not None:
-        parts.append(f"{_threshold(gate.success)} ok")
-    if gate.stop is not None:
-        failed = gate.stop.failed
-        limit = count(failed) if isinstance(failed, int) else f"{percent(failed)} of {gate.stop.of.value}"
-        parts.append(f"stop above {limit} failed")
-    if gate.soak_s:
-        parts.append(f"soak {duration(gate.soak_s)}")
-    if gate.deadline_s is not None:
-        parts.append(f"within {duration(gate.deadline_s)}")
-    if gate.approval:
-        parts.append("then approval")
-    return ", ".join(parts) or "all jobs created"
-
-
 def if_not(gate: Gate | None) -> str:
     """Return what a failed gate does."""
     return "-" if gate is None else gate.on_fail.value
-
-
-def _threshold(threshold: Threshold) -> str:
-    return f"{percent(threshold.min)} of {threshold.of.value}"
 
 
 def _bound(seconds: float) -> str:

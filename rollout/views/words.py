@@ -10,6 +10,7 @@ A journal of format 1 holds sentences instead of the numbers they were made of; 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Final, assert_never
 
 from rollout.core import events as ev
@@ -19,7 +20,7 @@ from rollout.core.plan import Plan
 from rollout.core.reasons import BatchReason, HaltReason, HoldReason, LookupReason, StopReason
 from rollout.core.state import BatchState, State, WaveState
 from rollout.core.tally import Tally
-from rollout.text import percent
+from rollout.text import count, duration, percent
 
 STATUSES: Final[Mapping[CampaignStatus, str]] = {
     CampaignStatus.NEW: "new",
@@ -74,6 +75,16 @@ SENTENCES: dict[str, str] = {
     # why the campaign stands, where no rule stopped it
     "stands.paused": "paused",
     "stands.aborted": "aborted",
+    # what a gate asks for, beside the plan
+    "gate.none": "none",
+    "gate.resolved": "{share} resolved",
+    "gate.success": "{share} ok",
+    "gate.stop": "stop above {limit} failed",
+    "gate.share": "{percent} of {of}",
+    "gate.soak": "soak {time}",
+    "gate.deadline": "within {time}",
+    "gate.approval": "then approval",
+    "gate.empty": "all jobs created",
     # evidence
     "evidence.resolved": "resolved {share}, at least {least}",
     "evidence.succeeded": "succeeded {share}, at least {least}",
@@ -268,6 +279,32 @@ def _verdict(reason: HaltReason, event: ev.CampaignHalted | ev.CampaignAbortRequ
     settled = "_settled" if reason is HaltReason.OUT_OF_REACH and event.settled else ""
     data = {"thresholds": gate_evidence(gate, event.tally)}
     return _say(f"evidence.{reason.value}{settled}", data)
+
+
+def gate_text(gate: Gate | None) -> str:
+    """Return what must hold before the next wave opens, in one sentence."""
+    if gate is None:
+        return _say("gate.none")
+    parts = [
+        _say(f"gate.{key}", {"share": _limit(threshold.min, threshold.of)})
+        for key, threshold in (("resolved", gate.resolved), ("success", gate.success))
+        if threshold is not None
+    ]
+    if gate.stop is not None:
+        failed = gate.stop.failed
+        limit = count(failed) if isinstance(failed, int) else _limit(failed, gate.stop.of)
+        parts.append(_say("gate.stop", {"limit": limit}))
+    if gate.soak_s:
+        parts.append(_say("gate.soak", {"time": duration(gate.soak_s)}))
+    if gate.deadline_s is not None:
+        parts.append(_say("gate.deadline", {"time": duration(gate.deadline_s)}))
+    if gate.approval:
+        parts.append(_say("gate.approval"))
+    return ", ".join(parts) or _say("gate.empty")
+
+
+def _limit(share: Fraction, of: Denominator) -> str:
+    return _say("gate.share", {"percent": percent(share), "of": of.value})
 
 
 def _share(part: int, whole: int, of: Denominator) -> str:
