@@ -139,6 +139,7 @@ def test_before_a_wave_begins_every_job_is_foreign():
         ev.BatchJobCreated(NOW, 4, 0, "j4", adopted=True),
         ev.WaveAudited(NOW, 1, BEGAN_AT, 1),
     ]
+    assert listed(state, job("j0", NAMES[0]), wave=1)[-1].foreign == (NAMES[0],), "another wave's"
 
 
 def test_half_a_listing_is_no_audit():

@@ -110,6 +110,8 @@ def test_a_campaign_is_written_and_read_as_it_is_meant():
     assert campaign_to_json(MEANT) == WRITTEN
     assert campaign_from_json(json.loads(json.dumps(WRITTEN))) == MEANT
     assert campaign_from_json(WRITTEN, 2) == MEANT
+    stops = [wave.gate.stop.failed for wave in campaign_from_json(WRITTEN).waves if wave.gate]
+    assert [type(failed) for failed in stops] == [int, Fraction]
 
 
 def edited(change):

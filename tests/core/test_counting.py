@@ -83,6 +83,8 @@ SHORT = (105.0, 2, 38, 0, 0, 0, False, True, 110.0)
         (grouped(RETRYING, QUIET), 810.0, 2, (40, 0, 35, 5), True, False, 28.4),
         (grouped(RETRYING, QUIET, life_at=300.0), 909.9, 2, (40, 0, 36, 4), True, False, 32.396),
         (grouped(RETRYING, QUIET, life_at=300.0), 910.0, 2, (40, 0, 36, 4), True, True, 32.4),
+        # failed devices that may come back are still open: 20 of 40, not 10
+        (grouped(RETRYING, (9500.0, 2, 40, 0, 20, 10, True, False, 1e4)), 1e4, 2, (40, 0, 20, 10), True, False, 240.0),
         # as fast as the news come: two ends in 100 s, 1.6 of 40 are to be seen
         (grouped(PLAIN, HALF), 300.0, 2, (40, 10, 22, 0), True, True, 8.0),
         (grouped(PLAIN, HALF), 3000.0, 2, (40, 10, 20, 9), True, True, 116.0),
@@ -174,3 +176,7 @@ def test_format_1_looks_again_when_it_said():
         for cancelled, passes in asked
     ]
     assert again == [105.0, 105.0, None, None]
+    asleep = {"news": 0, "in_progress": 0, "age_s": 864_000.0}
+    waits = [format_1._next_period(9000.0, devices=10, still_open=few, **asleep) for few in (0, 1, 2)]
+    assert waits == [1200.0, 1200.0, 600.0]
+    assert format_1._next_period(9000.0, devices=500, still_open=5, **asleep) == 1800.0

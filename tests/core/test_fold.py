@@ -986,6 +986,16 @@ def test_cancelling_that_gives_up_stops_the_job_only_if_that_was_asked():
         assert (state.brakes, state.brakes_failed) == (brakes, {0})
 
 
+def test_a_brake_that_nobody_waits_for_is_taken_as_it_comes():
+    """Tasks were cancelled, a job stopped or not, and no such brake is planned any more."""
+    for event in (
+        ev.JobTasksCancelled(22.0, 0, "j0", 1, 0),
+        ev.JobStopped(22.0, 0, "j0"),
+        ev.JobStopFailed(22.0, 0, "j0", "no answer", 30.0),
+    ):
+        assert state_after(*CREATED, event).brakes == {}
+
+
 def test_a_journal_of_format_1_is_folded_with_the_rules_of_its_time():
     """Its events say nothing of when to look again: the rules of then do, whatever the rules of now are."""
     state = state_after(
