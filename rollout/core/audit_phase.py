@@ -49,7 +49,7 @@ class AuditFact(StrEnum):
     PASSED = "passed"
     """The gate has opened."""
     REOPENED = "reopened"
-    """A parked batch of a finished wave was taken up again."""
+    """A parked batch of a wave that has passed was taken up again."""
     DOUBTED = "doubted"
     """A new life of the engine does not trust its journal."""
 

@@ -239,14 +239,12 @@ def _halt(state: State, wave: WaveState, verdict: Halt, now: float) -> ev.Event:
 
 
 def _over(state: State, wave: WaveState, now: float) -> tuple[bool, float]:
-    """Return whether nothing more is awaited of a passed wave, and when time alone may change that.
+    """Return whether nothing more is awaited of a passed wave with all its jobs, and when time alone may change that.
 
     Nothing is awaited once all is settled, or only stragglers are left.
     """
     if wave.settled:
         return True, inf
-    if not wave.created:
-        return False, inf
     quiet_at = _quiet_at(state, wave)
     if now < quiet_at:
         return False, quiet_at

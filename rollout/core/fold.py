@@ -231,6 +231,8 @@ def _reconsider(state: State, index: int, kind: str, at: float) -> None:
         wave = _wave_of(state, index)
         if wave.status is WaveStatus.FINISHED:
             wave.status = step(WAVE, wave.status, kind)
+        if wave.status is WaveStatus.PASSED:
+            # a wave that was listed for the last time is listed once more when the batch has its job
             wave.audit = wave.audit.after(AuditFact.REOPENED)
     if before is BatchStatus.UNKNOWN:
         state.unknown -= 1

@@ -897,6 +897,10 @@ def test_a_parked_batch_reopens_its_finished_wave():
         fold(state, event)
         assert (state.waves[0].status, state.waves[0].audit.phase) == (WaveStatus.PASSED, AuditPhase.UNCLOSED)
         assert (state.waves[0].created, state.exposure, state.unknown) == (False, 30, 1)
+    # listed for the last time, and the campaign halted before the wave was finished
+    halt = ev.CampaignHalted(104.0, HaltReason.STOP_RULE, 0, gate=True)
+    state = state_after(*parked[:-1], halt, ev.CampaignResumed(110.0, "ana"))
+    assert (state.waves[0].status, state.waves[0].audit.phase) == (WaveStatus.PASSED, AuditPhase.UNCLOSED)
 
 
 def test_a_resume_knows_of_missing_jobs_only_after_a_halt_for_them():
