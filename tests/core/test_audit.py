@@ -131,7 +131,7 @@ def test_names_that_are_not_ours_are_foreign():
 
 def test_before_a_wave_begins_every_job_is_foreign():
     """Even one with our exact name: another journal may have made it. An abort takes it as ours, to brake it."""
-    state = state_after()
+    state = state_after(*MADE)
     ours = job("j4", NAMES[4])
     assert listed(state, ours, wave=1) == [ev.WaveAudited(NOW, 1, BEGAN_AT, 1, (), (NAMES[4],))]
     fold(state, ev.CampaignAbortRequested(50.0, "ana", stop_jobs=True))
