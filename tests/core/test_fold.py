@@ -850,6 +850,42 @@ def test_a_create_in_doubt_exposes_its_devices(event):
     assert state.exposure == 10
 
 
+@pytest.mark.parametrize("exposed", [True, False])
+def test_a_parked_batch_whose_job_is_found_gives_back_what_it_held(exposed):
+    """An audit found one job, or two: it waits for nobody any more, and exposes what a job does, once."""
+    parked = (
+        *OPENED,
+        ev.BatchCreateSent(10.0, 0, 1, "n"),
+        ev.BatchOutcomeUnknown(11.0, 0, 1, "reset"),
+        ev.BatchParked(99.0, 0, BatchReason.WITNESSED, exposed=exposed),
+    )
+    for event in (
+        ev.BatchJobCreated(100.0, 0, 1, "j0", adopted=True),
+        ev.BatchJobDuplicated(100.0, 0, "j0", ("k0",)),
+    ):
+        state = state_after(*parked)
+        assert (state.parked, state.exposure) == ({0}, 10 if exposed else 0)
+        fold(state, event)
+        assert (state.parked, state.exposure, state.batches[0].exposed) == (set(), 10, False)
+        assert (state.waves[0].settled_batches, state.unknown) == (1, 0)
+
+
+def test_a_job_that_is_found_is_not_created_again():
+    """Its create was to be repeated when an audit saw the job."""
+    unsent = (ev.BatchCreateSent(10.0, 0, 1, "n"), ev.BatchCreateUnsent(11.0, 0, 1, "no route", 99.0))
+    state = state_after(*OPENED, *unsent)
+    assert list(state.retries) == [0]
+    fold(state, ev.BatchJobCreated(20.0, 0, 1, "j0", adopted=True))
+    assert list(state.retries) == []
+
+
+def test_of_two_counts_of_one_moment_the_later_holds():
+    """Only what was asked for before is old."""
+    state = state_after(*CREATED, ev.TasksCounted(20.0, 0, 19.0, 2, 40, 10, 20, 0, True, True, 30.0))
+    fold(state, ev.TasksCounted(21.0, 0, 19.0, 2, 40, 9, 21, 0, True, True, 30.0))
+    assert state.groups[0].succeeded == 21
+
+
 def test_one_more_job_reopens_what_was_final():
     """Failed for good among the jobs of a group; a job joins it, and EnOS may bring all its failed devices back."""
     retrying = JobSpec(maximum_concurrency=10, retry=TaskRetry(enabled=True, interval_s=600, count=2))

@@ -152,6 +152,8 @@ def test_shares_are_compared_as_exactly_as_fractions_are(share):
         (ASKS, counts(0), {"known": False}, Hold(HoldReason.SAMPLE, 1000.0)),
         (ASKS, counts(100, 95), {"known": False}, Hold(HoldReason.SAMPLE, 1000.0)),
         (gate(stop=None), counts(1000, 80, 10), {}, Hold(HoldReason.COVERAGE)),
+        (gate(min_sample=50), counts(100, 49), {}, Hold(HoldReason.SAMPLE)),
+        (gate(min_sample=50), counts(100, 50), {}, Hold(HoldReason.COVERAGE)),
         (
             Gate(success=success("0.95"), min_sample=5),
             counts(100, 4, 2),

@@ -596,6 +596,12 @@ SITUATIONS = {
         [RecordFact(ev.CampaignHalted(15.0, HaltReason.JOB_DUPLICATED, wave=0, number=2))],
         15.0,
     ),
+    "one job that is there twice halts": Situation(
+        (*OPENED, *made(0, 11.0), ev.BatchJobDuplicated(12.0, 0, "j0", ("k0",))),
+        15.0,
+        [RecordFact(ev.CampaignHalted(15.0, HaltReason.JOB_DUPLICATED, wave=0, number=1))],
+        15.0,
+    ),
     "a duplicate a person knows of halts nothing": Situation(
         (
             *OPENED,
