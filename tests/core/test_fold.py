@@ -879,6 +879,14 @@ def test_a_job_that_is_found_is_not_created_again():
     assert list(state.retries) == []
 
 
+def test_a_waves_cursor_stays_in_its_wave():
+    """An abort adopts the job of the wave after it first: the cursor ends where its own batches do."""
+    state = state_after(*OPENED, ev.CampaignAbortRequested(5.0, "ana"))
+    for batch in (3, 0, 1, 2):
+        fold(state, ev.BatchJobCreated(6.0, batch, 0, f"j{batch}", adopted=True))
+    assert [wave.cursor for wave in state.waves] == [3, 4]
+
+
 def test_of_two_counts_of_one_moment_the_later_holds():
     """Only what was asked for before is old."""
     state = state_after(*CREATED, ev.TasksCounted(20.0, 0, 19.0, 2, 40, 10, 20, 0, True, True, 30.0))
