@@ -30,6 +30,7 @@ from typing import Any, BinaryIO
 from rollout.intake.complaints import Complaints, quoted
 from rollout.intake.files import Unopened, open_regular
 from rollout.intake.listing import DamagedListing, read_listing
+from rollout.text import counted
 
 FLEET_BYTES_MAX = 4 << 30
 """Bytes of one device file once unpacked: 10 million rows of 400 bytes. Ours."""
@@ -280,7 +281,7 @@ def _read_csv(lines: _Lines, delimiter: str, key: str, columns: Sequence[str]) -
                     continue
                 if len(row) != len(header):
                     if row:
-                        message = f"{_fields(len(row))}, the header has {len(header)}"
+                        message = f"{counted(len(row), 'field')}, the header has {len(header)}"
                         lines.fault("R156", message, line=start)
                     continue
                 name = row[key_at]
@@ -312,10 +313,6 @@ def _read_csv(lines: _Lines, delimiter: str, key: str, columns: Sequence[str]) -
                 return
         else:
             return
-
-
-def _fields(count: int) -> str:
-    return "1 field" if count == 1 else f"{count} fields"
 
 
 def _check_header(lines: _Lines, header: Sequence[str], delimiter: str, wanted: Sequence[str]) -> bool:

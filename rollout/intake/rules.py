@@ -25,6 +25,7 @@ from rollout.core.campaign import (
     Wave,
 )
 from rollout.intake.complaints import Complaints, Loc
+from rollout.text import duration
 
 BUDGET_STEPS_MIN = 20
 """Jobs that must fit into the device budget so that 95 % of it can be used: a job is created whole or not at all."""
@@ -177,11 +178,11 @@ def _check_gate(complaints: Complaints, index: int, wave: Wave, gate: Gate) -> N
         return
     loc = (*loc, "deadline")
     if gate.deadline_s <= gate.soak_s:
-        complaints.add("R141", f"passes before the soak of {_shown(gate.soak_s)} can end", loc=loc)
+        complaints.add("R141", f"passes before the soak of {duration(gate.soak_s)} can end", loc=loc)
     elif gate.deadline_s < (worst := _slowest_s(wave.job) + gate.soak_s):
         complaints.add(
             "R302",
-            f"{_shown(gate.deadline_s)} is shorter than a slow device may take, {_shown(worst)}: "
+            f"{duration(gate.deadline_s)} is shorter than a slow device may take, {duration(worst)}: "
             "upgradeTimeout with EnOS's retries, and the soak",
             loc=loc,
         )
@@ -229,13 +230,3 @@ def _slowest_s(job: JobSpec) -> float:
     if not job.retry.enabled:
         return job.upgrade_timeout_s
     return job.upgrade_timeout_s * (1 + job.retry.count) + job.retry.interval_s * job.retry.count
-
-
-def _shown(seconds: float) -> str:
-    """Return a duration in its two largest units, as a plan writes it: `1h30m`; `0s` below a second."""
-    parts = []
-    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
-        if seconds >= length:
-            parts.append(f"{int(seconds // length)}{unit}")
-            seconds %= length
-    return "".join(parts[:2]) or "0s"

@@ -298,13 +298,18 @@ def run_document(state: State, *, result: str, exit_code: int) -> dict[str, Any]
             "duplicated": len(state.duplicated),
             "notStopped": len(state.brakes_failed),
         },
-        "devices": {
-            "planned": total.planned,
-            "succeeded": total.succeeded,
-            "failed": total.failed_final,
-            "open": total.open,
-        },
+        "devices": device_counts(total),
         "waves": list(wave_rows(state)),
+    }
+
+
+def device_counts(total: Tally) -> dict[str, int]:
+    """Return the numbers of devices as a JSON object."""
+    return {
+        "planned": total.planned,
+        "succeeded": total.succeeded,
+        "failed": total.failed_final,
+        "open": total.open,
     }
 
 

@@ -16,6 +16,7 @@ from rollout.core.tally import Tally
 from rollout.text import count, counted, duration, iso_utc, local_time, percent, safe
 from rollout.views.progress import (
     Marks,
+    device_counts,
     devices_moving,
     in_doubt,
     waiting_for,
@@ -152,13 +153,7 @@ class StatusView:
                 "duplicated": len(state.duplicated),
                 "notStopped": len(state.brakes_failed),
             },
-            "devices": {
-                "planned": total.planned,
-                "succeeded": total.succeeded,
-                "failed": total.failed_final,
-                "open": total.open,
-                "inProgress": devices_moving(state),
-            },
+            "devices": device_counts(total) | {"inProgress": devices_moving(state)},
             "waves": list(wave_rows(state)),
             "orders": [{"order": order.kind, "by": order.by, "id": order.id} for order in self.orders],
             "next": next((step.line for step in self.steps), ""),

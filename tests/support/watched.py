@@ -2,6 +2,8 @@
 
 from fractions import Fraction
 
+import pytest
+
 from rollout.core.campaign import (
     Campaign,
     Denominator,
@@ -16,6 +18,18 @@ from rollout.core.campaign import (
 from rollout.core.fold import fold
 from rollout.core.plan import Batch, Plan, PlannedWave
 from rollout.core.state import State
+
+
+@pytest.fixture(name="plan")
+def plan_fixture():
+    """The small plan."""
+    return make_plan()
+
+
+@pytest.fixture
+def folded(plan):
+    """Return a function that folds events into a new state of the plan."""
+    return lambda *events: state_after(plan, *events)
 
 
 def make_plan():
