@@ -38,10 +38,10 @@ DEMO_ACCESS_KEY = "demo-access-key"
 DEMO_SECRET_KEY = "demo-secret-key"  # noqa: S105 - the emulator's public key, printed by its help
 
 CONFIG_BYTES_MAX = 256 * 1024
-"""A configuration longer than this is not one. Our choice."""
+"""Longest configuration file that is read, bytes. Our choice."""
 
 SECRET_BYTES_MAX = 4096
-"""Length of a secret file that is still read. Our choice; EnOS's keys are below 100 characters."""
+"""Longest secret file that is read. Our choice; EnOS's keys are below 100 characters."""
 
 LATEST_EFFECT_S = 60.0
 """L: how long after its end a create call may still take effect. Our assumption until a tenant is measured."""
@@ -66,7 +66,7 @@ class CredentialsMissing(RolloutError):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What signs a call. Both are kept out of every text by pydantic's `SecretStr`."""
+    """The two keys that sign a call. pydantic's `SecretStr` keeps both out of every text."""
 
     access_key: SecretStr
     secret_key: SecretStr
@@ -91,7 +91,7 @@ class Profile:
     """One tenant, resolved. Keys are references until `credentials` follows them.
 
     `latest_effect_s` (L) and `search_lag_s` (S) bound how late a create takes effect and is found; real seconds.
-    `origin` tells for each field where its value came from.
+    `origin`: for each field, where its value came from.
     """
 
     name: str
@@ -265,7 +265,7 @@ def load_profile(
     """Return the profile a call is for, or None if nothing names one.
 
     Args:
-        name: the profile asked for; else `default_profile`, else whatever `url` or `ENOS_URL` says.
+        name: the profile asked for; else `default_profile`, else the one that `url` or `ENOS_URL` gives.
         config: read this file alone.
         start: folder to search upwards from; the working directory by default.
 
@@ -276,8 +276,8 @@ def load_profile(
     direct = url or environment.get("ENOS_URL")
     if name is None:
         name = next((file.default_profile for _, file in files if file.default_profile), None)
-        # A default is weaker than a URL given for this call; a real tenant's profile still lends its
-        # protection, the emulator's has nothing to lend.
+        # A URL given for this call overrides the default profile; but if that is a real tenant's profile, its
+        # protection still holds.
         name = None if name == "emulator" and direct else name
     if name is None and direct is None:
         return None
@@ -316,7 +316,7 @@ def _layer(path: Path, name: str, table: _ProfileTable) -> _Layer:
         "access_key": table.access_key,
         "secret_key": table.secret_key,
         "protected": table.protected,
-        # Relative to the file that says so, wherever the command is called.
+        # A path is relative to the file that contains it, wherever the command is called.
         "ca_file": path.parent / table.ca_file if table.ca_file else None,
         "latest_effect_s": table.latest_effect,
         "search_lag_s": table.search_lag,
@@ -386,7 +386,7 @@ def follow(reference: str | None, what: str, environment: Mapping[str, str] = os
     if not value:
         raise CredentialsMissing(f"{source}: empty ({what})", code="R401")
     if not value.isascii() or not value.isprintable() or " " in value:
-        # A line feed in a header would be an injected header; a space is a slip of copy and paste.
+        # A line feed could inject another header; a space is a copy-and-paste mistake.
         raise SettingsError(
             f"{source}: the secret holds a space, a line feed or a character outside ASCII ({what})",
             code="R402",

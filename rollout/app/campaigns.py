@@ -19,7 +19,7 @@ from rollout.intake.saved_plan import SavedPlan, open_saved_plan
 from rollout.ports import Holder, Store
 
 NAMES_SHOWN_MAX = 20
-"""Campaigns that are named where the one asked for is not there. Ours."""
+"""How many known campaigns an error names when the one asked for does not exist. Ours."""
 
 
 def find_campaign(store: Store, name: str | None) -> str:
@@ -45,8 +45,8 @@ def find_campaign(store: Store, name: str | None) -> str:
 class Snapshot:
     """A campaign at one moment.
 
-    `holder` is the runner that carries the campaign out now, None if none does. `orders` were given and no runner
-    has taken them yet, oldest first.
+    `holder` is the runner that has the campaign now, None if there is none. `orders` are those that no runner has taken
+    yet, oldest first.
     """
 
     store: Store

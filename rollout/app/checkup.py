@@ -1,4 +1,4 @@
-"""What a run needs, looked at before it: this machine, the profile, and the way to the platform. Nothing is changed."""
+"""Checks before a run: this machine, the profile, and the way to the platform. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rollout.ports import PLAN_NAME, Finding, Health, Store
 from rollout.settings import Profile
 
 BATCHES_AHEAD = 50_000
-"""There should be room for a campaign of so many jobs; a run asks for what its own plan needs. Ours."""
+"""The check-up asks for disk space for a campaign of so many jobs; a run asks for what its own plan needs. Ours."""
 
 SYNC_S_NOTED = 0.1
-"""A disk slower than this to keep a few bytes makes every create wait for it. Ours."""
+"""A disk that takes longer than this to store a few bytes delays every create call. Ours."""
 
 
 async def check_up(
@@ -104,7 +104,7 @@ def _state(store: Store) -> Finding:
 
 
 def _profile(profile: Profile, org_id: str | None, campaign: Campaign | None) -> Finding:
-    """Tell where calls go and for whom."""
+    """Return where calls go, and for which organisation."""
     if profile.in_process:
         return Finding(
             "profile", Health.OK, f"{profile.name}: the emulator inside this process; nothing else to look at"

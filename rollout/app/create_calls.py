@@ -1,8 +1,8 @@
 """Create calls as they would be sent, for people and other tools to look at: JSON, a shell script, a Postman collection.
 
 Query and body come from the code that sends them, so what is shown is what would leave, byte for byte. What cannot
-be shown is the signature: it covers the moment of sending and the secret. The script and the collection therefore
-make it themselves, from keys that they take from where the profile has them; no secret stands in either.
+be shown is the signature: it covers the moment of sending and the secret. So the script and the collection compute it
+themselves, with keys from the place that the profile names; neither contains a secret.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rollout.telemetry.redact import HIDDEN
 from rollout.text import counted
 
 LOCAL_URL: Final = "http://127.0.0.1:8484"
-"""Where `rollout emulator` listens unless told otherwise."""
+"""Where `rollout emulator` listens by default."""
 
 BODY_CHARS_SHOWN_MAX: Final = 2_000
 """Characters of a body that a screen gets whole; a file always does. Ours."""
@@ -36,7 +36,7 @@ KEYS_SHOWN_MAX: Final = 10
 """Device keys that a screen gets whole. Ours."""
 
 KEYS_SHOWN: Final = 3
-"""Device keys that it gets of more than those. Ours."""
+"""Device keys that a screen gets if there are more than those. Ours."""
 
 
 class As(StrEnum):
@@ -73,7 +73,7 @@ class Shown:
         return f"{self.label} · {devices}"
 
     def short_body(self) -> Any:
-        """Return the body's JSON with most of many device keys left out, and their number told."""
+        """Return the body's JSON; most of many device keys are left out, and a note gives their number."""
         body = json.loads(self.body)
         keys = body["upgradeScope"].get("deviceKeys", [])
         if len(keys) > KEYS_SHOWN_MAX:

@@ -40,7 +40,7 @@ def plan_campaign(
 ) -> Prepared:
     """Divide the plan's devices into waves and jobs, and save that; return the campaign, ready to be run.
 
-    What was begun keeps the plan it has. A plain call: where devices come from EnOS's search it must not be made on a
+    A campaign that was begun keeps its plan. This function blocks: if devices come from EnOS's search, do not call it on a
     running event loop (use `asyncio.to_thread`).
 
     Args:
@@ -64,12 +64,12 @@ async def run_campaign(
     approve: Sequence[str] = (),
     approved_by: str = "",
 ) -> RunResult:
-    """Carry the campaign out, from where it stands, until it is over, must wait, or is cancelled.
+    """Run the campaign, from where it stands, until it is over, must wait, or is cancelled.
 
-    A campaign can be run again whatever became of the last run. The log of structlog is set up for this process.
+    A campaign can be run again, however the last run ended. The log of structlog is set up for this process.
 
     Args:
-        profile: where to: `load_profile(NAME)`, or `emulator_profile()` for a rehearsal inside this process.
+        profile: the platform: `load_profile(NAME)`, or `emulator_profile()` for a rehearsal inside this process.
         speed: times faster than real time, for platforms on this machine only.
         until: leave when the gate of this wave has passed.
         exit_on_wait: leave instead of waiting for a person or a soak.

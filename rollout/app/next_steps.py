@@ -1,6 +1,6 @@
 """What a person may do next with a campaign: the same advice after a run and in `status`.
 
-A gate that failed is not passed by resuming, since it fails again: to pass it is a decision of its own, and is
+Resuming does not pass a gate that failed: it would fail again. To let it pass is a decision of its own, which is
 advised first.
 """
 
@@ -14,13 +14,13 @@ from rollout.views.progress import current_wave, waits_for_approval
 from rollout.views.steps import Purpose
 
 CODES_SHOWN_MAX = 3
-"""Codes that are pointed at; a campaign that is refused is mostly refused with one code. Our choice."""
+"""How many codes are advised to be looked up; most refused campaigns are refused with one code. Our choice."""
 
 
 class NextStep(NamedTuple):
     """One thing to do. `purpose` says what for; `verb` is the command and `words` are its arguments.
 
-    Verbs: `run` carries the campaign on, `explain` tells what a code means, all others are orders to the campaign.
+    Verbs: `run` continues the campaign, `explain` shows what a code means, all others are orders to the campaign.
     """
 
     purpose: Purpose
@@ -35,8 +35,8 @@ def next_steps(state: State, *, alive: bool, ordered: bool = False) -> list[Next
     """Return the steps in the order of their use; none where the campaign is over or goes on by itself.
 
     Args:
-        alive: a runner carries the campaign out now, so that an order needs no run after it.
-        ordered: orders wait to be taken, so that running comes before anything else.
+        alive: a runner has the campaign now, so an order needs no run after it.
+        ordered: orders wait to be taken, so running comes first.
     """
     if state.closed:
         return []
@@ -57,7 +57,7 @@ def next_steps(state: State, *, alive: bool, ordered: bool = False) -> list[Next
         case CampaignStatus.PAUSED:
             return [NextStep(Purpose.END_PAUSE, "resume"), *after]
         case _ if state.stalled:
-            # nothing but their cancellation gives back the places of devices that do not report
+            # only cancelling their tasks frees the places of devices that do not report
             return [
                 NextStep(Purpose.GIVE_UP, "abort", ("--cancel-pending",)),
                 *after,
@@ -67,7 +67,7 @@ def next_steps(state: State, *, alive: bool, ordered: bool = False) -> list[Next
 
 
 def _meanings(state: State) -> list[NextStep]:
-    """Return where to read what the codes mean that batches were refused or left in doubt with, each once."""
+    """Return one step for each code with which batches were refused or parked: look up what it means."""
     stuck = (state.batches[index].code for index in sorted({*state.rejected, *state.parked}))
     return [
         NextStep(Purpose.MEANING, "explain", (str(code),))

@@ -1,7 +1,7 @@
 """What a person asks of a campaign: pause, resume, approve, abort.
 
 An order waits with the campaign until a runner takes it. A living runner takes it within a second; without one it
-counts first thing when the campaign is run again.
+is taken first when the campaign is run again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def reason_text(text: str) -> str:
 
 
 def check_steerable(seen: Snapshot) -> None:
-    """Return if orders to the campaign make sense. Raises OrderRefused where it was never run, or is over."""
+    """Raise OrderRefused if the campaign cannot be given orders: it was never run, or is over."""
     if seen.state.status is CampaignStatus.NEW:
         raise OrderRefused(f"{seen.plan.campaign.id} was never run")
     if seen.state.closed:

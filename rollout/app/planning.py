@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rollout.app.devices import MadeUpFleet
 
 NOTED_EVERY = 50_000
-"""Devices between two signs of life while EnOS lists them. Ours."""
+"""A progress line is printed each time so many devices were listed. Ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ def _kept(store: Store, name: str) -> Sequence[DeviceListing]:
     try:
         saved = open_saved_plan(store.plan_path(name))
     except (NoCampaign, PlanError):
-        # A damaged plan is told where it matters: by whoever goes on with it.
+        # A damaged plan is reported by the function that uses it, not here.
         return ()
     return saved.report.listings
 

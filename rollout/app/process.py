@@ -14,11 +14,11 @@ PR_SET_DUMPABLE = 4
 """Source: linux/prctl.h; prctl(2)."""
 
 CLOCK_IS_SET = 1_577_836_800.0
-"""2020-01-01T00:00Z: a clock before it was never set, and every signature made with it is refused."""
+"""2020-01-01T00:00Z. A clock that shows an earlier time was never set, and signatures made with it are refused."""
 
 
 def harden() -> None:
-    """Leave nothing readable behind: private files, no core dump with secrets in it, no look into our memory."""
+    """Protect secrets: files private to the user, no core dump, no access to this process's memory."""
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if sys.platform == "linux":
@@ -27,7 +27,7 @@ def harden() -> None:
 
 
 def check_clock() -> None:
-    """Return if this machine's clock was ever set. Raises SettingsError otherwise."""
+    """Raise SettingsError if this machine's clock was never set."""
     if time.time() < CLOCK_IS_SET:
         raise SettingsError(
             f"the clock says {time.strftime('%Y-%m-%d')}", hint="set it; signatures carry the time"

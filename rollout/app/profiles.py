@@ -9,7 +9,7 @@ from rollout.errors import SettingsError
 from rollout.settings import Profile, load_profile
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NETRC")
-"""Environment variables that other programs obey. Ours calls the gateway directly."""
+"""Environment variables that name a proxy. This program ignores them and calls the gateway directly."""
 
 
 def platform_profile(
@@ -18,7 +18,7 @@ def platform_profile(
     """Return the profile that the arguments and the environment name; see `settings.load_profile`.
 
     Args:
-        instead: what else can be done by somebody who has no profile; begins the hint.
+        instead: what a user without a profile can do; the first words of the hint.
     Raises: SettingsError, R404 where nothing names a profile.
     """
     profile = load_profile(name, config=config, url=url, ca_file=ca_file)
@@ -32,7 +32,7 @@ def platform_profile(
 
 
 def check_org(profile: Profile, org_id: str) -> None:
-    """Return if the profile is for the plan's organisation, or names none. Raises SettingsError otherwise."""
+    """Raise SettingsError if the profile names another organisation than the plan."""
     if not profile.in_process and profile.org_id not in (None, org_id):
         raise SettingsError(
             f"profile {profile.name} is for organisation {profile.org_id}, the plan for {org_id}",

@@ -1,4 +1,4 @@
-"""A campaign is carried out: the engine with its platform, its journal and everybody who is told.
+"""Runs a campaign: puts the engine together with its platform, its journal and its observers.
 
     profile ─► EnosService ─┐                     ┌─ EventLog ─► events.ndjson, stderr, stdout
     or emulator in-process ─┴► Runner ◄─ journal  ├─ Watch ────► live view or heartbeat
@@ -50,7 +50,7 @@ from rollout.views.progress import MARKS, Marks
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One run of one campaign: what is run, where, who is told, and when to leave.
+    """One run of one campaign: what is run, on which platform, which observers see it, and when to leave.
 
     `rehearsal`: the emulator inside this process, where the profile means that one. `speed`: times faster than real
     time, for platforms on this machine only. `until`: leave when the gate of this wave has passed. `exit_on_wait`:
@@ -81,7 +81,7 @@ class RunResult:
     """How the run ended: `leave` says why, `state` where the campaign stands now.
 
     `signal` is the number of the signal that ended the run, None if none did. `lines_dropped`: lines of the event log
-    that could not be written; the journal has what they told.
+    that could not be written; the journal has their events.
     """
 
     leave: Leave
@@ -93,7 +93,7 @@ class RunResult:
 async def run_prepared(request: RunRequest) -> RunResult:
     """Run the campaign until it is over, must wait, or a signal says leave. The log is set up for this process.
 
-    Whatever is raised, and where the task is cancelled, the campaign can be run again.
+    Whatever is raised, and even if the task is cancelled, the campaign can be run again.
 
     Raises: JournalHeld where another runner has the campaign; CampaignBusy where it was begun with another plan;
         SettingsError for a profile of another organisation, WrongArgument for a speed that the platform does not
@@ -151,7 +151,7 @@ async def run_prepared(request: RunRequest) -> RunResult:
 
 
 def check_speed(profile: Profile, speed: float) -> None:
-    """Return if the platform can live at that speed. Raises WrongArgument otherwise."""
+    """Raise WrongArgument if the platform does not have that speed."""
     if speed != 1 and not profile.is_local:
         raise WrongArgument("speed", f"{profile.url} lives in real time")
 
@@ -268,7 +268,7 @@ def _signals(runner: Runner, watch: Watch, request: RunRequest) -> Iterator[list
             return
         if request.view is not None:
             request.view.close()
-        # Nothing is lost: the journal has every intent, and an open call is in doubt in the next life.
+        # Nothing is lost: the journal has every intent, and the next run looks up every open call.
         os._exit(128 + number)
 
     for number in request.signals:

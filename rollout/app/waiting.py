@@ -16,7 +16,7 @@ GOAL_POLL_S = 0.5
 
 
 class Waited(StrEnum):
-    """What waiting came to."""
+    """How the waiting ended."""
 
     REACHED = "reached"
     UNREACHABLE = "unreachable"
@@ -26,10 +26,10 @@ class Waited(StrEnum):
 
 
 def wait_for(goal: str, reader: CampaignReader, timeout_s: float | None) -> tuple[Waited, Snapshot]:
-    """Look until the goal is reached or cannot be any more; return which, and the last look.
+    """Wait until the goal is reached or can no longer be reached; return which, and the campaign as last seen.
 
-    Returns also when the time runs out, FOR_A_PERSON if the campaign waits for one then; without a limit of time
-    NO_RUNNER as soon as no runner lives, since nothing would ever change.
+    Returns TIMED_OUT when the time is over, or FOR_A_PERSON if the campaign then waits for a person. Without a time limit,
+    returns NO_RUNNER as soon as no runner lives, since nothing would ever change.
 
     Args:
         goal: `finished`, `approval`, or `wave:NAME`.
@@ -50,7 +50,7 @@ def wait_for(goal: str, reader: CampaignReader, timeout_s: float | None) -> tupl
 
 
 def waits_for_person(state: State) -> bool:
-    """Return whether only a person's order brings the campaign on."""
+    """Return whether the campaign goes on only after a person's order."""
     stands = state.status in {CampaignStatus.PAUSED, CampaignStatus.HALTED}
     return stands or state.stalled or waits_for_approval(state)
 
@@ -62,7 +62,7 @@ def _check_goal(goal: str, state: State) -> None:
 
 
 def _result(goal: str, seen: Snapshot) -> Waited | None:
-    """Return whether the goal is reached or can no longer be; None while that is open."""
+    """Return REACHED, or UNREACHABLE if the goal can no longer be reached; None while that is open."""
     state = seen.state
     finished = state.status is CampaignStatus.FINISHED
     over = state.status is CampaignStatus.ABORTED or (

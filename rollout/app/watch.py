@@ -1,7 +1,7 @@
 """The observer that shows a campaign while it runs: on a screen if there is one, else by one log line a minute.
 
-The time that is left of a soak changes without any event. So a task of its own makes the picture at a fixed rhythm,
-from the last state that `notice` was given.
+The time that is left of a soak changes without any event. So a separate task redraws at a fixed
+interval, from the last state that `notice` was given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rollout.core.state import State
 from rollout.views.progress import Marks, heartbeat, live_lines
 
 FRAME_S = 0.25
-"""The shortest time between two pictures: 4 Hz. Source: measured, a redraw costs 33-53 ms."""
+"""The shortest time between two redraws: 4 Hz. Source: measured, a redraw costs 33-53 ms."""
 
 HEARTBEAT_S = 60.0
 """Time between two log lines where there is no screen. Real seconds. Our choice."""
@@ -34,7 +34,7 @@ class Screen(Protocol):
         """Show these lines from now on, instead of the ones before."""
 
     def close(self) -> None:
-        """Take the lines away; idempotent."""
+        """Remove the lines; idempotent."""
 
 
 class Watch:

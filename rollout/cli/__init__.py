@@ -1,8 +1,8 @@
 """The command line: parse, call, print; decides nothing.
 
-`rollout` alone and every `--help` of the program itself must answer at once, so this module knows the verbs
-only by name, group and one line of help; a verb's module is imported when the verb is called. Everything a
-verb raises ends here and becomes one clear message and a documented exit code.
+`rollout` alone and `rollout --help` must answer at once. So this module knows of each verb only its name, its group and
+one line of help, and imports the verb's module when the verb is called. Whatever a verb raises becomes one clear message
+and a documented exit code here.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Program(click.Group):
                         formatter.write(f"  {verb.name:<9} {verb.help:<45} {verb.example}\n")
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        """Write the exit codes as they stand."""
+        """Write the exit codes and what each means."""
         lines = ["Exit codes:"]
         for number, end in EXITS.items():
             part = f" {number} {end.meaning} ·"
@@ -117,14 +117,14 @@ class Program(click.Group):
         standalone_mode: bool = True,  # noqa: FBT001, FBT002 - click's own signature
         **extra: Any,
     ) -> Any:
-        """Run one command line; leaves by `SystemExit` with its code unless `standalone_mode` is false."""
+        """Run one command line. Ends with `SystemExit` and the exit code, unless `standalone_mode` is false."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         arguments = list(sys.argv[1:] if args is None else args)
         _escape_what_streams_cannot_show()
         try:
             _refuse_broken_text(arguments)
-            # The line itself goes along, for those who tell the user how to repeat it.
+            # The line is kept, so that a command can print how it is repeated.
             extra["obj"] = tuple(arguments)
             code = super().main(
                 arguments, prog_name or "rollout", complete_var, standalone_mode=False, **extra
@@ -145,14 +145,14 @@ def _refuse_broken_text(arguments: list[str]) -> None:
 
 
 def _escape_what_streams_cannot_show() -> None:
-    """Make characters outside the streams' encoding appear escaped instead of raising."""
+    """Write characters that the streams' encoding lacks as escapes, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _flush() -> None:
-    """Write what is buffered now, while a failure to do so can still be told."""
+    """Write out what is buffered now, while a failure can still be reported."""
     if sys.stdout is not None:
         sys.stdout.flush()
 

@@ -1,8 +1,8 @@
-"""Command lines that are printed to be pasted: they must work as they stand.
+"""Command lines that are printed for the user to paste: they must work unchanged.
 
-Who calls `.venv/bin/rollout` has no `rollout` on the path, and who keeps campaigns elsewhere must say so to every
-command. So each line begins with the program as it was called, and names the state directory where it is not the
-default one.
+A user who calls `.venv/bin/rollout` has no `rollout` on the path, and a user who keeps campaigns in another place must
+name it in every command. So each line begins with the program as it was called, and names the state directory unless it
+is the default one.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Common:
     config: Path | None
 
     def open_store(self) -> Store:
-        """Return the store of `--state-dir`; it is closed when the command ends. For one call a command."""
+        """Return the store of `--state-dir`; it is closed when the command ends. To be called once in a command."""
         from rollout.app.stores import open_store  # noqa: PLC0415 - not every command looks at campaigns
 
         store = open_store(self.state_dir)
@@ -48,7 +48,7 @@ class Common:
         return store
 
     def reader(self, campaign: str | None) -> CampaignReader:
-        """Return what reads the campaign called so, or the only one there is. Raises NoCampaign, PlanError."""
+        """Return the reader of the campaign of that name; without a name, of the only one there is. Raises NoCampaign, PlanError."""
         from rollout.app.campaigns import CampaignReader, find_campaign  # noqa: PLC0415 - as above
 
         store = self.open_store()
@@ -85,7 +85,7 @@ def command(
             try:
                 return function(Common(console, state_dir, profile, config), **own)
             except WrongArgument as error:
-                # what the application layer calls an argument is a flag here
+                # the application layer names its argument; for the user it is a flag
                 flag = f"--{error.name}: " if error.name else ""
                 raise click.UsageError(f"{flag}{error.message}") from error
 

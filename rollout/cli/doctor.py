@@ -26,7 +26,7 @@ def doctor(
 ) -> int:
     """Look at all that a run needs: disk, name, connection, TLS, clock, keys, token and permissions.
 
-    With PLAN also at the firmware it names, and whether its jobs can be searched for. Every look is ok, a warning or failed; the exit code is that of the first failure: 1 out of reach,
+    With PLAN, also whether its firmware exists and its jobs can be searched for. Every check is ok, a warning or failed; the exit code is that of the first failure: 1 out of reach,
     2 plan or configuration, 4 credentials. Nothing is created or changed.
 
     Example: rollout doctor plans/x.yaml --profile eu-prod

@@ -1,7 +1,7 @@
 """`rollout explain`: what a code means, what causes it, what to do, and how this program goes on after it.
 
 The texts are kept elsewhere, one table a family: our own in `rollout.codes`, the platform's in `rollout.enos.codes`.
-This module finds and shows them. A code is found in the form in which a user meets it: `24610`, `code 24610:` out of
+This module finds and shows them. A code is found in any form in which it is printed: `24610`, `code 24610:` out of
 a message, `HTTP 429`, `[R601]`, `-3` from a task's progress.
 """
 
@@ -175,7 +175,7 @@ class Entry:
 @command("explain", context_settings={"ignore_unknown_options": True})
 @click.argument("code", nargs=-1)
 def explain(common: Common, *, code: tuple[str, ...]) -> None:
-    """Tell what CODE means and what to do about it; without CODE, list all codes.
+    """Show what CODE means and what to do about it; without CODE, list all codes.
 
     EnOS's codes, HTTP statuses, token statuses, device steps (-3), rollout's own (R601) and its exit codes
     (exit 8). A word before the code says whose it is (http 429, token 1003), and alone lists all of that kind. Sources are pages of the

@@ -1,4 +1,4 @@
-"""A failure becomes a message and an exit code; a user sees a traceback only if he asked for it.
+"""A failure becomes a message and an exit code; a user sees a traceback only on request.
 
 Exit codes are promised to users (`rollout --help` lists them). An error that is raised on purpose carries its own.
 Any other error is a fault of ours: it exits 1, one line says so, and its traceback, free of secrets, goes to a file.
@@ -35,7 +35,7 @@ ERROR_LOG = "errors.log"
 
 
 def report(error: BaseException, arguments: list[str]) -> int:
-    """Print what went wrong, as the command line asked for, and return the exit code."""
+    """Print what went wrong, as text or JSON as the command line says, and return the exit code."""
     for variable in ("ENOS_ACCESS_KEY", "ENOS_SECRET_KEY"):
         # the failure may have come before the keys were read, and so before the redactor knew them
         if value := os.environ.get(variable):
@@ -101,7 +101,7 @@ def complaint_json(complaint: Complaint) -> dict[str, object]:
 
 
 def _wants_json(arguments: list[str]) -> bool:
-    """Return whether the command line asks for JSON. It is looked at as text: it may be one that cannot be parsed."""
+    """Return whether the command line asks for JSON. The words are searched: the command line may be one that cannot be parsed."""
     joined = [argument.removeprefix("--output=").removeprefix("-o") for argument in arguments]
     forms = {"json", "ndjson"}
     return any(

@@ -1,10 +1,10 @@
-"""A YAML file of a command's flags: each flag by its name, read by the same reader, every fault told at its place.
+"""A YAML file of a command's flags: each flag by its name, read as on the command line, every fault shown with its place.
 
     speed: 600                      --speed 600
     fault: [delay=0.1, reset=0.05]  --fault delay=0.1 --fault reset=0.05
     knob: {read_lag_s: 0}           --knob read_lag_s=0
 
-What the command line says goes before the file. Files that a flag names are beside the flags' file.
+A flag on the command line overrides the file. A path in the file is relative to the file's own directory.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from rollout.intake.yaml_text import Data, read_yaml
 COMMON = frozenset(
     {"profile", "config", "state-dir", "output", "color", "quiet", "verbose", "no-input", "help"}
 )
-"""Flags of every command, which say how it is called and not what it does."""
+"""Flags that every command has; they do not belong in a command's file."""
 
 
 def config_option(secrets: Collection[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the option `--config FILE`, whose flags are the defaults of this call's.
+    """Return the option `--config FILE`: the file's flags become the defaults of this call.
 
     Args:
         secrets: keys that people may write where only references belong.
@@ -43,7 +43,7 @@ def config_option(secrets: Collection[str]) -> Callable[[Callable[..., Any]], Ca
         metavar="FILE",
         is_eager=True,
         callback=load,
-        help="Flags of this command in a YAML file, each by its name; those of the command line go before.",
+        help="Flags of this command in a YAML file, each by its name; the command line overrides it.",
     )
 
 
@@ -138,7 +138,7 @@ def _texts(complaints: Complaints, option: click.Option, name: str, value: Data)
 
 
 def _checked(complaints: Complaints, option: click.Option, path: Path, text: str, loc: Loc) -> str:
-    """Return the value as the flag would have it, files beside the flags' file; complain of one it cannot take."""
+    """Return the value as the flag takes it, with paths relative to the file; add a complaint where it cannot be taken."""
     beside = str(path.parent / text)
     if isinstance(option.type, click.Path) or Path(beside).is_file():
         text = beside

@@ -45,7 +45,7 @@ def sample_devices() -> str:
     rng = random.Random(SAMPLE_SEED)  # noqa: S311 - made-up data, not a secret
     lines = ["deviceKey,site,region"]
     for number in range(DEVICES):
-        site = min(rng.randrange(SITES), rng.randrange(SITES))  # sites of unequal size, as in life
+        site = min(rng.randrange(SITES), rng.randrange(SITES))  # sites of unequal size, as in real fleets
         lines.append(f"SN-{number + 100_000:06d},site-{site + 1:03d},{REGIONS[site % len(REGIONS)]}")
     return "\n".join(lines) + "\n"
 

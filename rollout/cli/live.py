@@ -1,6 +1,6 @@
 """The live view of a terminal, drawn by a thread of its own.
 
-A terminal can stop taking text (Ctrl-S), and redrawing costs tens of milliseconds: neither may delay the engine. So
+A terminal can stop accepting text (Ctrl-S), and one redraw takes tens of milliseconds. Neither may delay the engine. So
 `show` only keeps the latest lines, and the thread draws them, four times a second at most. Lines that were replaced
 before they were drawn are never shown.
 """
@@ -14,7 +14,7 @@ from rollout.app.watch import FRAME_S
 from rollout.text import clipped
 
 THREAD_WAIT_S = 1.0
-"""How long `close` waits for the last picture. Our choice."""
+"""How long `close` waits for the last redraw. Real seconds. Our choice."""
 
 
 class LiveView:
@@ -44,7 +44,7 @@ class LiveView:
             self._changed.notify()
 
     def close(self) -> None:
-        """Take the lines off the terminal; idempotent."""
+        """Remove the lines from the terminal; idempotent."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -61,7 +61,7 @@ class LiveView:
                         lines, self._lines = self._lines, None
                         if self._closing:
                             return
-                    # cut here: rich marks a cut by a sign that is no ASCII, and its escape would be wider than the line
+                    # cut here: rich marks a cut by a character outside ASCII, whose escape would make the line too wide
                     shown = [clipped(line, self._console.width) for line in lines or ()]
                     text = Text("\n".join(shown), no_wrap=True, overflow="crop")
                     self._live.update(text, refresh=True)

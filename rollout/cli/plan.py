@@ -21,7 +21,7 @@ WORK_TO_DO = 10
 FORMS = ("json", "curl", "postman")
 
 REQUESTS_SHOWN = "3"
-"""Create calls shown where no number is asked for."""
+"""Create calls shown if no number is given."""
 
 
 @command("plan")
@@ -110,7 +110,7 @@ def plan(
 
 
 def _run_line(common: Common, prepared: Prepared, profile: Profile | None, url: str | None) -> str:
-    """Return the line that runs the saved plan where this preview says; without a profile only a rehearsal can be."""
+    """Return the command line that runs the saved plan at this preview's platform; without a profile, on the emulator."""
     flags = [] if common.config is None else ["--config", str(common.config)]
     if profile is None:
         flags.append("--emulator")
@@ -131,7 +131,7 @@ def _show_requests(
     form: str | None,
     arguments: Sequence[str],
 ) -> None:
-    """Print the create calls of the batches asked for; a screen gets long bodies shortened, a file never does."""
+    """Print the create calls of the batches asked for. Long bodies are shortened on a screen, never in a file."""
     from rollout.app import create_calls  # noqa: PLC0415 - loads the wire models
 
     plan, manifest = prepared.saved.plan, prepared.saved.manifest

@@ -38,7 +38,7 @@ from rollout.settings import Profile, follow, reference
 from rollout.telemetry.redact import HIDDEN, REDACTOR
 
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
-"""Bytes of a body that are taken; a gateway takes fewer. Ours."""
+"""Largest body that is read, bytes; a gateway accepts less. Ours."""
 
 TEXT_CHARS_SHOWN: Final = 2_000
 """Characters of a body, or of a reply that is no JSON, that are shown. Ours."""

@@ -170,7 +170,7 @@ def run(
 
 
 def _profile(common: Common, *, url: str | None, ca_file: Path | None, emulator: bool) -> Profile:
-    """Return where the run goes, with keys that exist."""
+    """Return the profile of the run. Raises where its keys are missing."""
     if emulator and url is not None:
         raise click.UsageError("--emulator and --url exclude each other")
     if emulator:
@@ -182,7 +182,7 @@ def _profile(common: Common, *, url: str | None, ca_file: Path | None, emulator:
         ca_file=ca_file,
         instead="--emulator rehearses in this process; ",
     )
-    loaded.credentials()  # missing keys are told before anything is planned or asked
+    loaded.credentials()  # missing keys are reported before anything is planned or asked
     if common.console.verbosity:
         for field, source in (loaded.origin or {}).items():
             common.console.note(f"{field} from {source}")
@@ -209,7 +209,7 @@ def _run(
     log_format: str | None,
     strict: bool,
 ) -> int:
-    """Run, tell how it ended, and return the exit code."""
+    """Run the campaign, print how the run ended, and return the exit code."""
     least = "error" if console.quiet else "debug" if console.verbosity else "info"
     outlets: list[Outlet] = []
     view: LiveView | None = None
@@ -228,7 +228,7 @@ def _run(
         raise OtherRehearsal("this rehearsal was begun with other settings", hint=hint) from error
     except RolloutError as error:
         if not isinstance(error, JournalHeld | CampaignBusy | SettingsError):
-            # Whatever went wrong, the journal has all that happened: the same line goes on from there.
+            # Whatever went wrong, the journal has all that happened: the same command line continues from there.
             console.note(f"State saved. Go on with:  {command_line(*arguments)}")
         raise
     finally:
@@ -242,7 +242,7 @@ def _run(
         console.note(f"note: {dropped:,} log lines could not be written")
     _print_end(console, result, code, about(store.address, name, "jobs"), to_stderr=events)
     if result.leave is Leave.REACHED:
-        # The wave asked for has passed: the same flag would leave again at once.
+        # The wave of `--until` has passed: with the same flag the next run would end at once.
         arguments = _without_until(arguments)
         remember_run(store, name, arguments)
     steps = step_views(next_steps(result.state, alive=False), store, name, command_line(*arguments))
@@ -286,7 +286,7 @@ def _without_until(arguments: list[str]) -> list[str]:
 
 
 def _advise(console: Console, leave: Leave, lines: list[str]) -> None:
-    """Say what the operator may do now, if anything is left to do."""
+    """Print what the operator may do next, if there is anything."""
     if leave is Leave.STOPPED:
         lines[:1] = [f"Interrupted, state saved. {lines[0]}" if lines else "Interrupted, state saved."]
     if lines:

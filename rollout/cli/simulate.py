@@ -1,7 +1,7 @@
 """`rollout simulate`: what a plan does to a fleet if the firmware is bad, before anything is sent.
 
-The real engine carries the plan out in virtual time, many times over; nothing is saved and nobody is called. The same
-command prints the same bytes: the campaign begins at a fixed moment unless `--start` says another.
+The real engine runs the plan in virtual time, many times; nothing is saved and no platform is called. The same command
+prints the same bytes: the campaign begins at a fixed moment, or at `--start`.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ JOBS_MAX = 256
 STANDARD_FLEET = "standard devices: always online, half of them through in 10m, none fails by itself (describe yours: --fleet)"
 
 MADE_UP_SEED = 1
-"""What made-up devices are drawn with when a plan lists them."""
+"""The fleet that is assumed where a plan lists its devices and no fleet is described."""
 
 SAY_EVERY_S = 5.0
-"""How often to say how far it is. Real seconds."""
+"""How often progress is printed. Real seconds."""
 
 
 def _rates(text: str) -> tuple[Rate, ...]:
@@ -68,7 +68,7 @@ def _rates(text: str) -> tuple[Rate, ...]:
 
 
 def _start(text: str) -> float:
-    # digits alone would be read as milliseconds, in which nobody means a start
+    # digits alone would be read as epoch milliseconds, which nobody types on purpose
     if re.fullmatch(r"[0-9]+", text):
         raise ValueError(f"expected a time such as 2026-11-23T08:00:00Z, got {text[:40]!r}")
     return read_timestamp_ms(text) / 1000
@@ -159,7 +159,7 @@ def simulate(
         )
     if plan is None:
         raise click.UsageError("Missing argument 'PLAN', or --against CAMPAIGN")
-    # loads the engine and the emulator: not for those who only ask for help
+    # loads the engine and the emulator, which `--help` does not need
     from rollout.forecast.report import StudyReport  # noqa: PLC0415
     from rollout.forecast.run import open_setup  # noqa: PLC0415
     from rollout.forecast.study import StudySpec, run_study  # noqa: PLC0415
@@ -219,7 +219,7 @@ def simulate(
 
 
 def _calibrate(common: Common, name: str, *, seeds: int, jobs: int, within: float) -> int:
-    """Print what the campaign's journal tells beside what simulation makes of it."""
+    """Print what happened, from the campaign's journal, beside what the simulation gives."""
     from rollout.forecast.calibration import Calibration, NotOver, read_actual  # noqa: PLC0415 - as above
     from rollout.forecast.run import open_setup  # noqa: PLC0415 - as above
     from rollout.forecast.study import StudySpec, run_study  # noqa: PLC0415 - as above
@@ -255,7 +255,7 @@ def _calibrate(common: Common, name: str, *, seeds: int, jobs: int, within: floa
 
 
 def _device_source(console: Console, profile: Profile | None, fleet: FleetDescription | None) -> DeviceSource:
-    """Return who lists devices where a plan wants EnOS's: the fleet file if it has any, else the profile's platform."""
+    """Return the source of devices for a plan that takes them from EnOS: the fleet file if it has devices, else the profile's platform."""
     if fleet is None or fleet.devices is None:
         return DeviceSource(profile, note=console.note)
     from rollout.app.devices import MadeUpFleet  # noqa: PLC0415 - only where devices are made up
@@ -276,7 +276,7 @@ def _cores() -> int:
 
 
 class _Progress:
-    """Says now and then how many runs are done."""
+    """Prints from time to time how many runs are done."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

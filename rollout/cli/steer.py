@@ -1,7 +1,7 @@
-"""`pause`, `resume`, `approve`, `abort`: an order is put into the campaign's inbox; a runner carries it out.
+"""`pause`, `resume`, `approve`, `abort`: an order is put into the campaign's inbox, where a runner takes it.
 
 A living runner takes an order within a second, and this command waits to see it taken. Without a runner the
-order stays, and counts first thing when the campaign is run again: the line that does so is printed.
+order waits, and is taken first when the campaign is run again; the command line for that is printed.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def abort(
 
 
 def _steerable(common: Common, campaign: str | None) -> Snapshot:
-    """Return the campaign, if orders to it make sense. Raises NoCampaign, OrderRefused."""
+    """Return the campaign if it can be given orders. Raises NoCampaign, OrderRefused."""
     seen = common.reader(campaign).look()
     try:
         check_steerable(seen)
@@ -112,7 +112,7 @@ def _steerable(common: Common, campaign: str | None) -> Snapshot:
 
 
 def _what_opens(seen: Snapshot, index: int) -> str:
-    """Return what an approval of the wave's gate lets begin, or why it changes nothing."""
+    """Return what begins after an approval of the wave's gate, or why the approval changes nothing."""
     state, wave = seen.state, seen.state.waves[index]
     gate = state.gate_of(index)
     if wave.status in {WaveStatus.PASSED, WaveStatus.FINISHED}:

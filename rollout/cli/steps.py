@@ -1,4 +1,4 @@
-"""Next steps as command lines that can be pasted."""
+"""Next steps as command lines that a user can paste."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rollout.views.steps import purpose_text
 
 
 def run_line(store: Store, name: str) -> str:
-    """Return the command line that goes on with the campaign: the one that ran it last, or that of its saved plan."""
+    """Return the command line that continues the campaign: the last one that ran it, else one for its saved plan."""
     return command_line(*(last_run(store, name) or ("run", str(store.plan_path(name)))))
 
 
 def step_views(steps: Iterable[NextStep], store: Store, name: str, run: str) -> list[StepView]:
-    """Return each step with its words and its command line. `run` is the line that carries the campaign on."""
+    """Return each step with its words and its command line. `run` is the command line that continues the campaign."""
     return [StepView(purpose_text(step.purpose, step.words), _line(step, store, name, run)) for step in steps]
 
 

@@ -1,7 +1,7 @@
 """Values of flags, read strictly: plain ASCII digits in a fixed shape, within named bounds.
 
-Python's own `int` and `float` accept ` 1_0 `, Arabic digits, `nan` and `1e400`; a limit that is read from those would
-be no limit.
+Python's own `int` and `float` accept ` 1_0 `, Arabic digits, `nan` and `1e400`; a limit read
+from such a text would limit nothing.
 """
 
 from __future__ import annotations
@@ -101,14 +101,14 @@ class StoreAddress(click.ParamType[str]):
 
 
 class Parsed(click.ParamType[Any]):
-    """A value that a function of another room reads; its ValueError becomes the message about the flag."""
+    """A value that is read by a function of another room; the text of its ValueError becomes the flag's error message."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
         self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return what the function makes of the text."""
+        """Return the value that the function returns for the text."""
         if not isinstance(value, str):
             return value
         try:

@@ -45,7 +45,7 @@ def validate(
     if not plan_only:
         profile = load_profile(common.profile, config=common.config, url=url)
         source = DeviceSource(profile, refresh, common.console.note)
-        # The lists can only be judged by planning with them; the result is thrown away.
+        # Device lists can only be checked by planning with them; the plan is not kept.
         with tempfile.TemporaryDirectory(prefix="rollout-validate-") as scratch:
             saved = compile_into(
                 Path(scratch), checked, common.open_store(), devices=devices, devices_from=source

@@ -14,7 +14,7 @@ _T = TypeVar("_T", bound=Hashable)
 
 
 class Agenda(Generic[_T]):
-    """Items, each with the time it is due; ties in the order of the items themselves."""
+    """Items, each with the time it is due. Items due at the same time are sorted by themselves."""
 
     __slots__ = ("_due", "_order")
 
@@ -23,7 +23,7 @@ class Agenda(Generic[_T]):
         self._order: list[tuple[float, _T]] = []
 
     def set(self, item: _T, due: float) -> None:
-        """Make `item` due at `due`, whenever it was due before."""
+        """Make `item` due at `due`; an earlier time for it is forgotten."""
         self.drop(item)
         self._due[item] = due
         insort(self._order, (due, item))

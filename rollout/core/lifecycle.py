@@ -1,7 +1,7 @@
 """Transition tables of campaign, wave and batch.
 
 Every state has a row; a final state has an empty one. A row maps the kind of event to the next state; an
-event that is missing from a row is a programming error there, never ignored. The *reason* for a state is a
+event that a row lacks is a programming error in that state; it is never ignored. The *reason* for a state is a
 field of the event, not a state of its own.
 
 A batch's table is the creation protocol. `SENT` means: the intent is durable and the outcome is not known
@@ -73,7 +73,7 @@ CAMPAIGN: Mapping[CampaignStatus, Mapping[str, CampaignStatus]] = {
     },
     _C.HALTED: {
         ev.CampaignPaused.kind: _C.HALTED,
-        ev.ApprovalGiven.kind: _C.RUNNING,  # of the wave whose gate halted it: passed by a person
+        ev.ApprovalGiven.kind: _C.RUNNING,  # a person lets the gate pass that halted the campaign
         ev.CampaignResumed.kind: _C.RUNNING,
         ev.CampaignHalted.kind: _C.HALTED,
         ev.CampaignAbortRequested.kind: _C.ABORTING,
@@ -90,14 +90,14 @@ WAVE: Mapping[WaveStatus, Mapping[str, WaveStatus]] = {
     _W.WAITING: {ev.WaveOpened.kind: _W.OPEN},
     _W.OPEN: {ev.GatePassed.kind: _W.PASSED},
     _W.PASSED: {ev.WaveFinished.kind: _W.FINISHED},
-    # a parked batch is taken up again: there is something to await once more
+    # a parked batch is tried again, so the wave waits for it again
     _W.FINISHED: {ev.EngineStarted.kind: _W.PASSED, ev.CampaignResumed.kind: _W.PASSED},
 }
 
 BATCH: Mapping[BatchStatus, Mapping[str, BatchStatus]] = {
     _B.PLANNED: {
         ev.BatchCreateSent.kind: _B.SENT,
-        # an audit after a lost journal finds a job that this journal never heard of
+        # an audit after a lost journal finds a job that this journal does not have
         ev.BatchJobCreated.kind: _B.CREATED,
         ev.BatchJobDuplicated.kind: _B.DUPLICATED,
     },

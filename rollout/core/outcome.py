@@ -1,4 +1,4 @@
-"""What one create call led to. Five outcomes, no more: only a positive proof is definite.
+"""What one create call led to. One of five outcomes. Only what is proved counts as definite.
 
 `Unsent` may be repeated, `Throttled` and `Rejected` were refused before any effect, `Accepted` made a job.
 Whatever is none of these is `Unknown`: it may or may not have taken effect and is looked up before
@@ -87,7 +87,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Jobs whose exact name starts as asked. `complete` only if every page was read and the pages agree."""
+    """The jobs that a search by name found, compared by their whole names. `complete` only if every page was read and the pages agree."""
 
     jobs: tuple[Found, ...]
     complete: bool

@@ -1,11 +1,11 @@
 """Jobs, tasks and devices as the platform shows them, and how to ask for them.
 
-A record has the fields a campaign can use; everything else the platform tells stays in `more`, under the
+A record has the fields a campaign can use; everything else the platform gives stays in `more`, under the
 platform's own names and as it came: fields we do not know, and known ones that cannot be read as what
-they should be. A status is a text like any other, so a new one is carried along.
+they should be. A status is kept as text, so a new status is no error.
 
 A filter's conditions all hold together; an empty one does not restrict, an empty filter asks for everything.
-Within one condition any of the values will do. How the platform escapes quotes is not published, so a value with a
+One condition holds if any of its values matches. How the platform escapes quotes is not published, so a value with a
 quote or a backslash cannot be asked for.
 """
 
@@ -37,7 +37,7 @@ class TaskState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobRecord(Found):
-    """A job with all the platform tells of it. `name` is the default one, `names` those by locale (`zh_CN`).
+    """A job with all that the platform gives. `name` is the default one, `names` those by locale (`zh_CN`).
 
     There are no counters and no finished status: what became of the devices is in the tasks.
     """
@@ -48,7 +48,7 @@ class JobRecord(Found):
 
 @dataclass(frozen=True, slots=True)
 class TaskRecord:
-    """One device in one job; a text or number the platform does not tell is empty or None.
+    """One device in one job. A text that the platform does not give is empty, a number is None.
 
     `status` is the platform's own word; `progress` 0 to 100, negative when failed, the device's own step code; `from_version` the version before, `to_version` the one aimed at.
     """
@@ -69,7 +69,7 @@ class TaskRecord:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs. `name_part` occurs in the default name, case and all."""
+    """Which jobs. `name_part` occurs in the default name; case matters."""
 
     firmware_ids: tuple[str, ...] = ()
     product_keys: tuple[str, ...] = ()

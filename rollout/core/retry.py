@@ -6,9 +6,9 @@ EnOS's create is neither idempotent nor keyed, so "at most one job per batch" re
 * S, `search_lag_s`: a job is found by a complete search at most this long after it exists.
 
 A search that found nothing proves absence only if it was complete and *began* no earlier than L + S after
-the *end* of the attempt: counted from its start, a slow connection eats the margin. Found by its exact,
-unique name, a job is ours at any time. Absence is proved, yet the devices have tasks in a job we cannot
-name: then somebody must look, and the batch is parked. Everything else is asked again.
+the *end* of the attempt: counted from its start, a slow connection would use up the margin. Found by its exact,
+unique name, a job is ours at any time. If absence is proved, but the devices have tasks in a job that
+is not ours, a person must look, and the batch is parked. Everything else is asked again.
 
 Proof sketch: let attempts i < j of one batch both take effect. Attempt j starts from PLANNED, reached after
 i only by a definite "nothing was sent" or by such a search; in the first case i had no effect, in the
@@ -26,9 +26,9 @@ from rollout.core.outcome import Accepted, Found, Lookup, Outcome, Rejected, Thr
 from rollout.core.reasons import BatchReason, LookupReason
 
 THROTTLES_MAX = 100
-"""Consecutive refusals by flow control one batch bears before a person is asked. Calls."""
+"""Refusals by flow control in a row, of one batch, before a person is asked. Calls."""
 CANCEL_PASSES_MAX = 3
-"""Passes over one job's waiting tasks; each reads a state that lags behind the last."""
+"""Passes over one job's waiting tasks at most. Reads lag behind writes, so one pass may miss tasks."""
 NAMED_MAX = 3
 """Jobs named at most as the reason why a batch is parked or a campaign halted; the search or the audit found more."""
 
@@ -64,7 +64,7 @@ class Attempt:
 def after_create(
     outcome: Outcome, attempt: Attempt, policy: ApiRetry, *, search_lag_s: float, draw: float, now: float
 ) -> ev.Event:
-    """Return the fact one create attempt came to.
+    """Return the event that records how one create attempt ended.
 
     Args:
         search_lag_s: S, seconds.
@@ -98,7 +98,7 @@ def after_create(
                 outcome.code,
                 outcome.message,
                 outcome.request_id,
-                # an outside condition changes slowly: the full wait, not a jittered one
+                # the outside condition changes slowly, so the full wait is used, without jitter
                 now + policy.max_s if again else None,
                 outcome.credentials,
             )
@@ -145,14 +145,14 @@ class Doubt:
 
     @property
     def proven_at(self) -> float:
-        """From when on a complete search that finds nothing proves that there is nothing, if it began then or later."""
+        """A complete search that began at this time or later and finds nothing proves that there is no job."""
         return self.ended_at + self.latest_effect_s + self.search_lag_s
 
 
 def after_lookup(
     lookup: Lookup, doubt: Doubt, policy: ApiRetry, *, began_at: float, draw: float, now: float
 ) -> ev.Event:
-    """Return what a search for an unknown batch settled.
+    """Return the event that records what a search for an unknown batch proved.
 
     Args:
         began_at: when this search began.
@@ -184,7 +184,7 @@ def after_lookup(
 
 
 def cancel_again_at(cancelled: int, passes: int, *, search_lag_s: float, now: float) -> float | None:
-    """Return when to look once more for waiting tasks of a job, None if not at all.
+    """Return when to look again for waiting tasks of a job; None if that is not needed.
 
     Args:
         cancelled: tasks cancelled in this pass: if there were any, more may have appeared.

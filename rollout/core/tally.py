@@ -1,6 +1,6 @@
 """Task counts by status, each with its denominator.
 
-EnOS has five task states; a campaign cares for four numbers. `failed` is not final while the platform's own
+EnOS has five task states; a campaign needs four numbers. `failed` is not final while the platform's own
 retries may bring the device back, so there are two readings of "resolved": the cautious one for opening
 (`resolved`, only final results) and the alert one for stopping (`seen`, every failure as soon as it shows).
 """
@@ -66,18 +66,18 @@ class Tally:
         return self.planned - self.resolved
 
     def of(self, denominator: Denominator) -> int:
-        """Return the number of devices a share of `denominator` is a share of."""
+        """Return the number of devices that is 100% for this denominator."""
         return self.planned if denominator is Denominator.PLANNED else self.resolved
 
     @staticmethod
     def share(part: int, whole: int) -> Fraction:
-        """Return part of whole; nothing of nothing is nothing."""
+        """Return part / whole; 0 if both are 0."""
         return Fraction(part, whole) if whole else Fraction(0)
 
     @staticmethod
     def compare(part: int, whole: int, share: Fraction) -> int:
-        """Return below, at or above 0 as part of whole is less than, just, or more than `share`, exactly.
+        """Return a number below, at or above 0: part / whole is less than, equal to, or more than `share`.
 
-        What every decision asks, without making and shortening a fraction for it.
+        Exact, and faster than making a fraction; every decision uses it.
         """
         return part * share.denominator - whole * share.numerator if whole else -share.numerator
