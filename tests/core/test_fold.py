@@ -879,6 +879,21 @@ def test_a_job_that_is_found_is_not_created_again():
     assert list(state.retries) == []
 
 
+def test_failures_in_a_row_are_counted():
+    """Each kind by itself, until a job is made: the next wait grows with them, and a person is asked after too many."""
+    state = state_after(*OPENED)
+    for attempt in (1, 2, 3):
+        fold(state, ev.BatchCreateSent(10.0, 0, attempt, "n"))
+        fold(state, ev.BatchCreateThrottled(11.0, 0, attempt, 12.0))
+    for attempt in (4, 5):
+        fold(state, ev.BatchCreateSent(13.0, 0, attempt, "n"))
+        fold(state, ev.BatchCreateUnsent(14.0, 0, attempt, "no route", 15.0))
+    assert (state.batches[0].throttles, state.batches[0].failures) == (3, 2)
+    fold(state, ev.BatchCreateSent(16.0, 0, 6, "n"))
+    fold(state, ev.BatchJobCreated(17.0, 0, 6, "j0"))
+    assert (state.batches[0].throttles, state.batches[0].failures) == (0, 0)
+
+
 def test_a_waves_cursor_stays_in_its_wave():
     """An abort adopts the job of the wave after it first: the cursor ends where its own batches do."""
     state = state_after(*OPENED, ev.CampaignAbortRequested(5.0, "ana"))
