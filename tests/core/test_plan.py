@@ -375,6 +375,36 @@ def test_a_stratum_that_is_empty_is_not_missed():
     assert assigned(waves, [1, 1, 2, 2], 6, {}, strata) == ([0, 1, 2, 3, 2, 3], (ThinSpread(1, 1, 2),))
 
 
+def test_a_spread_takes_from_what_is_left():
+    """The first wave takes the only device of `a`; the second has only `b` to be fair to, and misses nothing."""
+    strata = Strata(("site",), [0, 1, 1, 1], [("a",), ("b",)])
+    waves = [wave("one", Count(2), "site"), wave("two", Count(1), "site"), wave("rest", Rest())]
+    assert assigned(waves, [2, 1, 1], 4, {}, strata) == ([0, 0, 1, 2], ())
+
+
+def test_a_plan_says_what_was_asked_for():
+    """Campaign and seed are in it as they were given."""
+    order = campaign(wave("one", Rest()))
+    plan, _ = plan_fleet(order, 5, {"DEV-1": {}})
+    assert (plan.campaign, plan.seed, plan.devices) == (order, 5, 1)
+
+
+def test_each_refusal_says_why():
+    """The wave with what it asks for and can have, the devices in no wave, a device that is not there."""
+    fleet = {f"DEV-{n}": {} for n in range(8)}
+    for waves, said in (
+        ([wave("a", Count(9))], "wave a asks for 9 devices and can have 8"),
+        ([wave("p", Scope("total")), wave("a", Count(9))], "wave a asks for 9 devices and can have 8"),
+        ([wave("a", Count(5))], "3 devices are in no wave"),
+        (
+            [wave("a", Keys(("NONE-1",))), wave("b", Rest())],
+            "a wave names a device that is not in the fleet, or was named before",
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"^{said}$"):
+            plan_fleet(campaign(*waves), 1, fleet)
+
+
 def test_keys_and_waves_come_in_pairs():
     """A place without a key, or a quota without a wave, is an error of the program and is not passed over."""
     order = campaign(wave("one", Rest()))
