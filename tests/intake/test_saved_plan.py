@@ -11,27 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rollout.core.campaign import (
-    ApiRetry,
-    Campaign,
-    Count,
-    Denominator,
-    Gate,
-    JobSpec,
-    Keys,
-    Limits,
-    Localized,
-    OnFail,
-    PushSchedule,
-    Rest,
-    Scope,
-    Share,
-    StopRule,
-    TaskRetry,
-    Threshold,
-    Wave,
-    WhenUnsure,
-)
+from rollout.core import campaign as values
 from rollout.core.campaign_json import NewerFormat, campaign_from_json, campaign_to_json
 from rollout.core.plan import plan_fleet
 from rollout.enos.job_plan import ENOS
@@ -373,34 +353,34 @@ def test_foreign_files_are_refused(tmp_path, content, code):
     assert refused.value.code == code
 
 
-EVERYTHING = Campaign(
+EVERYTHING = values.Campaign(
     id="all",
-    name=Localized("All", {"zh_CN": "全"}),
+    name=values.Localized("All", {"zh_CN": "全"}),
     org_id="o1",
     firmware_id="f1",
     waves=(
-        Wave(
+        values.Wave(
             "lab",
-            Keys(("0012345", "1e10")),
-            JobSpec(maximum_concurrency=None, platform={"type": "verify", "versionNumbers": ["1.10"]}, retry=TaskRetry(enabled=True, interval_s=5, count=2)),
-            Gate(
-                Threshold(Fraction(1, 3), Denominator.PLANNED),
-                Threshold(Fraction(999, 1000), Denominator.RESOLVED),
-                StopRule(Fraction(1), Denominator.PLANNED, 5),
+            values.Keys(("0012345", "1e10")),
+            values.JobSpec(maximum_concurrency=None, platform={"type": "verify", "versionNumbers": ["1.10"]}, retry=values.TaskRetry(enabled=True, interval_s=5, count=2)),
+            values.Gate(
+                values.Threshold(Fraction(1, 3), values.Denominator.PLANNED),
+                values.Threshold(Fraction(999, 1000), values.Denominator.RESOLVED),
+                values.StopRule(Fraction(1), values.Denominator.PLANNED, 5),
                 3,
                 0.5,
                 7200.0,
-                OnFail.ABORT,
+                values.OnFail.ABORT,
                 approval=True,
             ),
         ),
-        Wave("ten", Count(10), JobSpec(schedule=PushSchedule(1, 2, repeat_daily=False)), Gate(stop=StopRule(3))),
-        Wave("share", Share(Fraction(1, 7)), JobSpec(platform={"extra": {"a": [1, 1.5, None, True, {"b": "c"}]}}), None, "site"),
-        Wave("tags", Scope("partial", "tags", {"a": ["b"]}), JobSpec(grows=True, platform={"productKey": "p"})),
-        Wave("rest", Rest(), JobSpec()),
+        values.Wave("ten", values.Count(10), values.JobSpec(schedule=values.PushSchedule(1, 2, repeat_daily=False)), values.Gate(stop=values.StopRule(3))),
+        values.Wave("share", values.Share(Fraction(1, 7)), values.JobSpec(platform={"extra": {"a": [1, 1.5, None, True, {"b": "c"}]}}), None, "site"),
+        values.Wave("tags", values.Scope("partial", "tags", {"a": ["b"]}), values.JobSpec(grows=True, platform={"productKey": "p"})),
+        values.Wave("rest", values.Rest(), values.JobSpec()),
     ),
-    limits=Limits(devices_in_progress=5),
-    api_retry=ApiRetry(when_unsure=WhenUnsure.PARK),
+    limits=values.Limits(devices_in_progress=5),
+    api_retry=values.ApiRetry(when_unsure=values.WhenUnsure.PARK),
 )  # fmt: skip
 
 
