@@ -85,16 +85,21 @@ class SiteShare(click.ParamType[tuple[str, float]]):
 
 
 class StoreAddress(click.ParamType[str]):
-    """Where campaigns are kept: a directory, or another kind of store by its scheme, such as `memory:`."""
+    """Where campaigns are kept: a directory, or another kind of store by its scheme. It must outlast the command."""
 
     name = "directory"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the address. A path that is no directory is refused."""
+        """Return the address. A path that is no directory is refused, and a store that ends with the command."""
         from rollout.app.stores import scheme_of  # noqa: PLC0415 - help needs no store
 
         text = str(value)
-        if not scheme_of(text):
+        scheme = scheme_of(text)
+        if scheme == "memory":
+            self.fail(
+                f"{text!r} is for scripts: a command's campaigns would be gone when it ends", param, ctx
+            )
+        if not scheme:
             click.Path(file_okay=False).convert(text, param, ctx)
             text = str(Path(text))
         return text

@@ -60,6 +60,7 @@ def test_every_verb_has_help_with_an_example(desk, verb):
         (["status", "nothing"], "no campaign 'nothing'"),
         (["status", "../../etc"], "no campaign '../../etc'"),
         (["status"], "which campaign?"),
+        (["plan", "plan.yaml", "--state-dir", "memory:"], "would be gone when it ends"),
         (["validate", "absent.yaml"], "absent.yaml: R100 cannot be read"),
         (["run", "plan.yaml", "--profile", "nobody"], "no profile 'nobody'"),
         (["run", "plan.yaml", "--config", "absent.toml"], "absent.toml: cannot be read"),
