@@ -135,7 +135,9 @@ class Maker:
                 told = self.rollout(verb, "--state-dir", state, "-o", "json")
                 (expected / f"{state}.{verb}.json").write_text(told)
         for name in ("canary-then-total", "approval", "by-tags", "verify-first", "smallest"):
-            self.rollout("plan", str(ROOT / "plans" / f"{name}.yaml"), "--state-dir", "plans")
+            # a relative path, since the plan keeps the one it was given
+            file = os.path.relpath(ROOT / "plans" / f"{name}.yaml", self.directory)
+            self.rollout("plan", file, "--state-dir", "plans")
         for left in self.directory.glob("*/*/journal.db-shm"):
             left.unlink()  # made anew by whoever opens the journal
 
@@ -181,12 +183,17 @@ def simulated():
         }
 
 
+def release_of(directory):
+    """Return the numbers of the release whose set this is, to be compared."""
+    return tuple(int(number) for number in directory.name.split("."))
+
+
 def main():
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     directory = HERE / __version__
     if directory.exists():
         sys.exit(f"{directory} exists: a release's set is made once")
-    newest = max((path.parent for path in HERE.glob("*/plan.yaml")), key=lambda path: path.stat().st_mtime)
+    newest = max((path.parent for path in HERE.glob("*/plan.yaml")), key=release_of)
     directory.mkdir()
     for name in ("plan.yaml", "devices.csv"):
         shutil.copy(newest / name, directory / name)
