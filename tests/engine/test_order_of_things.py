@@ -15,7 +15,7 @@ from rollout.core.outcome import Accepted, Found, Listing, Throttled, Unknown, U
 from rollout.core.records import TaskState
 from rollout.engine.clock import Clock
 from rollout.engine.pacing import Pacers
-from rollout.engine.runner import EngineSettings, Leave, Runner
+from rollout.engine.runner import EngineSettings, Leave, Runner, _first
 from rollout.errors import Failure, JournalError, Phase, ServiceError
 from rollout.journal.memory import MemoryJournal
 from rollout.ports import EnginePorts, NotNow
@@ -186,3 +186,11 @@ async def test_a_crash_does_not_begin_the_waits_anew():
     fold(state, ev.BatchCreateSent(10.0, 0, 4, "n"))
     fold(state, ev.BatchJobCreated(10.0, 0, 4, "j"))
     assert state.batches[0].failures == 0
+
+
+def test_of_several_errors_ours_is_told():
+    """Raised at once in several tasks: one of ours before any other, however deep it lies, else the first."""
+    ours, odd = JournalError("disk full"), ValueError("odd")
+    nested = BaseExceptionGroup("inner", [KeyError("x"), ours])
+    assert _first(BaseExceptionGroup("outer", [odd, nested])) is ours
+    assert _first(BaseExceptionGroup("outer", [odd, KeyError("x")])) is odd

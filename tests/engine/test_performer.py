@@ -13,7 +13,7 @@ from rollout.core.names import WaveNames, batch_name
 from rollout.core.outcome import Accepted, Found, Listing, Rejected, Throttled, Unknown, Unsent
 from rollout.core.reasons import BatchReason, LookupReason
 from rollout.core.records import TaskState
-from rollout.core.retry import THROTTLES_MAX
+from rollout.core.retry import CANCEL_PASSES_MAX, THROTTLES_MAX, Attempt, after_create
 from rollout.core.state import State
 from rollout.engine.pacing import Pacers
 from rollout.engine.performer import BRAKE_TRIES, Performer
@@ -219,16 +219,17 @@ async def test_nothing_is_created_once_it_may_not():
 
 
 async def test_tries_in_a_row_count_failures_and_refusals_by_flow_control():
-    """The wait after a try grows with both: here it is the fourth, whose backoff is as long as it gets."""
-    bench = Bench().so_far(
+    """The wait after a try grows with both: this is the third in a row."""
+    policy = ApiRetry(6, 0.5, 60.0)
+    bench = Bench(*build(("total", [2, 2], None, None), api_retry=policy)).so_far(
         sent(),
         ev.BatchCreateUnsent(2.0, 0, 1, "no route", 2.0),
         sent(3.0, 0, 2),
         ev.BatchCreateThrottled(3.0, 0, 2, 3.0),
     )
-    fact = (await bench.do(CreateJob(0, 3), Throttled(None)))[1]
-    one = (await Bench().do(CreateJob(0, 1), Throttled(None)))[1]
-    assert fact.retry_at >= one.retry_at > 1000.0
+    kept = await bench.do(CreateJob(0, 3), Throttled(None))
+    third = Attempt(0, 3, 3)
+    assert kept[1] == after_create(Throttled(None), third, policy, search_lag_s=S, draw=0.5, now=1000.0)
 
 
 async def test_refused_credentials_end_the_run():
@@ -254,7 +255,7 @@ async def test_a_platform_out_of_reach_ends_a_run_without_jobs():
             assert bench.given_up[0].failure is Failure.UNREACHABLE
             assert bench.given_up[0].phase is Phase.CONNECT
             assert bench.given_up[0].message.endswith("(3 attempts)")
-            assert bench.given_up[0].hint
+            assert bench.given_up[0].hint == "the campaign goes on when it is run again"
 
 
 async def test_endless_flow_control_ends_the_run():
@@ -290,8 +291,8 @@ async def test_a_lookup_asks_for_the_whole_name_and_adopts():
     bench = doubtful()
     (fact,) = await bench.do(FindJob(0), Listing((Found("j9", NAME, "fw1", "upgrade"),), complete=True))
     assert bench.platform.calls == [FIND]
-    assert (type(fact), fact.at, fact.batch, fact.job_id, fact.adopted) == (
-        ev.BatchJobCreated, 1000.0, 0, "j9", True,
+    assert (type(fact), fact.at, fact.batch, fact.attempt, fact.job_id, fact.adopted) == (
+        ev.BatchJobCreated, 1000.0, 0, 1, "j9", True,
     )  # fmt: skip
     assert bench.pacers.read.told == bench.pacers.brake.told == ["went well"]
 
@@ -311,6 +312,14 @@ async def test_devices_are_asked_only_where_absence_could_be_proved(since, listi
     keys = MANIFEST.keys(PLAN.batches[0].start, PLAN.batches[0].stop)
     assert bench.platform.calls[1:] == ([("witnesses", "fw1", keys, frozenset({"j1"}))] if asks else [])
     assert type(fact) is (ev.BatchResendAllowed if asks else ev.BatchLookupInconclusive)
+
+
+async def test_the_witnesses_of_a_later_batch_are_its_own_devices():
+    """Keys are those of the batch, from its start to its stop."""
+    bench = Bench().so_far(sent(2.0, 1), ev.BatchOutcomeUnknown(10.0, 1, 1, "cut short", look_at=10.0))
+    await bench.do(FindJob(1), NOTHING, ())
+    second = PLAN.batches[1]
+    assert bench.platform.calls[1][2] == MANIFEST.keys(second.start, second.stop)
 
 
 async def test_devices_with_tasks_park_the_batch():
@@ -346,7 +355,7 @@ async def test_an_audit_lists_the_waves_names():
     assert bench.kept == facts
     assert bench.pacers.read.told == ["went well"]
     for answer, message in (
-        (Listing((), complete=False), "not complete"),
+        (Listing((), complete=False), "the listing was not complete"),
         (error(Failure.UNAVAILABLE), "went wrong"),
     ):
         (fact,) = await bench.do(AuditWave(0), answer)
@@ -356,9 +365,11 @@ async def test_an_audit_lists_the_waves_names():
             0,
             1000.0 + AGAIN_S,
         )
-        assert message in fact.message
+        assert fact.message == message
     assert len(bench.noted) == 2
     assert bench.performer._read_failures == {AuditWave(0): 2}
+    await bench.do(AuditWave(0), whole)
+    assert bench.performer._read_failures == {}
 
 
 # --- counting ---------------------------------------------------------------------------------------------------
@@ -407,6 +418,9 @@ async def test_a_failed_count_is_noted():
     bench = with_jobs()
     facts = await bench.do(CountTasks(0), 4, error(Failure.NO_RESPONSE))
     assert facts == bench.noted == [ev.TasksCountFailed(1000.0, 0, "went wrong", 1000.0 + AGAIN_S)]
+    assert bench.performer._read_failures == {CountTasks(0): 1}
+    await bench.do(CountTasks(0), 4, 2, 1, 0)
+    assert bench.performer._read_failures == {}
 
 
 # --- braking ----------------------------------------------------------------------------------------------------
@@ -436,6 +450,15 @@ async def test_waiting_tasks_are_cancelled_by_their_keys(keys):
     assert (fact.cancelled, fact.moving) == (len(keys), 3)
     assert fact.again_at == (1000.0 + S if keys else None)
     assert bench.pacers.brake.told == ["went well"]
+
+
+async def test_waiting_tasks_are_looked_for_a_bounded_number_of_times():
+    """As often as the rule says; an answer begins the waits of failures anew."""
+    bench = with_jobs()
+    await bench.do(CANCEL, error(Failure.UNAVAILABLE))
+    facts = [(await bench.do(CANCEL, ["a"], None, 0))[0] for _ in range(CANCEL_PASSES_MAX)]
+    assert [fact.again_at is None for fact in facts] == [False] * (CANCEL_PASSES_MAX - 1) + [True]
+    assert bench.performer._read_failures == {}
 
 
 @pytest.mark.parametrize("command", [STOP, CANCEL])
