@@ -6,6 +6,7 @@ platform would have its own, beside its client.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -20,18 +21,20 @@ from rollout.intake.yaml_text import Document
 class PlatformScope(Block):
     """A plan's `upgradeScope`: the platform picks the devices. A platform's own class has the keys."""
 
+    @abstractmethod
     def to_scope(self, document: Document, complaints: Complaints, loc: Loc) -> Scope | None:
         """Return the scope, or None after telling `complaints` what is wrong with it."""
-        raise NotImplementedError
+        ...
 
 
 class PlatformJob(Block):
     """A plan's `job`: what every create call sends. A platform's own class has the keys."""
 
     @property
+    @abstractmethod
     def scope(self) -> PlatformScope | None:
         """The scope for waves that name no devices of their own; None if the block has none."""
-        raise NotImplementedError
+        ...
 
     def overridden_by(self, other: Self | None) -> Self:
         """Return this block with the keys that `other` has; `other` is a wave's own `job`."""
@@ -41,6 +44,7 @@ class PlatformJob(Block):
         """Return the values of the keys that stand in the file."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
+    @abstractmethod
     def to_spec(self, document: Document, complaints: Complaints, index: int, *, scoped: bool) -> JobSpec:
         """Return what the create calls of a wave send; what cannot be sent goes to `complaints`.
 
@@ -48,7 +52,7 @@ class PlatformJob(Block):
             index: the wave, counted from 0; `rules.job_loc` tells where each key of its job stands.
             scoped: whether the platform picks the wave's devices.
         """
-        raise NotImplementedError
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
